@@ -1,0 +1,52 @@
+"""Tables of `decide`: whom to address, and why (not)."""
+
+from __future__ import annotations
+
+from kundig.tables._declare import changed, col, fact, money, person, table
+
+AUDIENCE_MEMBERS = table(
+    "decide", "audience_members", "Who is on an audience after the gate, ranked by value × urgency.", ("audience", "person_key"),
+    col("audience", "string", "Audience (`audiences/<name>.yaml`)."), person(), col("channel", "string", "Channel the gate allowed."), col("segment_id", "string", "Segment."),
+    col("rank", "int64", "1 first."), fact("priority", "float64", "Value × urgency."), col("reason", "string", "Why the person is on it."), changed(),
+    subject="person_key", purpose="marketing",
+)  # fmt: skip
+
+DECISIONS = table(
+    "decide", "decisions", "Every answer of the gate, with its reason.", ("audience", "person_key", "channel"),
+    col("audience", "string", "Audience or scenario asked for."), person(), col("channel", "string", "Channel."), col("purpose", "string", "Purpose."), col("allow", "bool", "Allowed."),
+    col("reason", "string", "Reason code (closed list)."), col("evidence", "json", "What it rests on.", "pseudonym"), col("policy_version", "string", "Hash of the scenario."), col("decided_at", "timestamp", "As-of moment."), changed(),
+    subject="person_key", purpose="legal", retention_days=1_095,
+)  # fmt: skip
+
+ASSIGNMENTS = table(
+    "decide", "assignments", "Which variant of which experiment a person is in; never changes.", ("experiment", "person_key"),
+    col("experiment", "string", "Experiment."), person(), col("variant", "string", "Variant."), col("assigned_at", "timestamp", "When."), subject="person_key", purpose="analytics",
+)  # fmt: skip
+
+CONTACT_PRESSURE = table(
+    "decide", "contact_pressure", "Messages of the cap windows over all channels.", ("person_key", "channel"),
+    person(), col("channel", "string", "Channel; '*' for all."), fact("messages_1", "int64", "Last 24 hours."), fact("messages_7", "int64", "Last 7 days."), fact("messages_30", "int64", "Last 30 days."),
+    col("last_at", "timestamp", "Last message."), col("due_at", "timestamp", "When the oldest message leaves its window."), changed(), subject="person_key", purpose="marketing",
+)  # fmt: skip
+
+BUDGETS = table(
+    "decide", "budgets", "Money and contacts a channel may use.", ("budget",), col("budget", "string", "Name."), col("channel", "string", "Channel."), col("period", "string", "Period."),
+    money("amount", "Amount."), col("contacts", "int64", "Contacts."), col("owner", "string", "Owner."), home="state",
+)  # fmt: skip
+
+OFFERS = table(
+    "decide", "offers", "Offers, their validity and stock.", ("offer_code",), col("offer_code", "string", "Code."), col("meaning", "string", "What it gives."), col("product_id", "string", "Product, if bound to one."),
+    col("valid_from", "timestamp", "From."), col("valid_until", "timestamp", "Until."), money("cost", "Cost of one use."), col("active", "bool", "Usable."),
+)  # fmt: skip
+
+CHANNEL_PREFERENCES = table(
+    "decide", "channel_preferences", "Channel that works best with a person.", ("person_key", "channel"), person(), col("channel", "string", "Channel."), fact("score", "float64", "Share of messages that led to an act."),
+    fact("messages", "int64", "Messages it rests on."), changed(), subject="person_key", purpose="marketing",
+)  # fmt: skip
+
+CAMPAIGN_STATES = table(
+    "decide", "campaign_states", "Where a person stands in a campaign.", ("campaign", "person_key"), col("campaign", "string", "Campaign."), person(), col("step", "string", "Step."), col("entered_at", "timestamp", "Entered."),
+    col("due_at", "timestamp", "Next step due."), changed(), subject="person_key", purpose="marketing",
+)  # fmt: skip
+
+DECIDE = (AUDIENCE_MEMBERS, DECISIONS, ASSIGNMENTS, CONTACT_PRESSURE, BUDGETS, OFFERS, CHANNEL_PREFERENCES, CAMPAIGN_STATES)

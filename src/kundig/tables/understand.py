@@ -1,0 +1,109 @@
+"""Tables of `understand`: features, value, risk, segments, personas."""
+
+from __future__ import annotations
+
+from kundig.tables._declare import changed, clocks, col, fact, money, person, table
+
+FEATURES = table(
+    "understand", "features", "What a person did, as numbers, as of a moment; the axes of segments read these.", ("person_key",),
+    person(), col("as_of", "timestamp", "The moment they hold for."),
+    fact("orders", "int64", "Completed orders, returns netted."), fact("purchase_days", "int64", "Days with a purchase."),
+    fact("first_order_day", "date", "First purchase day."), fact("last_order_day", "date", "Last purchase day."), fact("recency_days", "int64", "Days since the last purchase."),
+    money("revenue", "Gross revenue ever, returns taken off."), money("net_revenue", "Net revenue ever."), money("order_value", "Net value of a purchase day, mean."),
+    fact("order_value_spread", "float64", "Standard deviation of the value of purchase days over its mean; null under two."),
+    money("margin", "Net revenue less product cost, by line cost or rate."), fact("gap_days", "float64", "Mean days between purchase days; null under two."),
+    fact("regularity", "float64", "1 less the coefficient of variation of the gaps, floored at 0; null under three purchase days."),
+    fact("returned_share", "float64", "Share of net value taken back."), fact("discount_share", "float64", "Discount over gross before discount."),
+    fact("categories_seen", "int64", "Distinct categories bought or viewed."), fact("top_category", "string", "Most bought category."),
+    fact("visits_30", "int64", "Visit days of the last 30 days."), fact("visits_365", "int64", "Visit days of the last 365 days."), fact("login_frequency", "float64", "Login days a month over the last 90 days."),
+    fact("last_visit_day", "date", "Last visit."), fact("messages_90", "int64", "Messages sent in the last 90 days."), fact("opens_90", "int64", "Opened ones."), fact("clicks_90", "int64", "Clicked ones."),
+    fact("tickets", "int64", "Support cases ever."), fact("open_cases", "int64", "Support cases open."), fact("satisfaction", "float64", "Mean satisfaction, 1 to 5."),
+    fact("nps", "float64", "Newest answer to the NPS question."), fact("subscriptions", "int64", "Running contracts."),
+    col("due_at", "timestamp", "Next moment at which time alone changes the row."), changed(), subject="person_key", purpose="analytics",
+)  # fmt: skip
+
+LIFECYCLE_STATES = table(
+    "understand", "lifecycle_states", "Where a person stands now.", ("person_key",),
+    person(), fact("state", "string", "prospect, onboarding, active, loyal, at_risk, dormant or former."), col("since", "timestamp", "Since when."),
+    fact("silence_probability", "float64", "Probability that a living customer would have been silent so long."),
+    col("due_at", "timestamp", "When silence alone changes the state."), changed(), subject="person_key", purpose="analytics",
+)  # fmt: skip
+
+LIFETIME_VALUES = table(
+    "understand", "lifetime_values", "Expected future value of a person, as net present value, with two intervals.", ("person_key",),
+    person(), col("as_of", "timestamp", "The moment it holds for."), col("model", "string", "Model and version."),
+    fact("probability_alive", "float64", "Probability to buy again ever."), fact("probability_purchase", "float64", "Probability of at least one purchase within the horizon."),
+    fact("expected_purchases", "float64", "Expected purchases within the horizon."), money("expected_order_value", "Expected net value of a purchase."),
+    money("expected_revenue", "Expected net revenue within the horizon, not discounted."),
+    money("expected_value", "Net present value of margin less service, contact, return and payment cost."),
+    money("expected_value_low", "5 % bound of the expected value (parameters only)."), money("expected_value_high", "95 % bound of it."),
+    money("outcome_low", "5 % bound of what the person may in fact bring."), money("outcome_high", "95 % bound of it."),
+    money("value_at_risk", "Expected value were the person surely alive, less the expected value."),
+    col("verdict", "string", "usable, weak or not_usable."), changed(), subject="person_key", purpose="analytics",
+)  # fmt: skip
+
+SCORES = table(
+    "understand", "scores", "Scores of models, long, with history.", ("person_key", "model", "occurred_at"),
+    person(), col("model", "string", "Name of the prediction."), fact("value", "float64", "Probability or value."), fact("percentile", "float64", "Share of persons below, 0 to 100."),
+    *clocks(), col("until", "timestamp", "When it lapses."), col("version", "string", "Model version."), col("seq", "int64", "Order among rows of one instant."), changed(),
+    subject="person_key", purpose="analytics", retention_days=395,
+)  # fmt: skip
+
+URGENCY = table(
+    "understand", "urgency", "Value at stake × rise of the loss within the next decision window.", ("person_key",),
+    person(), money("value_at_stake", "Value that may be lost."), fact("loss_rise", "float64", "Rise of the probability of loss within the window."),
+    fact("urgency", "float64", "Their product, in the workspace's currency."), fact("rank", "int64", "1 is the most urgent."), fact("reason", "string", "Reason code."), changed(),
+    subject="person_key", purpose="analytics",
+)  # fmt: skip
+
+SEGMENT_MEMBERS = table(
+    "understand", "segment_members", "Which cell of the matrix (or rule segment) a person is in, with history.", ("person_key", "segment_id", "occurred_at"),
+    person(), fact("segment_id", "string", "Row of persona_matrix.csv, or a rule segment."), fact("value_tier", "string", "Tier."), fact("behavior_cluster", "string", "Cluster."),
+    fact("state", "string", "State."), fact("member", "bool", "True on entering, false on leaving."), *clocks(), col("until", "timestamp", "When membership lapses by itself."),
+    col("seq", "int64", "Order among rows of one instant."), col("due_at", "timestamp", "When time alone may change it."), changed(), subject="person_key", purpose="marketing",
+)  # fmt: skip
+
+LIST_MEMBERS = table(
+    "understand", "list_members", "Members of lists kept by hand, with history.", ("person_key", "list", "occurred_at"),
+    person(), col("list", "string", "Name of the list."), col("member", "bool", "On it or off it."), *clocks(), col("until", "timestamp", "Until when."), col("seq", "int64", "Order."), changed(),
+    subject="person_key", purpose="marketing",
+)  # fmt: skip
+
+PERSONAS = table(
+    "understand", "personas", "Groups found in the data.", ("persona_id",),
+    col("persona_id", "string", "Id."), col("name", "string", "Name."), col("size", "int64", "Persons."), col("share", "float64", "Share of the population."), col("value", "decimal(18,4)", "Mean expected value."),
+    col("verdict", "string", "Verdict on the finding."), col("model", "string", "Model and version."), col("found_at", "timestamp", "When found."),
+)  # fmt: skip
+
+PERSONA_ATTRIBUTES = table(
+    "understand", "persona_attributes", "What sets a persona apart, weighted by relevance.", ("persona_id", "attribute", "level"),
+    col("persona_id", "string", "Persona."), col("attribute", "string", "Attribute."), col("level", "string", "Value or band."), col("weight", "float64", "Relevance."),
+    col("share", "float64", "Share within the persona."), col("share_elsewhere", "float64", "Share elsewhere."),
+)  # fmt: skip
+
+PERSONA_MEMBERS = table(
+    "understand", "persona_members", "Which persona a person belongs to, and how surely.", ("person_key", "persona_id"),
+    person(), col("persona_id", "string", "Persona."), fact("probability", "float64", "Probability."), changed(), subject="person_key", purpose="marketing",
+)  # fmt: skip
+
+LEAD_SCORES = table(
+    "understand", "lead_scores", "Fit to a persona × engagement.", ("person_key",),
+    person(), fact("fit", "float64", "Fit, 0 to 1."), fact("engagement", "float64", "Engagement, 0 to 1."), fact("score", "float64", "Score."), col("owner", "string", "Sales owner."),
+    col("status", "string", "Status."), changed(), subject="person_key", purpose="crm",
+)  # fmt: skip
+
+MODELS = table(
+    "understand", "models", "Every fit: parameters, what it was fitted on, and its own verdict.", ("model", "version"),
+    col("model", "string", "Name."), col("version", "string", "Hash of inputs, code and parameters."), col("fitted_at", "timestamp", "As-of moment of the fit."),
+    col("parameters", "json", "Parameters and their standard errors; no personal value ever goes in here."), col("inputs", "json", "Versions of the tables read."), col("observations", "int64", "Persons or rows fitted on."),
+    col("log_likelihood", "float64", "Log-likelihood."), col("verdict", "string", "usable, weak or not_usable."), col("reason", "string", "Why."), col("holdout", "json", "Figures of the holdout check."),
+)  # fmt: skip
+
+USE_CASES = table(
+    "understand", "use_cases", "Problem → goal metric → approach → test → tools.", ("use_case",),
+    col("use_case", "string", "Name."), col("problem", "string", "Problem."), col("metric", "string", "Goal metric."), col("target", "float64", "Target."), col("status", "string", "Status."), col("answer", "string", "Did we reach the goal?"),
+)  # fmt: skip
+
+UNDERSTAND = (
+    FEATURES, LIFECYCLE_STATES, LIFETIME_VALUES, SCORES, URGENCY, SEGMENT_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_SCORES, MODELS, USE_CASES,
+)  # fmt: skip
