@@ -1,0 +1,87 @@
+"""kundig.toml: where things are kept, in which currency and zone, and the numbers every estimate rests on."""
+
+from __future__ import annotations
+
+from typing import Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, field_validator
+
+from kundig.config.base import FileKind, Record
+from kundig.errors import nearest
+
+
+class WorkspaceSettings(Record):
+    """Who works here, and in which money and time."""
+
+    name: str = Field(default="kundig", description="Name shown on pages and reports.")
+    zone: str = Field(default="Europe/Berlin", description="Time zone of local days, weeks and quiet hours (IANA name).")
+    currency: str = Field(default="EUR", pattern="^[A-Z]{3}$", description="Currency of all amounts (ISO 4217).")
+    locale: Literal["de", "en"] = Field(default="de", description="Language of reports, and of copy for people whose language is not known.")
+    locales: tuple[Literal["de", "en"], ...] = Field(default=("de", "en"), description="Languages that copy is made in.")
+    country: str = Field(default="DE", pattern="^[A-Z]{2}$", description="Country of addresses and phone numbers without one (ISO 3166).")
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"unknown time zone '{value}'; {nearest(value, available_timezones(), most=3)}")
+        ZoneInfo(value)
+        return value
+
+
+class StoreSettings(Record):
+    """Where tables and state are kept, and which engine computes."""
+
+    catalogue: str = Field(default="data/lake.sqlite", description="Catalogue of the lake: a file below the workspace, or a PostgreSQL URL.")
+    tables: str = Field(default="data/lake", description="Folder of the Parquet files.")
+    state: str = Field(default="data/state.sqlite", description="State (consent log, outbox, leases, audit): a file, or a PostgreSQL URL.")
+    inbox: str = Field(default="data/inbox.sqlite", description="Inbox of the HTTP intake.")
+    assets: str = Field(default="data/assets", description="Folder of content-addressed files.")
+    engine: Literal["duckdb", "spark"] = Field(default="duckdb", description="Engine that runs the steps.")
+    threads: int = Field(default=0, ge=0, description="Threads of DuckDB; 0: all cores.")
+    memory: str = Field(default="60%", pattern=r"^\d+(%|MB|GB)$", description="Memory limit of DuckDB.")
+    releases_kept: int = Field(default=14, ge=1, description="How many releases stay readable.")
+    spark_master: str = Field(default="local[2]", description="Spark master, when the engine is spark.")
+
+
+class ValueSettings(Record):
+    """The numbers of lifetime value."""
+
+    horizon_months: int = Field(default=12, ge=1, le=120, description="Months of future that a lifetime value counts.")
+    discount_rate: float = Field(default=0.10, ge=0, lt=1, description="Yearly rate by which future money is discounted.")
+    refit_days: int = Field(default=7, ge=1, description="Days after which models are fitted anew.")
+    lifetime_model: Literal["auto", "bg_nbd", "season"] = Field(default="auto", description="Model of repeat purchases; auto chooses by holdout.")
+
+
+class BrandSettings(Record):
+    """How the brand addresses people."""
+
+    name: str = Field(default="", description="Name in messages; the workspace's name where empty.")
+    address: Literal["du", "sie"] = Field(default="du", description="German copy: du or Sie.")
+    sender: str = Field(default="", description="Sender address of e-mail, such as shop@example.org.")
+    imprint: str = Field(default="", description="Imprint line that commercial e-mail must carry.")
+    website: str = Field(default="https://www.example.org", description="Base of links in messages.")
+
+
+class ServeSettings(Record):
+    """Where pages and intake listen."""
+
+    host: str = Field(default="127.0.0.1", description="Address; any but loopback demands a login.")
+    port: int = Field(default=8700, ge=0, le=65_535, description="Port of pages and API.")
+    intake_port: int = Field(default=8701, ge=0, le=65_535, description="Port of the intake.")
+
+
+class Settings(Record):
+    """The whole of kundig.toml."""
+
+    workspace: WorkspaceSettings = WorkspaceSettings()
+    store: StoreSettings = StoreSettings()
+    value: ValueSettings = ValueSettings()
+    brand: BrandSettings = BrandSettings()
+    serve: ServeSettings = ServeSettings()
+
+
+FILES = (
+    FileKind(name="settings", pattern="kundig.toml", model=Settings, meaning="Stores, engine, currency, zone, locale, brand, discount rate.", format="toml"),
+)
