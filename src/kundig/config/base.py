@@ -20,7 +20,8 @@ class FileKind:
 
     `name` is how steps and `Config` know it; `pattern` is a glob below the workspace; with `many`, the value is a dict from the
     file's stem (for `creatives/*/brief.yaml`: the folder's name) to its record, else one record (`model()` when the file is absent).
-    `format` csv gives `model(rows=(...))` with each row a dict of strings, and `line` numbers counted from 2.
+    `format` csv gives `model(rows=(...))` with each row a dict of strings, and `line` numbers counted from 2; `format` text gives
+    `model(text=...)`. Where both folder and file vary (`creatives/*/copy.*.yaml`) the key is `<folder>/<stem>`.
     """
 
     name: str
@@ -28,7 +29,7 @@ class FileKind:
     model: type[Record]
     meaning: str
     many: bool = False
-    format: Literal["yaml", "csv", "toml", "json"] = "yaml"
+    format: Literal["yaml", "csv", "toml", "json", "text"] = "yaml"
 
 
 Values = dict[str, Any]

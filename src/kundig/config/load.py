@@ -132,10 +132,10 @@ def _default(kind: FileKind, faults: list[Fault]) -> Record | None:
 
 
 def _key(path: Path, kind: FileKind) -> str:
-    last = kind.pattern.rsplit("/", 1)[-1]
+    folder, _, last = kind.pattern.rpartition("/")
     if "*" not in last:
         return path.parent.name
-    return path.stem if last.count("*") == 1 and last.startswith("*.") else f"{path.parent.name}/{path.stem}"
+    return path.stem if "*" not in folder and last.count("*") == 1 and last.startswith("*.") else f"{path.parent.name}/{path.stem}"
 
 
 def _read(path: Path, name: str, kind: FileKind) -> tuple[Record | None, list[Fault], Lines]:
@@ -174,6 +174,8 @@ def _parse(text: str, format: str) -> tuple[Any, Lines]:
             raise _Syntax(f"this is no JSON: {error.msg}", error.lineno, "mend the line") from error
     if format == "csv":
         return _csv(text)
+    if format == "text":
+        return {"text": text}, {}
     return _yaml(text)
 
 
