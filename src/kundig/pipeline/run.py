@@ -1,0 +1,232 @@
+"""One run: each step skipped, recomputed for the keys that need it, or recomputed in full; all of it committed as one release."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import resource
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kundig import tables as declared
+from kundig.clock import now
+from kundig.config.load import Config
+from kundig.errors import KundigError, RunError
+from kundig.pipeline import changes
+from kundig.pipeline.changes import NOTHING, WHOLE, Change
+from kundig.pipeline.parameters import fingerprint, parameters
+from kundig.schema import Step, Table
+from kundig.store.engines.session import arrow_schema, as_known, conform
+from kundig.tables.collect import TOUCHED
+from kundig.tables.govern import LINEAGE_EDGES, RUNS
+from kundig.tables.understand import MODELS
+from kundig.tables.unify import IDENTITIES
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+    from kundig.pipeline.workbench import Workbench
+
+LARGE_SHARE = 0.2
+"""Above this share of touched keys a full recompute is cheaper than a narrowed one."""
+
+Progress = Callable[["StepReport"], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """What a run did with one step."""
+
+    step: str
+    table: str
+    cause: str
+    rows: int = 0
+    keys: int | None = None
+    seconds: float = 0.0
+    peak_mb: float = 0.0
+    number: int = 0
+    of: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """What a run did: `release` is None when nothing had changed and nothing was committed."""
+
+    run_id: int
+    as_of: dt.datetime
+    release: int | None
+    steps: tuple[StepReport, ...]
+    seconds: float
+    resumed: int = 0
+
+    @property
+    def worked(self) -> tuple[StepReport, ...]:
+        """The steps that had work."""
+        return tuple(step for step in self.steps if step.cause != "unchanged")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What the last release recorded of a step."""
+
+    run_id: int
+    fingerprint: str
+    as_of: dt.datetime
+
+
+@dataclass
+class Run:
+    """The state of one run in progress; `pipeline.run` is its face."""
+
+    bench: Workbench
+    config: Config
+    steps: tuple[Step, ...]
+    as_of: dt.datetime
+    everything: bool = False
+    progress: Progress | None = None
+    changed: dict[str, Change] = field(default_factory=dict)
+    reports: list[StepReport] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    resumed: int = 0
+
+    def execute(self) -> RunReport:
+        """Do every step's work and commit it as one release; commits nothing when no step had any."""
+        began = time.perf_counter()
+        self.bench.open(self.as_of, {table.name: table for step in self.steps for table in step.reads})
+        memory = self.bench.memory()
+        for number, step in enumerate(self.steps, 1):
+            try:
+                report = self._step(step, memory.get(step.name), number)
+            except KundigError as error:
+                raise RunError(
+                    f"step '{step.name}' failed: {error.what}", at=f"table '{step.writes.name}', as of {self.as_of.isoformat()}", mend=_again(error)
+                ) from error
+            self.reports.append(report)
+            if self.progress is not None:
+                self.progress(report)
+        worked = any(report.cause != "unchanged" for report in self.reports)
+        release = self.bench.commit(self._bookkeeping(), self.as_of) if worked else None
+        return RunReport(
+            run_id=self.bench.run_id, as_of=self.as_of, release=release, steps=tuple(self.reports), seconds=time.perf_counter() - began, resumed=self.resumed
+        )
+
+    # one step
+
+    def _step(self, step: Step, last: Memory | None, number: int) -> StepReport:
+        began = time.perf_counter()
+        filled = parameters(step, self.config, self.as_of)
+        print_ = fingerprint(step, filled)
+        cause, keys = self._cause(step, last, print_)
+        rows = 0
+        if cause != "unchanged":
+            rows = self._compute(step, filled, cause, keys, print_)
+        else:
+            self.changed.setdefault(step.writes.name, NOTHING)
+        report = StepReport(
+            step=step.name, table=step.writes.name, cause=cause, rows=rows, keys=None if keys is None else len(keys), seconds=time.perf_counter() - began,
+            peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, number=number, of=len(self.steps),
+        )  # fmt: skip
+        self._record(step, report, print_)
+        return report
+
+    def _cause(self, step: Step, last: Memory | None, print_: str) -> tuple[str, pa.Array | None]:
+        if last is None:
+            return "full", None
+        if last.fingerprint != print_:
+            return "redefined", None
+        if self.as_of < last.as_of or last.run_id != self.bench.last_run_id:
+            return "full", None
+        if self.everything and step.kind != "fit":
+            return "full", None
+        read = {table.name: self._change(table) for table in step.reads}
+        if step.kind == "fit":
+            days = self.config.settings.value.refit_days
+            due = self.as_of - self._fitted_at(step, last) >= dt.timedelta(days=days)
+            return ("refit", None) if due and not all(change.nothing for change in read.values()) else ("unchanged", None)
+        if step.by is None:
+            still = all(change.nothing for change in read.values()) and not (changes.reads_time(step) and self.as_of != last.as_of)
+            return ("unchanged", None) if still else ("full", None)
+        if any(change.whole for change in read.values()) or (changes.reads_time(step) and step.due is None and self.as_of != last.as_of):
+            return "full", None
+        return self._narrow(step, read)
+
+    def _narrow(self, step: Step, read: Mapping[str, Change]) -> tuple[str, pa.Array | None]:
+        assert step.by is not None
+        touched = changes.union([self._keys_for(step.by, change) for change in read.values() if not change.nothing])
+        due = self.bench.due(step, self.as_of) if step.due is not None else None
+        keys = changes.union([touched, *([due] if due is not None else [])])
+        if len(keys) == 0:
+            return "unchanged", None
+        if len(keys) > LARGE_SHARE * max(1, self.bench.count(step.writes, step.by)):
+            return "full", None
+        return ("touched" if len(touched) else "due"), keys
+
+    def _keys_for(self, column: str, change: Change) -> pa.Array:
+        assert change.keys is not None
+        if change.column == column:
+            return change.keys
+        if column == changes.PERSON:
+            return self.bench.persons_of(change.keys)
+        return self.bench.identifiers_of(change.keys)
+
+    def _change(self, table: Table) -> Change:
+        if table.name not in self.changed:
+            self.changed[table.name] = self.bench.landed(table, self.as_of)
+        return self.changed[table.name]
+
+    def _fitted_at(self, step: Step, last: Memory) -> dt.datetime:
+        return self.bench.fitted_at(step.name) or last.as_of
+
+    # computing
+
+    def _compute(self, step: Step, filled: dict[str, Any], cause: str, keys: pa.Array | None, print_: str) -> int:
+        adopted = self.bench.adopt(step, print_, self.as_of, cause, keys)
+        if adopted is not None:
+            self.resumed += 1
+            self.changed[step.writes.name], rows = adopted
+            return rows
+        inputs = self.bench.inputs(step, keys)
+        if step.kind == "relation":
+            result = step.body(*inputs, **filled)
+        else:
+            result = self.bench.arrow_result(step, step.body(*self._materialised(step, inputs), **filled))
+        if keys is not None and step.by is not None:
+            result = self.bench.only(result, step.by)
+        shaped = conform(result, step.writes, changed_run=self.bench.run_id)
+        change, rows = self.bench.write(step, shaped, keys, print_, self.as_of)
+        self.changed[step.writes.name] = change
+        return rows
+
+    def _materialised(self, step: Step, inputs: Iterable[ir.Table]) -> list[Any]:
+        wants_ibis = [str(annotation) for name, annotation in step.body.__annotations__.items() if name != "return"]
+        return [rows if "ir." in note or "ibis" in note else self.bench.session.arrow(rows) for rows, note in zip(inputs, wants_ibis, strict=False)]
+
+    # bookkeeping
+
+    def _record(self, step: Step, report: StepReport, print_: str) -> None:
+        inputs = {table.name: self.bench.version(table.name) for table in step.reads}
+        self.rows.append(
+            {
+                "run_id": self.bench.run_id, "step": step.name, "table_name": step.writes.name, "as_of": self.as_of, "cause": report.cause,
+                "inputs": json.dumps(inputs, sort_keys=True), "fingerprint": print_, "rows_written": report.rows, "rows_in": report.keys,
+                "seconds": report.seconds, "peak_mb": report.peak_mb, "finished_at": now(),
+            }
+        )  # fmt: skip
+
+    def _bookkeeping(self) -> list[tuple[Table, pa.Table, str]]:
+        import pyarrow as pa
+
+        edges = [{"table_name": step.writes.name, "reads": table.name, "step": step.name} for step in self.steps for table in step.reads]
+        runs = pa.Table.from_pylist(self.rows, schema=arrow_schema(RUNS))
+        lineage = pa.Table.from_pylist(edges, schema=arrow_schema(LINEAGE_EDGES))
+        return [(RUNS, runs, "append"), (LINEAGE_EDGES, lineage, "replace")]
+
+
+def _again(error: KundigError) -> str:
+    mend = error.mend or "see the cause above"
+    return f"{mend}; nothing of this run is visible, and `kundig run` goes on from here"
+
+
+__all__ = ["IDENTITIES", "MODELS", "NOTHING", "TOUCHED", "WHOLE", "Memory", "Run", "RunReport", "StepReport", "as_known", "declared"]

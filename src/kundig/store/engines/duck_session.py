@@ -1,0 +1,92 @@
+"""A run's session on DuckDB: temporary views over the lake's files on the connection that also writes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kundig.schema import Table
+from kundig.store.engines.session import arrow_schema
+
+if TYPE_CHECKING:
+    import duckdb
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+
+class DuckSession:
+    """Views and temporary tables on one DuckDB connection, and Ibis over them."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        import ibis
+
+        self.connection = connection
+        self.backend: Any = ibis.duckdb.from_connection(connection)
+        self._names: set[str] = set()
+
+    def sql(self, expression: ir.Table) -> str:
+        """The SQL of an expression, with the Arrow rows it holds made known to the connection."""
+        self.backend._run_pre_execute_hooks(expression)
+        return str(self.backend.compile(expression))
+
+    def view(self, name: str, sql: str, table: Table | None = None) -> ir.Table:
+        """Make the rows of a SQL text known by a name; JSON columns of a declared table are handed over as text, as on every engine."""
+        columns = "*"
+        if table is not None:
+            columns = ", ".join(f'"{c.name}"::VARCHAR AS "{c.name}"' if c.type == "json" else f'"{c.name}"' for c in table.columns)
+        self._drop(name)
+        self.connection.execute(f'CREATE TEMP VIEW "{name}" AS SELECT {columns} FROM {sql}')
+        self._names.add(name)
+        return self.backend.table(name)
+
+    def table(self, name: str) -> ir.Table:
+        """The Ibis table known by that name."""
+        return self.backend.table(name)
+
+    def register(self, name: str, rows: pa.Table) -> ir.Table:
+        """Make Arrow rows known by a name: copied into a temporary table, so the Arrow memory may go."""
+        self._drop(name)
+        self.connection.register("_kundig_arrow", rows)
+        self.connection.execute(f'CREATE TEMP TABLE "{name}" AS SELECT * FROM _kundig_arrow')
+        self.connection.unregister("_kundig_arrow")
+        self._names.add(name)
+        return self.backend.table(name)
+
+    def define(self, name: str, expression: ir.Table) -> ir.Table:
+        """Make an expression known by a name, computed anew at each use."""
+        sql = self.sql(expression)
+        self._drop(name)
+        self.connection.execute(f'CREATE TEMP VIEW "{name}" AS {sql}')
+        self._names.add(name)
+        return self.backend.table(name)
+
+    def keep(self, name: str, expression: ir.Table) -> ir.Table:
+        """Compute an expression once and make its rows known by a name."""
+        sql = self.sql(expression)
+        self._drop(name)
+        self.connection.execute(f'CREATE TEMP TABLE "{name}" AS {sql}')
+        self._names.add(name)
+        return self.backend.table(name)
+
+    def arrow(self, expression: ir.Table) -> pa.Table:
+        """The rows of an expression, in its Ibis types."""
+        return expression.to_pyarrow()
+
+    def drop(self, name: str) -> None:
+        """Forget a name and what it holds."""
+        self._drop(name)
+        self._names.discard(name)
+
+    def close(self) -> None:
+        """Drop every view and temporary table this session made."""
+        for name in sorted(self._names):
+            self._drop(name)
+        self._names.clear()
+
+    def _drop(self, name: str) -> None:
+        for kind in self.connection.execute("SELECT table_type FROM information_schema.tables WHERE table_name = ? AND table_catalog = 'temp'", [name]).fetchall():
+            self.connection.execute(f'DROP {"VIEW" if "VIEW" in kind[0] else "TABLE"} temp."{name}"')
+
+
+def empty(table: Table) -> pa.Table:
+    """No rows, in the declared types."""
+    return arrow_schema(table).empty_table()
