@@ -1,0 +1,171 @@
+"""The channel `files`: a folder per run with messages.csv and each rendered message; a part of it is there whole, or not at all.
+
+A part is written below a name that begins with a dot, flushed, and then renamed. The rename is the handing over: whoever
+crashed before it handed nothing over, whoever crashed after it finds the part when it looks.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from kundig.errors import Conflict, StoreError
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY})
+_WORD = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """A message as a destination takes it, and the columns of messages.csv."""
+
+    message_id: str
+    person_id: str
+    address: str
+    channel: str
+    purpose: str
+    audience: str
+    scenario: str
+    creative_id: str
+    segment_id: str
+    offer_code: str
+    locale: str
+    subject: str
+    file: str
+    content: bytes
+
+
+COLUMNS = tuple(field.name for field in fields(Rendered) if field.name != "content")
+"""Columns of messages.csv."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesChannel:
+    """Hands messages over by writing them below `folder`.
+
+    `durable` flushes a part to disk before its rename, so that a power cut leaves no renamed part with empty files.
+    """
+
+    folder: Path
+    durable: bool = True
+
+    def hand_over(self, run_id: int, part: str, messages: Sequence[Rendered]) -> None:
+        """Write the messages as one part of the run's folder: all of them, or none.
+
+        Raises:
+            Conflict: The part is there already, or was taken back by `withdraw`: nothing is handed over.
+            StoreError: The folder cannot be written.
+        """
+        run = self.folder / str(run_id)
+        final, staging = run / _name(part), run / f".{_name(part)}"
+        try:
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+            for message in messages:
+                with (staging / _name(message.file)).open("xb") as file:
+                    file.write(message.content)
+            (staging / "messages.csv").write_bytes(csv_of(messages))
+            if self.durable:
+                os.sync()
+            staging.rename(final)
+            _flush(run)
+        except OSError as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            if error.errno in _TAKEN:
+                raise Conflict(f"the part '{part}' is there already", at=str(run), mend="its messages were handed over or taken back; run again") from error
+            raise StoreError(f"the messages cannot be written: {error.strerror}", at=str(run), mend="free space or mend rights, and run again") from error
+
+    def withdraw(self, run_id: int, part: str) -> frozenset[str]:
+        """Take back a part that its claimant did not hand over; gives the ids of those it did after all.
+
+        An empty part is put in its place. A claimant that was only slow then finds the place taken and hands nothing over, so
+        whoever asks here may queue the other messages again.
+        """
+        run = self.folder / str(run_id)
+        final, staging = run / _name(part), run / f".{_name(part)}.taken-back"
+        try:
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+            (staging / "messages.csv").write_bytes(csv_of(()))
+            staging.rename(final)
+            _flush(run)
+        except OSError as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            if error.errno not in _TAKEN:
+                raise StoreError(f"the part '{part}' cannot be taken back: {error.strerror}", at=str(run), mend="mend rights, and run again") from error
+        return self.handed_over(run_id, part)
+
+    def handed_over(self, run_id: int, part: str) -> frozenset[str]:
+        """Ids of the messages of a part that was handed over; empty where it was not."""
+        path = self.folder / str(run_id) / _name(part) / "messages.csv"
+        if not path.is_file():
+            return frozenset()
+        with path.open(encoding="utf-8", newline="") as file:
+            return frozenset(row["message_id"] for row in csv.DictReader(file))
+
+    def finish(self, run_id: int) -> Path:
+        """Join the parts' lists to one messages.csv of the run, with each file's place; gives the run's folder."""
+        run = self.folder / str(run_id)
+        if not run.is_dir():
+            return run
+        staging = run / ".messages.csv"
+        with staging.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            for part in self.parts(run_id):
+                for row in _rows(run / part / "messages.csv"):
+                    writer.writerow([f"{part}/{row[name]}" if name == "file" else row[name] for name in COLUMNS])
+        staging.replace(run / "messages.csv")
+        return run
+
+    def parts(self, run_id: int) -> list[str]:
+        """The parts of a run that were handed over, in order."""
+        run = self.folder / str(run_id)
+        return sorted(path.name for path in run.iterdir() if path.is_dir() and not path.name.startswith(".")) if run.is_dir() else []
+
+
+def csv_of(messages: Iterable[Rendered]) -> bytes:
+    """The messages as CSV (RFC 4180, UTF-8): what a spreadsheet would take for a formula begins with an apostrophe."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for message in messages:
+        writer.writerow([safe_cell(str(getattr(message, name))) for name in COLUMNS])
+    return text.getvalue().encode()
+
+
+def safe_cell(value: str) -> str:
+    """The value, such that no spreadsheet runs it.
+
+    Examples:
+        >>> safe_cell("=HYPERLINK(1)"), safe_cell("Kim"), safe_cell("+49 30 1")
+        ("'=HYPERLINK(1)", 'Kim', "'+49 30 1")
+    """
+    return f"'{value}" if value.startswith(_FORMULA) else value
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def _name(text: str) -> str:
+    if not _WORD.fullmatch(text) or text.startswith("."):
+        raise StoreError(f"'{text}' cannot be a file's name", mend="use letters, digits, dots, dashes and underscores")
+    return text
+
+
+def _flush(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
