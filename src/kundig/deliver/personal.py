@@ -105,10 +105,12 @@ def personal(template: str, *, html: bool, at: str) -> Personal:
     if depth != 0:
         raise TemplateError("a block is not closed", at=at, mend="close it with endif, endunless or endcase")
     parts.append(template[position:])
+    if any("{{" in part or "{%" in part for part in parts if isinstance(part, str)):
+        raise TemplateError("expected }} or %}, found the end of the template", at=at, mend="close the field or tag")
     return Personal(parts=tuple(part for part in parts if part != ""))
 
 
-def _piece(env: Environment, source: str, *, html: bool, at: str) -> str | Piece:
+def _piece(env: Environment, source: str, *, html: bool, at: str) -> Piece:
     if source.startswith(("{{-", "{%-")) or source.endswith(("-}}", "-%}")):
         raise TemplateError("whitespace control around a personal field", at=at, mend="write {{ and {% without the dash")
     named = tuple(dict.fromkeys(_FIELD.findall(_QUOTED.sub("''", source))))
@@ -122,7 +124,8 @@ def _piece(env: Environment, source: str, *, html: bool, at: str) -> str | Piece
     try:
         compiled = env.from_string(source)
         if not named:
-            return str(compiled.render())
+            rendered = str(compiled.render())
+            return Piece(fields=(), fill=lambda values: rendered)
     except LiquidError as error:
         raise TemplateError(str(error).split("\n", 1)[0], at=at, mend="mend the creative's template") from error
 

@@ -145,6 +145,5 @@ def _filled(parts: tuple[bytes | Piece, ...], values: Values) -> bytes:
 
 def _quoted(text: str) -> bytes:
     """The text as quoted-printable that ends with a soft break, so that anything may follow."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
-    encoded = binascii.b2a_qp(lines.encode(), istext=True, header=False)
+    encoded = binascii.b2a_qp(text.replace("\r\n", "\n").replace("\r", "\n").encode(), istext=True, header=False).replace(b"\n", b"\r\n")
     return encoded if encoded.endswith(b"\n") or not encoded else encoded + b"=\r\n"

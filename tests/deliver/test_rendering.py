@@ -1,0 +1,153 @@
+"""The fast second stage and the written mails, against plain Liquid and the standard library's parser."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import email as standard
+import email.policy
+import io
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kundig.create import templates
+from kundig.deliver import personal as second
+from kundig.deliver.channels.email import Sender, deliverable, email
+from kundig.deliver.channels.files import COLUMNS, FilesChannel, Rendered, csv_of
+from kundig.deliver.channels.push import push
+from kundig.deliver.personal import personal
+from kundig.errors import Conflict, StoreError, TemplateError
+
+AT = dt.datetime(2026, 11, 1, 9, tzinfo=dt.UTC)
+SENDER = Sender(name="Nordlicht Größe", address="shop@example.org")
+HTML = (
+    '<p>{% if person.first_name != "" %}Hallo {{ person.first_name | upcase }}{% else %}Hallo{% endif %},</p>\n'
+    "{% unless person.company == '' %}<i>{{ person.company }}</i>{% endunless %} {{ \"{\" }}{ 7 }} = ä"
+    '{% case person.offer_code %}{% when "A" %}a{% else %}{{ person.offer_code | truncate: 5 }}{% endcase %}'
+    '<a href="{{ message.unsubscribe_url }}">x</a>   \n. ende'
+)
+TEXT = "Hallo {{ person.first_name }} {{ person.last_name }}\n\n{{ message.unsubscribe_url }}\n-- \nGruß"
+NASTY = st.one_of(st.text(max_size=30), st.sampled_from(["", "{{ message.id }}", "{% if %}", "<script>x</script>", "a\r\nBcc: eve@example.org", "=1+1", "k0x", ".", "A", "ß" * 90]))
+PERSONS = st.fixed_dictionaries({name: NASTY for name in second.PERSON_FIELDS})
+
+
+def values(person, message_id="0" * 32):
+    return {"person": person, "message": {"id": message_id, "unsubscribe_url": f"https://www.example.org/u/{message_id}", "address": "kim@example.org"}}
+
+
+def test_both_rooms_agree_on_what_a_template_may_ask():
+    assert second.PERSON_FIELDS == templates.PERSON_FIELDS
+    assert second.MESSAGE_FIELDS == templates.MESSAGE_FIELDS
+
+
+@given(person=PERSONS)
+@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("html", [True, False])
+def test_the_fast_way_equals_plain_liquid(person, html):
+    made = personal(HTML, html=html, at="test")
+    for _ in range(2):  # the second time from memory
+        assert made(values(person)) == templates.fill(HTML, person=person, message=values(person)["message"], html=html)
+
+
+@given(person=PERSONS)
+@settings(max_examples=150, deadline=None)
+def test_a_mail_says_what_the_templates_say(person):
+    mail = email(subject="Für {{ person.last_name | remove: '\n' | remove: '\r' }}", html=HTML, text=TEXT, sender=SENDER, boundary="0123456789abcdef", at="test")
+    try:
+        written = mail(values(person), message_id="0" * 32, at=AT)
+    except TemplateError as refused:
+        assert refused.what == "the header holds a control character"
+        assert any(ord(sign) < 32 or ord(sign) in (127, 0x85, 0x2028, 0x2029) for sign in person["last_name"])
+        return
+    assert all(len(line) <= 998 and b"\n" not in line and b"\r" not in line for line in written.split(b"\r\n"))
+    read = standard.message_from_bytes(written, policy=standard.policy.SMTP)
+    assert not [defect for part in read.walk() for defect in part.defects]
+    assert read["Bcc"] is None
+    assert read["To"] == "kim@example.org"
+    assert read["From"] == "Nordlicht Größe <shop@example.org>"
+    assert read["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert read["List-Unsubscribe"].strip() == f"<https://www.example.org/u/{'0' * 32}>"
+    for kind, template, html in (("html", HTML, True), ("plain", TEXT, False)):
+        expected = templates.fill(template, person=person, message=values(person)["message"], html=html)
+        assert lines(read.get_body((kind,)).get_payload(decode=True).decode()) == lines(expected)
+
+
+def lines(text):
+    return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+
+
+@pytest.mark.parametrize("address", ["kim@example.org, eve@example.org", "kim@example.org\r\nBcc: x@y.de", "Kim <kim@example.org>", "", "kim", "kim@ex ample.org"])
+def test_an_address_that_is_more_than_one_address_is_refused(address):
+    assert not deliverable(address)
+    mail = email(subject="x", html="x", text="x", sender=SENDER, boundary="b", at="test")
+    with pytest.raises(TemplateError, match="address"):
+        mail({"person": {}, "message": {"address": address, "unsubscribe_url": "https://x"}}, message_id="1", at=AT)
+
+
+def test_a_subject_cannot_add_headers():
+    mail = email(subject="{{ person.first_name }}", html="x", text="x", sender=SENDER, boundary="b", at="test")
+    with pytest.raises(TemplateError, match="control character"):
+        mail(values(dict.fromkeys(second.PERSON_FIELDS, "a\nBcc: eve@example.org")), message_id="1", at=AT)
+
+
+@pytest.mark.parametrize("template, told", [
+    ("{{ person.password }}", "nobody fills"), ("{{ person.first_name", "expected"), ("{% if person.first_name %}x", "not closed"),
+    ("{% for x in person.first_name %}{% endfor %}", "not one of"), ("{{- person.first_name }}", "dash"),
+])  # fmt: skip
+def test_templates_that_cannot_be_filled_are_refused_at_once(template, told):
+    with pytest.raises(TemplateError) as refused:
+        assert personal(template, html=False, at="test")(values(dict.fromkeys(second.PERSON_FIELDS, ""))) == ""
+    assert told in str(refused.value)
+
+
+def test_a_push_is_json_within_the_limit():
+    made = push(title="Hi {{ person.first_name }}", text="{{ person.last_name }}", link="home", at="test")
+    person = dict.fromkeys(second.PERSON_FIELDS, 'Kim "ß"')
+    assert json.loads(made(values(person), message_id="m1")) == {"message_id": "m1", "to": "kim@example.org", "title": 'Hi Kim "ß"', "body": 'Kim "ß"', "link": "home"}
+    with pytest.raises(TemplateError, match="4,096"):
+        made(values(person | {"last_name": "x" * 4_100}), message_id="m1")
+
+
+def rendered(message_id, **changes):
+    fields = dict.fromkeys([name for name in COLUMNS if name not in ("message_id", "file")], "")
+    return Rendered(message_id=message_id, file=f"{message_id}.eml", content=b"mail", **(fields | changes))
+
+
+def test_no_cell_of_the_list_is_a_formula(tmp_path):
+    nasty = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", 'a"b', "a,b", "a\nb", "ä"]
+    written = csv_of([rendered(f"m{n}", subject=cell) for n, cell in enumerate(nasty)])
+    assert written.count(b"\r\n") >= len(nasty) + 1
+    read = [row["subject"] for row in csv.DictReader(io.StringIO(written.decode(), newline=""))]
+    assert read == ["'=1+1", "'+1", "'-1", "'@x", "'\tx", "'\rx", 'a"b', "a,b", "a\nb", "ä"]
+
+
+def test_a_part_is_there_once_and_whole(tmp_path):
+    channel = FilesChannel(folder=tmp_path, durable=False)
+    channel.hand_over(7, "p1", [rendered("a"), rendered("b")])
+    assert channel.handed_over(7, "p1") == {"a", "b"}
+    with pytest.raises(Conflict):
+        channel.hand_over(7, "p1", [rendered("a"), rendered("c")])
+    assert channel.handed_over(7, "p1") == {"a", "b"}
+    assert sorted(path.name for path in (tmp_path / "7" / "p1").iterdir()) == ["a.eml", "b.eml", "messages.csv"]
+    channel.hand_over(7, "p2", [rendered("c")])
+    listed = (channel.finish(7) / "messages.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[0] for line in listed] == ["message_id", "a", "b", "c"]
+    assert listed[1].endswith("p1/a.eml")
+
+
+def test_a_slow_claimant_finds_its_part_taken_back(tmp_path):
+    channel = FilesChannel(folder=tmp_path, durable=False)
+    assert channel.withdraw(7, "p1") == frozenset()
+    with pytest.raises(Conflict):
+        channel.hand_over(7, "p1", [rendered("a")])
+    assert channel.handed_over(7, "p1") == frozenset()
+    channel.hand_over(7, "p2", [rendered("a")])
+    assert channel.withdraw(7, "p2") == {"a"}
+
+
+def test_file_names_stay_in_their_folder(tmp_path):
+    with pytest.raises(StoreError, match="file's name"):
+        FilesChannel(folder=tmp_path).hand_over(7, "../p", [])
