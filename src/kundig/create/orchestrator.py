@@ -164,9 +164,8 @@ def made(order: Order, inputs: Inputs, *, mark: str) -> Message:
         text = render(verbatim, opened(order.text_template or TEXT_TEMPLATE, f"{at} (text)"), context | {"copy": plain_texts}, at=f"{at} (text)")
         return Message(subject_line=closed(_one_line(plain_texts["subject"])), body=closed(email_html(mjml, at=at)), text_body=closed(_tidy(text)))
     at = f"creatives/{order.creative}/push.liquid"
-    title, _, text = render(verbatim, opened(order.template, at), context | {"copy": plain_texts}, at=at).partition("\n---\n")
-    if not text.strip():
-        title, text = "", title
+    parts = re.split(r"(?m)^---[ \t]*$", render(verbatim, opened(order.template, at), context | {"copy": plain_texts}, at=at), maxsplit=1)
+    title, text = parts if len(parts) == 2 else ("", parts[0])
     return Message(subject_line=closed(_one_line(title)), body=closed(_one_line(text)), text_body=closed(_one_line(text)))
 
 
