@@ -7,11 +7,11 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from tests.create.world import AS_OF, World
 
 from kundig.create.guardrails import BARE_PERSON, SAMPLE_MESSAGE
 from kundig.create.templates import environment, fill, open_fields, render
 from kundig.errors import ConfigError, TemplateError
-from tests.create.world import AS_OF, World
 
 GOLDEN = Path(__file__).parent / "golden"
 PERSON = {"first_name": "Kim", "last_name": "Beispiel & Söhne", "company": "", "offer_code": ""}

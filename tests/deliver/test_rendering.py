@@ -31,7 +31,7 @@ HTML = (
 )
 TEXT = "Hallo {{ person.first_name }} {{ person.last_name }}\n\n{{ message.unsubscribe_url }}\n-- \nGruß"
 NASTY = st.one_of(st.text(max_size=30), st.sampled_from(["", "{{ message.id }}", "{% if %}", "<script>x</script>", "a\r\nBcc: eve@example.org", "=1+1", "k0x", ".", "A", "ß" * 90]))
-PERSONS = st.fixed_dictionaries({name: NASTY for name in second.PERSON_FIELDS})
+PERSONS = st.fixed_dictionaries(dict.fromkeys(second.PERSON_FIELDS, NASTY))
 
 
 def values(person, message_id="0" * 32):
@@ -56,12 +56,11 @@ def test_the_fast_way_equals_plain_liquid(person, html):
 @settings(max_examples=150, deadline=None)
 def test_a_mail_says_what_the_templates_say(person):
     mail = email(subject="Für {{ person.last_name | remove: '\n' | remove: '\r' }}", html=HTML, text=TEXT, sender=SENDER, boundary="0123456789abcdef", at="test")
-    try:
-        written = mail(values(person), message_id="0" * 32, at=AT)
-    except TemplateError as refused:
-        assert refused.what == "the header holds a control character"
-        assert any(ord(sign) < 32 or ord(sign) in (127, 0x85, 0x2028, 0x2029) for sign in person["last_name"])
+    if any(ord(sign) < 32 or ord(sign) in (127, 0x85, 0x2028, 0x2029) for sign in person["last_name"].replace("\n", "").replace("\r", "")):
+        with pytest.raises(TemplateError, match="control character"):
+            mail(values(person), message_id="0" * 32, at=AT)
         return
+    written = mail(values(person), message_id="0" * 32, at=AT)
     assert all(len(line) <= 998 and b"\n" not in line and b"\r" not in line for line in written.split(b"\r\n"))
     read = standard.message_from_bytes(written, policy=standard.policy.SMTP)
     assert not [defect for part in read.walk() for defect in part.defects]

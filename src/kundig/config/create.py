@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from kundig.config.base import FileKind, Record
+from kundig.config.law import Role
 
 Form = Literal["du", "sie", "neutral"]
 Texts = dict[str, str]
@@ -15,7 +16,7 @@ Texts = dict[str, str]
 class AutoApproval(Record):
     """A standing approval: what this role has agreed to let through when no check blocks it."""
 
-    role: Literal["data_analyst", "designer", "crm_manager", "legal", "owner"] = Field(description="Role that answers for it (decision_rights.yaml).")
+    role: Role = Field(description="Role that answers for it (decision_rights.yaml).")
     reason: str = Field(min_length=1, description="Why no person looks at each one.")
 
 

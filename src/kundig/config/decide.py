@@ -15,14 +15,7 @@ class AudienceBudget(Record):
     """What reaching this audience once may cost."""
 
     contacts: int | None = Field(default=None, ge=1, description="Most persons.")
-    amount: Decimal | None = Field(default=None, gt=0, description="Most money, in the workspace's currency.")
-    cost_per_contact: dict[str, Decimal] = Field(default_factory=dict, description="Money per message, by channel.")
-
-    @model_validator(mode="after")
-    def _spendable(self) -> AudienceBudget:
-        if self.amount is not None and not self.cost_per_contact:
-            raise ValueError("an amount without cost_per_contact limits nothing; add cost_per_contact, such as {email: 0.002}")
-        return self
+    amount: Decimal | None = Field(default=None, gt=0, description="Most money, in the workspace's currency; a message costs what channels.yaml says.")
 
 
 class Audience(Record):

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from kundig.tables._declare import changed, col, fact, money, person, table
 
+AUDIENCE_CANDIDATES = table(
+    "decide", "audience_candidates", "Whom an audience's rule selects, before the gate is asked.", ("audience", "person_key"),
+    col("audience", "string", "Audience (`audiences/<name>.yaml`)."), person(), col("segment_id", "string", "Cell of the matrix; null: in none."), col("locale", "string", "Language of copy for the person."),
+    fact("priority", "float64", "What the audience ranks by; more comes first."), money("value", "Expected value; breaks ties."), changed(), subject="person_key", purpose="marketing",
+)  # fmt: skip
+
 AUDIENCE_MEMBERS = table(
     "decide", "audience_members", "Who is on an audience after the gate, ranked by value × urgency.", ("audience", "person_key"),
     col("audience", "string", "Audience (`audiences/<name>.yaml`)."), person(), col("channel", "string", "Channel the gate allowed."), col("segment_id", "string", "Segment."),
@@ -49,4 +55,4 @@ CAMPAIGN_STATES = table(
     col("due_at", "timestamp", "Next step due."), changed(), subject="person_key", purpose="marketing",
 )  # fmt: skip
 
-DECIDE = (AUDIENCE_MEMBERS, DECISIONS, ASSIGNMENTS, CONTACT_PRESSURE, BUDGETS, OFFERS, CHANNEL_PREFERENCES, CAMPAIGN_STATES)
+DECIDE = (AUDIENCE_CANDIDATES, AUDIENCE_MEMBERS, DECISIONS, ASSIGNMENTS, CONTACT_PRESSURE, BUDGETS, OFFERS, CHANNEL_PREFERENCES, CAMPAIGN_STATES)

@@ -10,7 +10,7 @@ MESSAGES = table(
     col("audience", "string", "Audience."), col("scenario", "string", "Scenario."), col("creative_id", "string", "Creative."), col("segment_id", "string", "Segment."), col("offer_code", "string", "Offer."), col("locale", "string", "Locale."),
     col("variables", "json", "Personal fields for the template.", "contact"), col("status", "string", "queued, claimed, sent, refused or failed."), col("reason", "string", "Reason code of a refusal."), col("run_id", "int64", "Run that queued it."),
     col("queued_at", "timestamp", "When queued."), col("claimed_at", "timestamp", "When the gate was asked again."), col("sent_at", "timestamp", "When handed over."), col("attempts", "int64", "Attempts."),
-    subject="person_key", home="state", purpose="marketing", retention_days=1_095,
+    col("claim", "string", "Batch that claimed it: where to look for it after a crash."), subject="person_key", home="state", purpose="marketing", retention_days=1_095,
 )  # fmt: skip
 
 RECEIPTS = table(
