@@ -1,0 +1,81 @@
+"""The one place that opens DuckDB: no network, no extension, its own spill folder, UTC, a memory limit; then the door is locked."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+_PREFIX = "kundig-duckdb-"
+
+
+def connect(*, threads: int = 0, memory: str = "60%", spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection in memory with the house's settings.
+
+    Each process spills into a folder of its own, removed at exit; folders of processes that died are removed here, since DuckDB
+    leaves them behind with clear text in them.
+    """
+    import duckdb as engine
+
+    folder = _spill_folder(spill)
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "threads": threads or os.cpu_count() or 1,
+        "memory_limit": _limit(memory),
+        "temp_directory": str(folder),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    connection = engine.connect(config=settings)
+    connection.execute("SET TimeZone='UTC'")
+    connection.execute("SET preserve_insertion_order=false")
+    return connection
+
+
+def native(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """The engine's own connection, for the few modules that must speak SQL; the import contract names them."""
+    return connection
+
+
+def _limit(memory: str) -> str:
+    if not memory.endswith("%"):
+        return memory
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return f"{int(total * int(memory[:-1]) / 100 / 1_000_000)}MB"
+
+
+def _spill_folder(root: Path | None) -> Path:
+    base = root if root is not None else Path(tempfile.gettempdir())
+    base.mkdir(parents=True, exist_ok=True)
+    sweep_spills(base)
+    folder = base / f"{_PREFIX}{os.getpid()}"
+    folder.mkdir(exist_ok=True)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def sweep_spills(base: Path) -> list[Path]:
+    """Remove the spill folders of processes that no longer live; returns them."""
+    removed = []
+    for folder in base.glob(f"{_PREFIX}*"):
+        number = re.fullmatch(rf"{_PREFIX}(\d+)", folder.name)
+        if number and not _alive(int(number[1])):
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder)
+    return removed
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,13 @@
+"""Tables as Parquet files, and a catalogue in SQL that says which files make up which table in which snapshot.
+
+The layout is the open DuckLake 1.0 one, so any DuckDB with the `ducklake` extension may attach it read-only; no extension is
+needed to use it here. One transaction commits all tables of a run.
+"""
+
+from __future__ import annotations
+
+from kundig.store.lake.commit import Append, Change, Release, ReleaseMark, Replace, Upsert
+from kundig.store.lake.files import StagedFiles
+from kundig.store.lake.lake import Lake
+
+__all__ = ["Append", "Change", "Lake", "Release", "ReleaseMark", "Replace", "StagedFiles", "Upsert"]
