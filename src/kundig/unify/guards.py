@@ -1,0 +1,390 @@
+"""Guards: which links between identifiers make a person, and which would glue people together.
+
+A shared device, a mistyped address or a reassigned phone looks like a link between two people. Three things tell them apart: how
+many people one identifier serves, whether names and birth dates of those people contradict, and when each of them used it. Topology
+alone cannot (a shared device is a star, as is a normal phone).
+
+Accounts, record numbers, addresses and phones are joined first, each address and phone checked pair by pair; where two values of a unique
+namespace still meet, the weakest evidence between them is cut. Devices come last: a device belongs to the one person found
+on it, and joins two only where their attributes agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from kundig.clock import DAY
+from kundig.config.unify import Identity
+from kundig.unify.pair_check import Attributes
+from kundig.unify.union_find import components, one_owner, spread, within_limits
+
+STATUSES = ("used", "blocked", "hub_limit", "overlap", "shared", "handover", "unique_conflict", "contradicted")
+USED, BLOCKED, HUB, OVERLAP, SHARED, HANDOVER, UNIQUE, CONTRADICTED = range(8)
+PERSON, CONTACT, DEVICE = range(3)
+
+Ints = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nodes:
+    """Identifiers, sorted by key: namespace as a number into `names` (strongest first), earliest sight in microseconds, blocked or not."""
+
+    keys: Ints
+    namespace: Codes
+    first_at: Ints
+    blocked: Flags
+    names: tuple[str, ...]
+    identity: Identity
+
+    def by_namespace(self, values: list[int]) -> Codes:
+        """One number per node from one number per namespace."""
+        return np.asarray(np.array(values or [0], np.int32)[self.namespace]) if self.keys.size else np.empty(0, np.int32)
+
+    @property
+    def kind(self) -> Codes:
+        """Per node 0 person, 1 contact, 2 device."""
+        return self.by_namespace([("person", "contact", "device").index(self.identity.namespace(name).kind) for name in self.names])
+
+    @property
+    def shared_above(self) -> Codes:
+        """Per node, how many people it may serve; 0: any number."""
+        return self.by_namespace([self.identity.namespace(name).shared_above or 0 for name in self.names])
+
+    @property
+    def most(self) -> Codes:
+        """Per namespace, how many values one person may hold; 0: any number."""
+        return np.array([self.identity.namespace(name).most for name in self.names], np.int32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edges:
+    """Links between nodes, one row per pair and evidence; times in microseconds."""
+
+    left: Codes
+    right: Codes
+    records: Ints
+    first_at: Ints
+    last_at: Ints
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Claims:
+    """Links of some nodes to who claims them, one row per node and claimant; `rows[starts[i]:starts[i + 1]]` are the edges of claim i."""
+
+    node: Codes
+    claimant: Codes
+    records: Ints
+    first_at: Ints
+    last_at: Ints
+    rows: Ints
+    starts: Ints
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Where each node's claims begin and end."""
+        cuts = np.flatnonzero(np.diff(self.node)) + 1
+        bounds = [0, *cuts.tolist(), self.node.size]
+        return list(pairwise(bounds)) if self.node.size else []
+
+    def edges(self, claim: int) -> Ints:
+        """The edges of one claim."""
+        return np.asarray(self.rows[self.starts[claim] : self.starts[claim + 1]])
+
+
+def judge(nodes: Nodes, edges: Edges, known: Attributes) -> npt.NDArray[np.int8]:
+    """The status of each link, as a number into `STATUSES`.
+
+    The answer depends on the set of links alone, not on their order.
+    """
+    status = np.zeros(edges.left.size, np.int8)
+    if not edges.left.size:
+        return status
+    status[nodes.blocked[edges.left] | nodes.blocked[edges.right]] = BLOCKED
+    kind = nodes.kind
+    person = _people(nodes, edges, known, kind, status)
+    _devices(nodes, edges, known.regrouped(person), kind, person, status)
+    return status
+
+
+# accounts, record numbers, addresses and phones
+
+
+def _people(nodes: Nodes, edges: Edges, known: Attributes, kind: Codes, status: npt.NDArray[np.int8]) -> Codes:
+    firm = (kind[edges.left] != DEVICE) & (kind[edges.right] != DEVICE)
+    level = nodes.namespace
+    swap = level[edges.left] > level[edges.right]
+    weak, strong = np.where(swap, edges.left, edges.right), np.where(swap, edges.right, edges.left)
+    claiming = firm & (status == USED) & (level[weak] > level[strong]) & (kind[weak] == CONTACT)
+    rows = np.flatnonzero(claiming)
+    several, _ = spread(weak[rows], strong[rows], nodes.keys.size)
+    claims = _collected(edges, rows[several[weak[rows]]], weak, strong)
+    hub = _hubs(nodes, claims)
+    _check_pairs(nodes, edges, known, claims, hub, status)
+    _shadow(edges, np.flatnonzero(hub), status)
+    left, right = _ends(edges, firm & (status == USED))
+    person = components(left, right, nodes.keys.size)
+    limited = np.flatnonzero(nodes.most > 0)
+    if limited.size:
+        person = _cut_to_limits(nodes, edges, firm, person, limited, status)
+    return person
+
+
+def _hubs(nodes: Nodes, claims: _Claims) -> Flags:
+    """Nodes that more people claim than their namespace allows, counted within one namespace of claimants."""
+    hub = np.zeros(nodes.keys.size, np.bool_)
+    if claims.node.size:
+        width = len(nodes.names)
+        group = claims.node.astype(np.int64) * width + nodes.namespace[claims.claimant]
+        found, counts = np.unique(group, return_counts=True)
+        node = found // width
+        limit = nodes.shared_above[node]
+        hub[node[(limit > 0) & (counts > limit)]] = True
+    return hub
+
+
+def _check_pairs(nodes: Nodes, edges: Edges, known: Attributes, claims: _Claims, hub: Flags, status: npt.NDArray[np.int8]) -> None:
+    """Compare each two claimants of an address or phone; where they contradict, give it to one of them, or to each in its time."""
+    identity = nodes.identity
+    login = nodes.by_namespace([1 if identity.namespace(name).unique else 0 for name in nodes.names]).astype(bool)
+    judged = known.known | login
+    spans = [(start, end) for start, end in claims.spans() if not hub[claims.node[start]]]
+    for start, end in [(start, end) for start, end in claims.spans() if hub[claims.node[start]]]:
+        status[claims.rows[claims.starts[start] : claims.starts[end]]] = HUB
+    one, other, at = _pairs(spans, judged[claims.claimant], identity.check_most)
+    a, b = claims.claimant[one], claims.claimant[other]
+    conflict = login[a] & login[b] & (nodes.namespace[a] == nodes.namespace[b])
+    score = known.scores(a, b)
+    against = conflict | (score < identity.contradiction)
+    troubled = np.unique(at[against])
+    pairs_from, pairs_to = np.searchsorted(at, troubled), np.searchsorted(at, troubled, side="right")
+    waited: list[int] = []
+    for span, low, high in zip(troubled.tolist(), pairs_from.tolist(), pairs_to.tolist(), strict=True):
+        start, end = spans[span]
+        pairs = (one[low:high] - start, other[low:high] - start, score[low:high], against[low:high], conflict[low:high])
+        group = _groups(nodes, claims, start, end, *pairs)
+        if _in_turn(claims, start, group, identity.handover_days):
+            status[claims.rows[claims.starts[start] : claims.starts[end]]] = HANDOVER
+            waited.append(int(claims.node[start]))
+        else:
+            keep = _strongest(nodes, claims, start, end, group)
+            refused = UNIQUE if conflict[low:high].any() else CONTRADICTED
+            for claim in np.flatnonzero(group != keep).tolist():
+                status[claims.edges(start + claim)] = refused
+    _shadow(edges, np.array(waited, np.int64), status)
+
+
+def _pairs(spans: list[tuple[int, int]], judged: Flags, most: int) -> tuple[Ints, Ints, Ints]:
+    """All pairs of judged claims of each node, as claim numbers, and the number of their span."""
+    one: list[Ints] = []
+    other: list[Ints] = []
+    at: list[Ints] = []
+    by_size: dict[int, list[tuple[int, Ints]]] = {}
+    for number, (start, end) in enumerate(spans):
+        members = np.flatnonzero(judged[start:end]) + start
+        if 2 <= members.size <= most:
+            by_size.setdefault(members.size, []).append((number, members))
+    for size, found in by_size.items():
+        i, j = np.triu_indices(size, 1)
+        members = np.stack([m for _, m in found])
+        one.append(members[:, i].ravel())
+        other.append(members[:, j].ravel())
+        at.append(np.repeat(np.array([number for number, _ in found]), i.size))
+    if not one:
+        nothing = np.empty(0, np.int64)
+        return nothing, nothing, nothing
+    spans_of = np.concatenate(at)
+    order = np.argsort(spans_of, kind="stable")
+    return np.concatenate(one)[order], np.concatenate(other)[order], spans_of[order]
+
+
+def _groups(
+    nodes: Nodes, claims: _Claims, start: int, end: int, one: Ints, other: Ints, score: npt.NDArray[np.float64], against: Flags, conflict: Flags
+) -> Codes:  # fmt: skip
+    """Claimants of one node that can be one person.
+
+    Those who agree go together; then those of whom too little is known go with whom they are nearest to in time, if nobody there contradicts.
+    """
+    size = end - start
+    contradicts, excludes, agrees = np.zeros((size, size), np.bool_), np.zeros((size, size), np.bool_), np.zeros((size, size))
+    for matrix, values in ((contradicts, against), (excludes, conflict), (agrees, score)):
+        matrix[one, other] = values
+        matrix[other, one] = values
+    first, last, weight = claims.first_at[start:end], claims.last_at[start:end], claims.records[start:end]
+    keys = nodes.keys[claims.claimant[start:end]]
+    i, j = np.triu_indices(size, 1)
+    gaps = np.maximum(np.maximum(first[j] - last[i], first[i] - last[j]), 0)
+    low, high = np.minimum(keys[i], keys[j]), np.maximum(keys[i], keys[j])
+    positive = np.maximum(agrees[i, j], 0)
+    group = np.arange(size, dtype=np.int32)
+    for pair in np.lexsort((high, low, -(weight[i] + weight[j]), gaps, -positive)).tolist():
+        a, b = group[i[pair]], group[j[pair]]
+        if a == b or contradicts[i[pair], j[pair]]:
+            continue
+        between = np.ix_(group == a, group == b)
+        if not (excludes if positive[pair] > 0 else contradicts)[between].any():
+            group[group == max(a, b)] = min(a, b)
+    return group
+
+
+def _in_turn(claims: _Claims, start: int, group: Codes, days: int) -> bool:
+    """Whether the groups had a node one after the other, so many days apart."""
+    spans = []
+    for label in np.unique(group).tolist():
+        members = np.flatnonzero(group == label) + start
+        spans.append((int(claims.first_at[members].min()), int(claims.last_at[members].max())))
+    spans.sort()
+    return all(after[0] - before[1] >= max(1, days * DAY) for before, after in pairwise(spans))
+
+
+def _strongest(nodes: Nodes, claims: _Claims, start: int, end: int, group: Codes) -> int:
+    """The group with most records; then the earlier one, then the smaller key."""
+    best: tuple[int, int, int] | None = None
+    keep = 0
+    for label in np.unique(group).tolist():
+        members = np.flatnonzero(group == label) + start
+        rank = (-int(claims.records[members].sum()), int(claims.first_at[members].min()), int(nodes.keys[claims.claimant[members]].min()))
+        if best is None or rank < best:
+            best, keep = rank, label
+    return keep
+
+
+def _cut_to_limits(nodes: Nodes, edges: Edges, firm: Flags, person: Codes, limited: Ints, status: npt.NDArray[np.int8]) -> Codes:
+    """Where a person holds more values of a namespace than one person can, grow it again from its strongest links."""
+    too_many = np.zeros(nodes.keys.size, np.bool_)
+    for namespace in limited.tolist():
+        count = np.bincount(person[nodes.namespace == namespace], minlength=nodes.keys.size)
+        too_many |= count > nodes.most[namespace]
+    rows = np.flatnonzero(firm & (status == USED) & too_many[person[edges.left]])
+    if not rows.size:
+        return person
+    members, (left, right) = _local(edges.left[rows], edges.right[rows])
+    held = (nodes.namespace[members][:, None] == limited[None, :]).astype(np.int32)
+    order = _by_strength(nodes, edges, rows)
+    grown = within_limits(left[order], right[order], held, nodes.most[limited])
+    person = person.copy()
+    person[members] = members[grown]
+    status[rows[person[edges.left[rows]] != person[edges.right[rows]]]] = UNIQUE
+    return person
+
+
+def _by_strength(nodes: Nodes, edges: Edges, rows: Ints) -> Ints:
+    """The order of links, strongest first: strongest namespaces, most records in all evidence, earliest, keys."""
+    left, right = nodes.keys[edges.left[rows]], nodes.keys[edges.right[rows]]
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    _, pair = np.unique(np.stack([low, high], axis=1), axis=0, return_inverse=True)
+    pair = pair.ravel()
+    total = np.bincount(pair, weights=edges.records[rows])[pair]
+    first = np.full(pair.max() + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, pair, edges.first_at[rows])
+    weakest = np.maximum(nodes.namespace[edges.left[rows]], nodes.namespace[edges.right[rows]])
+    return np.lexsort((high, low, first[pair], -total, weakest))
+
+
+# devices
+
+
+def _devices(nodes: Nodes, edges: Edges, known: Attributes, kind: Codes, person: Codes, status: npt.NDArray[np.int8]) -> None:
+    on_left, on_right = kind[edges.left] == DEVICE, kind[edges.right] == DEVICE
+    among = on_left & on_right & (status == USED)
+    claiming = (on_left ^ on_right) & (status == USED)
+    if not (among.any() or claiming.any()):
+        return
+    device = np.where(on_left, edges.left, edges.right)
+    owner = person[np.where(on_left, edges.right, edges.left)]
+    rows = np.flatnonzero(claiming)
+    owner = _agreeing(nodes, edges, known, device, owner, person, rows)
+    several, first = spread(device[rows], owner[rows], nodes.keys.size)
+    claims = _collected(edges, rows[several[device[rows]]], device, owner)
+    limit = nodes.shared_above
+    unsure: list[int] = []
+    for start, end in claims.spans():
+        node = int(claims.node[start])
+        group = np.arange(end - start, dtype=np.int32)
+        if 0 < limit[node] < end - start:
+            verdict = HUB
+        else:
+            verdict = HANDOVER if _in_turn(claims, start, group, nodes.identity.handover_days) else OVERLAP
+        status[claims.rows[claims.starts[start] : claims.starts[end]]] = verdict
+        unsure.append(node)
+    _shadow(edges, np.array(unsure, np.int64), status)
+    _among_devices(nodes, edges, np.flatnonzero(among & (status == USED)), np.where(several, -1, first), status)
+
+
+def _agreeing(nodes: Nodes, edges: Edges, known: Attributes, device: Codes, owner: Codes, person: Codes, rows: Ints) -> Codes:
+    """The owners after joining those who meet on a device and whose attributes agree, within the limits of a person."""
+    several, _ = spread(device[rows], owner[rows], nodes.keys.size)
+    claims = _collected(edges, rows[several[device[rows]]], device, owner)
+    one, other, _ = _pairs(claims.spans(), known.known[claims.claimant], nodes.identity.check_most)
+    a, b = claims.claimant[one], claims.claimant[other]
+    score = known.scores(a, b)
+    agree = score > nodes.identity.evidence
+    if not agree.any():
+        return owner
+    a, b, score = a[agree], b[agree], score[agree]
+    members, (left, right) = _local(a, b)
+    order = np.lexsort((nodes.keys[np.maximum(a, b)], nodes.keys[np.minimum(a, b)], -score))
+    limited = np.flatnonzero(nodes.most > 0)
+    held = np.zeros((members.size, limited.size), np.int32)
+    for column, namespace in enumerate(limited.tolist()):
+        held[:, column] = np.bincount(person[nodes.namespace == namespace], minlength=nodes.keys.size)[members]
+    joined = members[within_limits(left[order], right[order], held, nodes.most[limited])]
+    final = np.arange(nodes.keys.size, dtype=np.int32)
+    final[members] = joined
+    return np.asarray(final[owner])
+
+
+def _among_devices(nodes: Nodes, edges: Edges, rows: Ints, owner: Codes, status: npt.NDArray[np.int8]) -> None:
+    """Devices seen together are one user's, but never those of two owners: the weakest link between these is cut."""
+    left, right = edges.left[rows], edges.right[rows]
+    together = components(left, right, nodes.keys.size)
+    owned = np.flatnonzero(owner >= 0)
+    several, _ = spread(together[owned], owner[owned], nodes.keys.size)
+    troubled = rows[several[together[left]]]
+    if not troubled.size:
+        return
+    order = _by_strength(nodes, edges, troubled)
+    members, (left, right) = _local(edges.left[troubled], edges.right[troubled])
+    label = one_owner(left[order], right[order], owner[members])
+    status[troubled[label[left] != label[right]]] = CONTRADICTED
+
+
+# selecting
+
+
+def _ends(edges: Edges, chosen: Flags) -> tuple[Codes, Codes]:
+    return edges.left[chosen], edges.right[chosen]
+
+
+def _local(left: Codes, right: Codes) -> tuple[Codes, tuple[Codes, Codes]]:
+    """The nodes of some links, sorted, and the links as numbers of these."""
+    members = np.unique(np.concatenate([left, right]))
+    return members, (np.searchsorted(members, left).astype(np.int32), np.searchsorted(members, right).astype(np.int32))
+
+
+def _shadow(edges: Edges, unsure: Ints, status: npt.NDArray[np.int8]) -> None:
+    """All other links of a node that is shared or changed hands say nothing."""
+    if unsure.size:
+        flagged = np.zeros(int(max(edges.left.max(), edges.right.max(), unsure.max())) + 1, np.bool_)
+        flagged[unsure] = True
+        status[(status == USED) & (flagged[edges.left] | flagged[edges.right])] = SHARED
+
+
+def _collected(edges: Edges, rows: Ints, node: Codes, claimant: Codes) -> _Claims:
+    """Links gathered by node and claimant: records summed, first and last sight."""
+    key = (node[rows].astype(np.int64) << 32) | claimant[rows]
+    order = np.argsort(key, kind="stable")
+    rows, key = rows[order], key[order]
+    starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])) if rows.size else np.empty(0, np.int64)
+    heads = rows[starts] if rows.size else rows
+    return _Claims(
+        node=node[heads], claimant=claimant[heads],
+        records=np.add.reduceat(edges.records[rows], starts) if rows.size else np.empty(0, np.int64),
+        first_at=np.minimum.reduceat(edges.first_at[rows], starts) if rows.size else np.empty(0, np.int64),
+        last_at=np.maximum.reduceat(edges.last_at[rows], starts) if rows.size else np.empty(0, np.int64),
+        rows=rows, starts=np.append(starts, rows.size),
+    )  # fmt: skip

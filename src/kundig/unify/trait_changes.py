@@ -1,0 +1,135 @@
+"""The history of each attribute of a person, after the records that say different things were merged by strategy."""
+
+from __future__ import annotations
+
+import functools
+
+import ibis
+import ibis.expr.types as ir
+
+from kundig.config.unify import ATTRIBUTES, ProfileRules
+from kundig.schema import step
+from kundig.tables.collect import CONTACTS
+from kundig.tables.unify import IDENTIFIERS, IDENTITIES, TRAIT_CHANGES
+from kundig.unify.person_days import owned
+
+ADDRESSES = ("email", "phone")
+"""Attributes that are identifiers too: known from these where no record of the person has them."""
+
+_LEAST_TRUSTED = 1_000
+
+
+@step(reads=(CONTACTS, IDENTITIES, IDENTIFIERS), writes=TRAIT_CHANGES, by="person_key")
+def trait_changes(contacts: ir.Table, identities: ir.Table, identifiers: ir.Table, *, profiles: ProfileRules) -> ir.Table:
+    """Each value that won at the moment it became true, with the source that said it.
+
+    A record says its values at its `occurred_at`. By `latest` each word wins; by `trusted` that of a source trusted at least as much as
+    all before; by `frequent` one said at least as often as any; by `minimum` and `maximum` one beyond all before; by `union`
+    a list grows. A value said again without a change between is no change. Lists are JSON text.
+    """
+    records = owned(contacts, identities)
+    single = _said(records, profiles).union(_addresses(identifiers, identities, profiles), distinct=False)
+    won = _winners(single, profiles)
+    for attribute in [name for name, type_ in ATTRIBUTES.items() if type_ == "list<string>"]:
+        won = won.union(_grown(records, attribute), distinct=False)
+    numbered = won.mutate(seq=ibis.row_number().over(group_by=("person_key", "trait"), order_by=("occurred_at", "received_at", "record")).cast("int64"))
+    return numbered.drop("record").mutate(until=ibis.null("timestamp('UTC', 6)"))
+
+
+def trust_of(source: ir.StringColumn, profiles: ProfileRules) -> ir.IntegerColumn:
+    """The rank of a source: 0 is trusted most; sources not named come after all named ones."""
+    if not profiles.trust:
+        return ibis.literal(0, type="int64")
+    ranks = [(source == name, ibis.literal(rank, type="int64")) for rank, name in enumerate(profiles.trust)]
+    return ibis.cases(*ranks, else_=ibis.literal(len(profiles.trust), type="int64"))
+
+
+def _said(records: ir.Table, profiles: ProfileRules) -> ir.Table:
+    """One row per record and attribute that it states: value as text, and as a number where it is one."""
+    kept = records.mutate(trust=trust_of(records.source, profiles))
+    parts = []
+    for name, type_ in ATTRIBUTES.items():
+        if type_ == "list<string>":
+            continue
+        column = kept[name]
+        text = column.strftime("%Y-%m-%d") if type_ == "date" else column.cast("string")
+        if type_ == "string":
+            stated = kept.filter(column.notnull() & (column.strip() != ""))
+            text = stated[name].strip()
+        else:
+            stated = kept.filter(column.notnull())
+        parts.append(
+            stated.select(
+                "person_key", "occurred_at", "received_at", "source", "trust", trait=ibis.literal(name), value=text, number=_number(stated[name], type_),
+                record=stated.contact_id,
+            )
+        )  # fmt: skip
+    return functools.reduce(lambda above, below: above.union(below, distinct=False), parts)
+
+
+def _number(column: ir.Column, type_: str) -> ir.IntegerValue:
+    if type_ == "date":
+        return column.strftime("%Y%m%d").cast("int64")
+    return column.cast("int64") if type_ == "int64" else ibis.null("int64")
+
+
+def _addresses(identifiers: ir.Table, identities: ir.Table, profiles: ProfileRules) -> ir.Table:
+    """Addresses known as identifiers, believed less than any record; one that has gone to somebody else is left out."""
+    mine = identities.filter(~identities.shared & identities.valid_until.isnull()).select("person_key", "valid_from", owner_key=identities.identifier_key)
+    found = identifiers.filter(identifiers.namespace.isin(ADDRESSES))
+    joined = found.inner_join(mine, found.identifier_key == mine.owner_key)
+    since = ibis.greatest(joined.first_at, joined.valid_from)
+    return joined.select(
+        "person_key", "source", occurred_at=since, received_at=since, trust=trust_of(joined.source, profiles) + _LEAST_TRUSTED, trait=joined.namespace,
+        value=joined.value, number=ibis.null("int64"), record=ibis.literal("identifier:") + joined.identifier_key.cast("string"),
+    ).select("person_key", "occurred_at", "received_at", "source", "trust", "trait", "value", "number", "record")  # fmt: skip
+
+
+def _winners(said: ir.Table, profiles: ProfileRules) -> ir.Table:
+    so_far = ibis.cumulative_window(group_by=("person_key", "trait"), order_by=("occurred_at", "received_at", "record"))
+    by = {name: profiles.strategy(name) for name, type_ in ATTRIBUTES.items() if type_ != "list<string>"}
+    rows = said.mutate(trust=ibis.ifelse(said.trait.isin([name for name, strategy in by.items() if strategy == "trusted"]), said.trust, 0))
+    counted = [name for name, strategy in by.items() if strategy == "frequent"]
+    often = ibis.row_number().over(group_by=("person_key", "trait", "value"), order_by=("occurred_at", "received_at", "record")).cast("int64")
+    rows = rows.mutate(often=ibis.ifelse(rows.trait.isin(counted), often, 0) if counted else ibis.literal(0, type="int64"))
+    wins = (rows.trust <= rows.trust.min().over(so_far)) & (rows.often >= rows.often.max().over(so_far))
+    for strategy, extreme in (("minimum", rows.number.min()), ("maximum", rows.number.max())):
+        names = [name for name, chosen in by.items() if chosen == strategy]
+        if names:
+            wins &= ~rows.trait.isin(names) | (rows.number == extreme.over(so_far))
+    judged = rows.mutate(wins=wins)
+    won = judged.filter(judged.wins)
+    before = won.value.lag().over(group_by=("person_key", "trait"), order_by=("occurred_at", "received_at", "record"))
+    changed = won.mutate(before=before)
+    return changed.filter(changed.before.isnull() | (changed.before != changed.value)).select(
+        "person_key", "trait", "value", "occurred_at", "received_at", "source", "record"
+    )
+
+
+def _grown(records: ir.Table, attribute: str) -> ir.Table:
+    """A list attribute after each record that added something to it."""
+    stated = records.filter(records[attribute].length() > 0)
+    items = stated.select("person_key", "occurred_at", "received_at", "source", record=stated.contact_id, item=stated[attribute].unnest())
+    items = items.filter(items.item.notnull() & (items.item.strip() != "")).mutate(item=items.item.strip())
+    place = ibis.row_number().over(group_by=("person_key", "item"), order_by=("occurred_at", "received_at", "record"))
+    ranked = items.mutate(place=place)
+    first = ranked.filter(ranked.place == 0).drop("place")
+    moments = first.select("person_key", "occurred_at", "received_at", "source", "record").distinct()
+    there = first.select("item", owner_key=first.person_key, since=first.occurred_at)
+    joined = moments.inner_join(there, (moments.person_key == there.owner_key) & (there.since <= moments.occurred_at))
+    grown = joined.group_by("person_key", "occurred_at", "received_at", "source", "record").aggregate(items=joined.item.collect(distinct=True).sort())
+    return grown.select("person_key", "occurred_at", "received_at", "source", "record", trait=ibis.literal(attribute), value=json_list(grown["items"])).select(
+        "person_key", "trait", "value", "occurred_at", "received_at", "source", "record"
+    )
+
+
+def json_list(items: ir.ArrayColumn) -> ir.StringColumn:
+    """A list of texts as JSON."""
+    escaped = items.map(lambda item: item.replace("\\", "\\\\").replace('"', '\\"'))
+    return ibis.literal('["') + escaped.join('","') + ibis.literal('"]')
+
+
+def list_of(text: ir.StringColumn) -> ir.ArrayColumn:
+    """The list of texts that `json_list` wrote."""
+    inner = text.substr(2, text.length() - 4)
+    return inner.split('","').map(lambda item: item.replace('\\"', '"').replace("\\\\", "\\"))
