@@ -1,0 +1,311 @@
+"""State: what people and processes write, as rows under transaction, on SQLite or PostgreSQL.
+
+The tables are those that `kundig.tables` declares with `home="state"`. Alembic brings an older database up to date when it is
+opened; a newer one is refused.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import json
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from kundig.clock import now
+from kundig.errors import Busy, StoreError
+from kundig.schema import Column, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_MICRO = dt.timedelta(microseconds=1)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+class _Moment(sa.types.TypeDecorator[dt.datetime]):
+    """A moment as microseconds since 1970, so that it is the same number on every database."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Any) -> int | None:
+        return None if value is None else (value - _EPOCH) // _MICRO
+
+    def process_result_value(self, value: int | None, dialect: Any) -> dt.datetime | None:
+        return None if value is None else _EPOCH + dt.timedelta(microseconds=value)
+
+
+class _Exact(sa.types.TypeDecorator[decimal.Decimal]):
+    """A decimal of four digits as a whole number of ten-thousandths: exact on every database."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> int | None:
+        return None if value is None else int((decimal.Decimal(value) * 10_000).to_integral_value())
+
+    def process_result_value(self, value: int | None, dialect: Any) -> decimal.Decimal | None:
+        return None if value is None else decimal.Decimal(value) / 10_000
+
+
+class _Json(sa.types.TypeDecorator[Any]):
+    """JSON and lists as text."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> str | None:
+        if value is None:
+            return None
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+    def process_result_value(self, value: str | None, dialect: Any) -> Any:
+        return value
+
+
+class _List(_Json):
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: Any) -> Any:
+        return None if value is None else json.loads(value)
+
+
+_TYPES: dict[str, Any] = {
+    "int64": sa.BigInteger, "float64": sa.Double, "string": sa.Text, "bool": sa.Boolean, "date": sa.Date, "timestamp": _Moment, "decimal(18,4)": _Exact,
+    "json": _Json, "list<string>": _List, "list<int64>": _List,
+}  # fmt: skip
+
+
+def metadata(tables: Iterable[Table]) -> sa.MetaData:
+    """SQLAlchemy tables of the declared state tables; a lone int64 key named `seq` counts by itself."""
+    found = sa.MetaData()
+    for table in tables:
+        counted = table.key == ("seq",)
+        columns = [_column(column, table, counted=counted and column.name == "seq") for column in table.columns]
+        indexes = [sa.Index(f"ix_{table.name}_{table.subject}", table.subject)] if table.subject is not None and table.key != (table.subject,) else []
+        sa.Table(table.name, found, *columns, *indexes)
+    return found
+
+
+def _column(column: Column, table: Table, *, counted: bool) -> sa.Column[Any]:
+    if counted:
+        kind: Any = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+        return sa.Column(column.name, kind, primary_key=True, autoincrement=True)
+    return sa.Column(column.name, _TYPES[column.type], primary_key=column.name in table.key, autoincrement=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """A lease held: `fence` rises with each taking, so that a late writer can be told from the present one."""
+
+    name: str
+    holder: str
+    fence: int
+
+
+class State:
+    """The state database. Open it with `State.open(url)`."""
+
+    def __init__(self, engine: sa.Engine, tables: Mapping[str, Table]) -> None:
+        self.engine = engine
+        self.declared = dict(tables)
+        self._metadata = metadata(self.declared.values())
+
+    @classmethod
+    def open(cls, url: str, tables: Mapping[str, Table] | None = None) -> State:
+        """The state at a URL (`sqlite:///…`, `postgresql+psycopg://…`), brought up to date.
+
+        Raises:
+            StoreError: A newer release of kundig wrote it.
+        """
+        if tables is None:
+            from kundig.store.declared import state_tables
+
+            tables = state_tables()
+        engine = sa.create_engine(url, isolation_level="AUTOCOMMIT" if url.startswith("sqlite") else "READ COMMITTED")
+        if url.startswith("sqlite"):
+            sa.event.listen(engine, "connect", _pragmas)
+        state = cls(engine, tables)
+        state._migrate()
+        return state
+
+    def sql(self, name: str) -> sa.Table:
+        """The SQLAlchemy table of that name."""
+        return self._metadata.tables[name]
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """One transaction that writes: all of it happens or none, and no other writer in between."""
+        with self.engine.connect() as connection:
+            sqlite = self.engine.dialect.name == "sqlite"
+            if sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4712)")
+            try:
+                yield connection
+            except BaseException:
+                connection.exec_driver_sql("ROLLBACK") if sqlite else connection.rollback()
+                raise
+            connection.exec_driver_sql("COMMIT") if sqlite else connection.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection that sees one state throughout."""
+        with self.engine.connect() as connection:
+            sqlite = self.engine.dialect.name == "sqlite"
+            connection.exec_driver_sql("BEGIN" if sqlite else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            try:
+                yield connection
+            finally:
+                connection.exec_driver_sql("ROLLBACK") if sqlite else connection.rollback()
+
+    def insert(self, name: str, values: Iterable[Mapping[str, Any]], *, connection: sa.Connection | None = None, ignore_known: bool = False) -> int:
+        """Insert rows; with `ignore_known`, rows whose key is there already are left as they are. Returns how many were inserted."""
+        given = [dict(value) for value in values]
+        if not given:
+            return 0
+        if connection is None:
+            with self.transaction() as own:
+                return self.insert(name, given, connection=own, ignore_known=ignore_known)
+        table = self.sql(name)
+        names = [column.name for column in table.columns if any(column.name in value for value in given)]
+        whole = [{column: value.get(column) for column in names} for value in given]
+        if not ignore_known:
+            connection.execute(sa.insert(table), whole)
+            return len(whole)
+        before = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+        connection.execute(self._insert_or_ignore(table), whole)
+        return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() - before)
+
+    def _insert_or_ignore(self, table: sa.Table) -> Any:
+        if self.engine.dialect.name == "sqlite":
+            from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+            return sqlite_insert(table).on_conflict_do_nothing()
+        from sqlalchemy.dialects.postgresql import insert as postgres_insert
+
+        return postgres_insert(table).on_conflict_do_nothing()
+
+    def select(self, name: str, *where: Any, order_by: Any = None, connection: sa.Connection | None = None) -> list[dict[str, Any]]:
+        """Rows of a table as dicts, optionally filtered by SQLAlchemy clauses over `state.sql(name).c`."""
+        statement = sa.select(self.sql(name)).where(*where)
+        if order_by is not None:
+            statement = statement.order_by(order_by)
+        if connection is not None:
+            return [dict(row._mapping) for row in connection.execute(statement)]
+        with self.reading() as own:
+            return [dict(row._mapping) for row in own.execute(statement)]
+
+    def rows(self, table: Table | str) -> pa.Table:
+        """All rows of a table in its declared Arrow types."""
+        import pyarrow as pa
+
+        from kundig.store.engines.session import arrow_schema
+
+        name = table if isinstance(table, str) else table.name
+        declared = self.declared[name]
+        schema = arrow_schema(declared)
+        with self.reading() as connection:
+            found = connection.execute(sa.select(self.sql(name))).all()
+        columns = list(zip(*found, strict=True)) if found else [() for _ in declared.columns]
+        return pa.table([pa.array(list(column), type=field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+
+    @contextmanager
+    def lease(self, name: str, holder: str, seconds: float) -> Iterator[Lease]:
+        """Hold a lease for the time of a block; it is renewed in the background and given back at the end.
+
+        Raises:
+            Busy: Another holder has it, and its time is not over.
+        """
+        mine = f"{holder}:{uuid.uuid4().hex[:8]}"
+        lease = self._take(name, mine, seconds)
+        stop = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(lease, seconds, stop), daemon=True)
+        keeper.start()
+        try:
+            yield lease
+        finally:
+            stop.set()
+            keeper.join(timeout=5)
+            leases = self.sql("leases")
+            with self.transaction() as connection:
+                connection.execute(sa.update(leases).where(leases.c.lease == name, leases.c.holder == mine).values(until=_EPOCH))
+
+    def _take(self, name: str, holder: str, seconds: float) -> Lease:
+        leases = self.sql("leases")
+        with self.transaction() as connection:
+            found = connection.execute(sa.select(leases).where(leases.c.lease == name)).first()
+            moment = now()
+            if found is not None and found.until > moment and not _dead(found.holder):
+                raise Busy(f"'{found.holder.rsplit(':', 1)[0]}' holds the lease '{name}' until {found.until:%H:%M:%S} UTC", mend="wait for it to end, or stop that process")
+            fence = 1 if found is None else found.fence + 1
+            values = {"holder": holder, "until": moment + dt.timedelta(seconds=seconds), "fence": fence}
+            if found is None:
+                connection.execute(sa.insert(leases).values(lease=name, **values))
+            else:
+                connection.execute(sa.update(leases).where(leases.c.lease == name).values(**values))
+        return Lease(name=name, holder=holder, fence=fence)
+
+    def _keep(self, lease: Lease, seconds: float, stop: threading.Event) -> None:
+        leases = self.sql("leases")
+        while not stop.wait(seconds / 3):
+            with self.transaction() as connection:
+                mine = (leases.c.lease == lease.name, leases.c.holder == lease.holder)
+                connection.execute(sa.update(leases).where(*mine).values(until=now() + dt.timedelta(seconds=seconds)))
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.engine.dispose()
+
+    def _migrate(self) -> None:
+        with self.engine.connect() as connection:
+            known = sa.inspect(connection)
+            version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() if known.has_table("alembic_version") else None
+        head = _head()
+        if version == head:
+            return
+        from alembic.util.exc import CommandError
+
+        from kundig.store.migrations.upgrade import upgrade
+
+        try:
+            upgrade(self.engine, MIGRATIONS)
+        except CommandError as error:
+            raise StoreError(
+                f"the state has version '{version}', which this release of kundig does not know", at=str(self.engine.url), mend="install the release that wrote it, or a newer one"
+            ) from error
+
+
+def _head() -> str:
+    """Name of the newest migration; the files are numbered, so no Alembic is needed to know it."""
+    return max(path.stem.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def _dead(holder: str) -> bool:
+    import os
+
+    parts = holder.split(":")
+    if len(parts) < 2 or parts[0] != os.uname().nodename or not parts[1].isdigit():
+        return False
+    try:
+        os.kill(int(parts[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _pragmas(raw: Any, _: Any) -> None:
+    for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+        raw.execute(f"PRAGMA {pragma}")
