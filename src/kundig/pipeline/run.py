@@ -10,23 +10,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kundig import tables as declared
 from kundig.clock import now
 from kundig.config.load import Config
 from kundig.errors import KundigError, RunError
 from kundig.pipeline import changes
-from kundig.pipeline.changes import NOTHING, WHOLE, Change
+from kundig.pipeline.changes import NOTHING, Change
+from kundig.pipeline.memory import Memory
 from kundig.pipeline.parameters import fingerprint, parameters
 from kundig.schema import Step, Table
-from kundig.store.engines.session import arrow_schema, as_known, conform
-from kundig.tables.collect import TOUCHED
+from kundig.store.engines.session import arrow_schema, conform
 from kundig.tables.govern import LINEAGE_EDGES, RUNS
-from kundig.tables.understand import MODELS
-from kundig.tables.unify import IDENTITIES
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
+
     from kundig.pipeline.workbench import Workbench
 
 LARGE_SHARE = 0.2
@@ -65,15 +63,6 @@ class RunReport:
     def worked(self) -> tuple[StepReport, ...]:
         """The steps that had work."""
         return tuple(step for step in self.steps if step.cause != "unchanged")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Memory:
-    """What the last release recorded of a step."""
-
-    run_id: int
-    fingerprint: str
-    as_of: dt.datetime
 
 
 @dataclass
@@ -227,6 +216,3 @@ class Run:
 def _again(error: KundigError) -> str:
     mend = error.mend or "see the cause above"
     return f"{mend}; nothing of this run is visible, and `kundig run` goes on from here"
-
-
-__all__ = ["IDENTITIES", "MODELS", "NOTHING", "TOUCHED", "WHOLE", "Memory", "Run", "RunReport", "StepReport", "as_known", "declared"]

@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from kundig import tables as declared
 from kundig.pipeline import changes
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from kundig.store.engines.session import Session
     from kundig.store.lake import Lake, StagedFiles
     from kundig.store.state import State
 
@@ -29,15 +28,7 @@ REPLACE_SHARE = 0.1
 """Above this share of changed rows a table is written anew instead of added to."""
 
 
-class Workbench(Protocol):
-    """What a run needs of the stores; see `LakeBench`."""
-
-    session: Session
-    run_id: int
-    last_run_id: int
-
-
-class LakeBench:
+class Workbench:
     """The lake under a run: views of one snapshot with what the run has made so far laid over them."""
 
     def __init__(self, lake: Lake, session: Any, state: State | None = None) -> None:
@@ -267,7 +258,22 @@ class LakeBench:
         Returns:
             The release's snapshot.
         """
-        return self.session.commit(self.lake, self._staged, bookkeeping, run_id=self.run_id, moment=as_of, expect=self.base)
+        from kundig.store.lake import Append, ReleaseMark, Replace, Upsert
+
+        commits: list[Append | Replace | Upsert] = []
+        for name, parts in sorted(self._staged.items()):
+            for kind, what in parts:
+                if kind == "upsert":
+                    column, keys, staged = what
+                    commits.append(Upsert(table=name, column=column, keys=keys, source=staged))
+                else:
+                    commits.append((Append if kind == "append" else Replace)(table=name, source=what))
+        for table, rows, kind in bookkeeping:
+            commits.append((Append if kind == "append" else Replace)(table=table.name, source=rows))
+        mark = ReleaseMark(run_id=self.run_id, moment=as_of)
+        snapshot = self.lake.commit(commits, batch=f"run {self.run_id}", message=f"run {self.run_id}", release=mark, expect=self.base)
+        self.lake.unstage()
+        return snapshot
 
 
 def newest_models(rows: ir.Table) -> ir.Table:

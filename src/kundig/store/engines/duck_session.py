@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kundig.schema import Table
-from kundig.store.engines.session import arrow_schema
+from kundig.store.engines.portable import DIALECT
 
 if TYPE_CHECKING:
     import duckdb
     import ibis.expr.types as ir
     import pyarrow as pa
+
+    from kundig.store.lake import Lake, StagedFiles
 
 
 class DuckSession:
@@ -19,9 +22,34 @@ class DuckSession:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         import ibis
 
+        DIALECT.set("duckdb")
         self.connection = connection
         self.backend: Any = ibis.duckdb.from_connection(connection)
         self._names: set[str] = set()
+
+    def open_table(self, lake: Lake, table: Table, at: int, name: str) -> ir.Table:
+        """Make a table as of a snapshot known by a name."""
+        return self.view(name, lake.scan(table.name, at), table)
+
+    def overlay(self, lake: Lake, table: Table, at: int, parts: Sequence[tuple[str, Any]], name: str) -> ir.Table:
+        """Make a table known by a name as it will be once `parts` are committed: (append | replace, staged) or (upsert, (column, keys, staged))."""
+        rows = lake.scan(table.name, at)
+        for kind, what in parts:
+            if kind == "replace":
+                rows = lake.scan_staged(what)
+            elif kind == "append":
+                rows = f"(SELECT * FROM {rows} UNION ALL BY NAME SELECT * FROM {lake.scan_staged(what)})"
+            else:
+                column, keys, staged = what
+                hidden = f"{name}_hidden"
+                self.register(hidden, _keys(column, keys))
+                kept = f'SELECT * FROM {rows} t ANTI JOIN "{hidden}" h ON t."{column}" = h."{column}"'
+                rows = f"({kept} UNION ALL BY NAME SELECT * FROM {lake.scan_staged(staged)})"
+        return self.view(name, rows, table)
+
+    def stage(self, lake: Lake, table: Table, rows: ir.Table, *, run: str, step: str) -> StagedFiles:
+        """Write the rows of an expression as files of the table that nobody sees yet."""
+        return lake.stage(table.name, self.sql(rows), run=run, step=step)
 
     def sql(self, expression: ir.Table) -> str:
         """The SQL of an expression, with the Arrow rows it holds made known to the connection."""
@@ -87,6 +115,7 @@ class DuckSession:
             self.connection.execute(f'DROP {"VIEW" if "VIEW" in kind[0] else "TABLE"} temp."{name}"')
 
 
-def empty(table: Table) -> pa.Table:
-    """No rows, in the declared types."""
-    return arrow_schema(table).empty_table()
+def _keys(column: str, keys: Any) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table({column: keys})

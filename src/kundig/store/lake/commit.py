@@ -15,7 +15,6 @@ from kundig.store.lake.files import DataFile, StagedFiles
 from kundig.store.lake.shapes import Field, column_rows, declared_fields, fields_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     import sqlalchemy as sa
 
 Source = "str | pa.Table | StagedFiles"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -212,6 +211,38 @@ class Lake:
         """This batch has landed."""
         with self.catalogue.transaction() as connection:
             return bool(rows(connection, "SELECT 1 FROM kundig_batch WHERE batch_id=:b", b=batch))
+
+    # forgetting
+
+    def expire(self, keep: int) -> int:
+        """Forget all but the newest `keep` releases and the snapshots since the newest; see `forgetting.expire`."""
+        from kundig.store.lake.forgetting import expire
+
+        return expire(self, keep)
+
+    def erase(self, wanted: Mapping[str, tuple[str, Iterable[Any]]]) -> dict[str, int]:
+        """Take rows out of every kept snapshot: table → (column, keys); see `forgetting.erase`."""
+        from kundig.store.lake.forgetting import erase
+
+        return erase(self, wanted)
+
+    def compact(self, names: Iterable[str] | None = None, *, force: bool = False) -> dict[str, int]:
+        """Write tables of many small files or many hidden rows anew; see `forgetting.compact`."""
+        from kundig.store.lake.forgetting import compact
+
+        return compact(self, names, force=force)
+
+    def sweep(self) -> list[str]:
+        """Remove what dead writers left; see `forgetting.sweep`."""
+        from kundig.store.lake.forgetting import sweep
+
+        return sweep(self)
+
+    def verify(self) -> list[str]:
+        """What is not as the catalogue says; see `forgetting.verify`."""
+        from kundig.store.lake.forgetting import verify
+
+        return verify(self)
 
     # parts
 
