@@ -145,13 +145,13 @@ class Workspace:
     def table(self, name: str) -> ir.Table:
         """The table as of the newest release, as an Ibis table."""
         table = self.tables.get(name) or declared.named(name)
-        return self.lake.ibis(table.name, self._release_snapshot())
+        return self.lake.ibis(table.name, self.release_snapshot())
 
     def rows(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Column names and rows of a read-only query over the newest release's tables, by their names."""
         from kundig.store.query import query
 
-        return query(self.lake, self.state, self.tables, sql, at=self._release_snapshot())
+        return query(self.lake, self.state, self.tables, sql, at=self.release_snapshot())
 
     def person(self, identifier: str) -> Any:
         """What is known of a person: profile, value, segment, consents, timeline; by any identifier."""
@@ -213,7 +213,12 @@ class Workspace:
     def _fingerprint(self) -> str:
         return hashlib.sha256(json.dumps(self._hashes(), sort_keys=True).encode()).hexdigest()[:16]
 
-    def _release_snapshot(self) -> int:
+    def release_snapshot(self) -> int:
+        """The snapshot of the newest release.
+
+        Raises:
+            KundigError: There is none yet.
+        """
         release = self.lake.release()
         if release is None:
             raise KundigError("there is no release yet", at=str(self.root), mend="kundig import, then kundig run")

@@ -102,7 +102,7 @@ class Workbench:
         assert self.release is not None
         raw = self.session.table(f"{table.name}__all")
         seen = changes.became_visible(raw, table, after=self.release.moment, until=as_of)
-        return self.session.arrow(seen.limit(1)).num_rows > 0
+        return bool(self.session.arrow(seen.limit(1)).num_rows)
 
     def _touched_since(self) -> pa.Array:
         if self._touched is None:
@@ -119,7 +119,8 @@ class Workbench:
 
         from kundig.store.engines.session import ibis_type
 
-        assert step.by is not None and step.due is not None
+        assert step.by is not None
+        assert step.due is not None
         rows = self._before(step.writes)
         return changes.distinct_keys(self.session, rows.filter(rows[step.due] <= ibis.literal(as_of, type=ibis_type("timestamp"))), step.by)
 
@@ -226,10 +227,11 @@ class Workbench:
         one, other = fresh.select(*names), before.select(*names)
         if int(one.count().execute()) != int(other.count().execute()):
             return False
-        return self.session.arrow(one.difference(other, distinct=True).limit(1)).num_rows == 0
+        return not self.session.arrow(one.difference(other, distinct=True).limit(1)).num_rows
 
     def _stage(self, step: Step, rows: ir.Table, print_: str) -> StagedFiles:
-        return self.session.stage(self.lake, step.writes, rows, run=self._ticket(), step=f"{step.name}@{print_}")
+        staged: StagedFiles = self.session.stage(self.lake, step.writes, rows, run=self._ticket(), step=f"{step.name}@{print_}")
+        return staged
 
     def _lay(self, table: Table, parts: list[tuple[str, Any]]) -> None:
         self._staged[table.name] = parts

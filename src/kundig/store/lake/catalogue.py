@@ -1,9 +1,10 @@
-"""The lake's catalogue: the 28 tables of the open DuckLake 1.0 layout and four of our own, in SQLite or PostgreSQL."""
+"""The lake's catalogue: the 28 tables of the open DuckLake 1.0 layout and a few of our own, in SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from kundig.errors import ForeignFormat, StoreError
 
 FORMAT = "1.0"
 
-_DDL = """
+_LAYOUT = """
 ducklake_metadata(key VARCHAR NOT NULL, value VARCHAR NOT NULL, scope VARCHAR, scope_id BIGINT)
 ducklake_snapshot(snapshot_id BIGINT PRIMARY KEY, snapshot_time TS, schema_version BIGINT, next_catalog_id BIGINT, next_file_id BIGINT)
 ducklake_snapshot_changes(snapshot_id BIGINT PRIMARY KEY, changes_made VARCHAR, author VARCHAR, commit_message VARCHAR, commit_extra_info VARCHAR)
@@ -45,12 +46,20 @@ ducklake_macro_impl(macro_id BIGINT, impl_id BIGINT, dialect VARCHAR, sql VARCHA
 ducklake_macro_parameters(macro_id BIGINT, impl_id BIGINT, column_id BIGINT, parameter_name VARCHAR, parameter_type VARCHAR, default_value VARCHAR, default_value_type VARCHAR)
 ducklake_sort_info(sort_id BIGINT, table_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT)
 ducklake_sort_expression(sort_id BIGINT, table_id BIGINT, sort_key_index BIGINT, expression VARCHAR, dialect VARCHAR, sort_direction VARCHAR, null_order VARCHAR)
+""".strip().splitlines()
+"""`ducklake_*` as version 1.0 of the format names them (https://ducklake.select, specification 1.0); the types are those its own writer uses."""
+
+_OWN = """
 kundig_batch(batch_id VARCHAR PRIMARY KEY, snapshot_id BIGINT)
 kundig_release(release_id BIGINT PRIMARY KEY, snapshot_id BIGINT, run_id BIGINT, moment TS, made_at TS)
 kundig_staged(staged_id VARCHAR PRIMARY KEY, run VARCHAR, step VARCHAR, table_name VARCHAR, files VARCHAR, created TS)
-kundig_writer(writer VARCHAR PRIMARY KEY, host VARCHAR, seen TS)
+kundig_writer(writer VARCHAR PRIMARY KEY, host VARCHAR, seen BIGINT)
+kundig_version(table_id BIGINT, snapshot_id BIGINT, PRIMARY KEY (table_id, snapshot_id))
+kundig_erasure(table_name VARCHAR PRIMARY KEY, times BIGINT)
+kundig_gone(path VARCHAR PRIMARY KEY)
 """.strip().splitlines()
-"""`ducklake_*` as version 1.0 of the format names them (https://ducklake.select, specification 1.0); the types are those its own writer uses."""
+"""Batches taken, releases, files staged, living writers (several hosts), which commit changed which table's rows, how often rows were
+erased from a table, and files that no snapshot shows any more and that must leave the disk."""
 
 _INDEXES = (
     "kundig_live ON ducklake_data_file(table_id, end_snapshot)",
@@ -73,12 +82,14 @@ class Catalogue:
 
     @contextmanager
     def transaction(self, *, write: bool = False) -> Iterator[sa.Connection]:
-        """One transaction: all of it happens or none; writers wait for each other."""
+        """One transaction: all of it happens or none; writers wait for each other, a reader sees one state of the catalogue."""
         with self.engine.connect() as connection:
             if self.sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
             elif write:
                 connection.exec_driver_sql("LOCK TABLE ducklake_snapshot IN SHARE ROW EXCLUSIVE MODE")
+            else:
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             try:
                 yield connection
                 self._end(connection, commit=True)
@@ -87,37 +98,56 @@ class Catalogue:
                 raise
 
     def _end(self, connection: sa.Connection, *, commit: bool) -> None:
-        if self.sqlite:
+        if not self.sqlite:
+            connection.commit() if commit else connection.rollback()
+        elif commit or connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
             connection.exec_driver_sql("COMMIT" if commit else "ROLLBACK")
-        elif commit:
-            connection.commit()
-        else:
-            connection.rollback()
 
-    def truncate_log(self) -> None:
-        """Fold SQLite's write-ahead log into the file and empty it, so that no erased byte stays in it."""
-        if self.sqlite:
+    def truncate_log(self, *, patience: float = 10.0) -> bool:
+        """Fold SQLite's write-ahead log into the file and empty it, so that no erased byte stays in it.
+
+        Returns:
+            False when readers held it for longer than `patience` seconds: the next writer does it.
+        """
+        deadline = time.monotonic() + patience
+        while self.sqlite:
             with self.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()[0][0]
+            if not busy:
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
 
     def close(self) -> None:
         """Give back the connections."""
         self.engine.dispose()
 
     def _create(self) -> None:
-        if sa.inspect(self.engine).has_table("kundig_writer"):
-            self._check()
-            return
+        last = _OWN[-1].partition("(")[0]
+        if not sa.inspect(self.engine).has_table(last):
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE" if self.sqlite else f"SELECT pg_advisory_xact_lock({_LOCK})")
+                if not sa.inspect(connection).has_table(last):
+                    self._make_tables(connection)
+                self._end(connection, commit=True)
+        self._check()
+
+    def _make_tables(self, connection: sa.Connection) -> None:
+        """Make what is missing: all of it, or our own tables beside a catalogue that another writer made."""
         kinds = {"TS": "VARCHAR", "UUID": "VARCHAR", "BOOL": "BIGINT"} if self.sqlite else {"TS": "TIMESTAMPTZ", "UUID": "UUID", "BOOL": "BOOLEAN"}
-        with self.engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if self.sqlite else f"SELECT pg_advisory_xact_lock({_LOCK})")
-            if not sa.inspect(connection).has_table("kundig_writer"):
-                for line in _DDL:
-                    connection.exec_driver_sql("CREATE TABLE " + re.sub(r" (TS|UUID|BOOL)\b", lambda found: " " + kinds[found[1]], line))
-                for line in _INDEXES:
-                    connection.exec_driver_sql("CREATE INDEX " + line)
-                self._first_rows(connection)
-            self._end(connection, commit=True)
+        present = set(sa.inspect(connection).get_table_names())
+        fresh = "ducklake_snapshot" not in present
+        for line in (*(_LAYOUT if fresh else ()), *_OWN):
+            if line.partition("(")[0] not in present:
+                connection.exec_driver_sql("CREATE TABLE " + re.sub(r" (TS|UUID|BOOL)\b", lambda found: " " + kinds[found[1]], line))
+        for line in _INDEXES:
+            connection.exec_driver_sql("CREATE INDEX IF NOT EXISTS " + line)
+        if fresh:
+            self._first_rows(connection)
+        elif "kundig_version" not in present:
+            connection.exec_driver_sql("INSERT INTO kundig_version SELECT DISTINCT table_id, begin_snapshot FROM ducklake_data_file")
 
     def _first_rows(self, connection: sa.Connection) -> None:
         metadata = {"version": FORMAT, "created_by": "kundig", "data_path": f"{self.data}/", "encrypted": "false", "data_inlining_row_limit": "0"}
@@ -145,13 +175,18 @@ def refuse_foreign(connection: sa.Connection) -> None:
     Raises:
         ForeignFormat: Partial, encrypted, mapped or inlined data.
     """
-    checks = {
-        "files that hold rows of several snapshots": "SELECT count(*) FROM ducklake_data_file WHERE partial_max IS NOT NULL",
-        "encrypted files": "SELECT count(*) FROM ducklake_data_file WHERE encryption_key IS NOT NULL",
-        "files without field ids": "SELECT count(*) FROM ducklake_data_file WHERE mapping_id IS NOT NULL",
-        "inlined rows": "SELECT count(*) FROM ducklake_inlined_data_tables",
-    }
-    found = [what for what, sql in checks.items() if rows(connection, sql)[0][0]]
+    sql = """
+        SELECT (SELECT count(*) FROM ducklake_data_file WHERE partial_max IS NOT NULL) + (SELECT count(*) FROM ducklake_delete_file WHERE partial_max IS NOT NULL) AS partial,
+               (SELECT count(*) FROM ducklake_data_file WHERE encryption_key IS NOT NULL) + (SELECT count(*) FROM ducklake_delete_file WHERE encryption_key IS NOT NULL) AS hidden,
+               (SELECT count(*) FROM ducklake_data_file WHERE mapping_id IS NOT NULL) AS mapped,
+               (SELECT count(*) FROM ducklake_data_file WHERE file_format <> 'parquet') + (SELECT count(*) FROM ducklake_delete_file WHERE format <> 'parquet') AS other,
+               (SELECT count(*) FROM ducklake_inlined_data_tables) AS inlined"""
+    counts = rows(connection, sql)[0]
+    names = {
+        "files that hold rows of several snapshots": counts.partial, "encrypted files": counts.hidden, "files without field ids": counts.mapped,
+        "files that are not Parquet": counts.other, "inlined rows": counts.inlined,
+    }  # fmt: skip
+    found = [what for what, count in names.items() if count]
     if found:
         raise ForeignFormat(f"another writer left {', '.join(found)} in the lake", mend="let that writer rewrite its tables, or restore a backup; give outside tools a read-only role")
 
@@ -162,15 +197,37 @@ def rows(connection: sa.Connection, sql: str, /, **values: Any) -> list[Any]:
 
 
 def rows_in(connection: sa.Connection, sql: str, ids: Iterable[Any], /, **values: Any) -> list[Any]:
-    """All rows of a query with the list `:ids`."""
-    statement = sa.text(sql).bindparams(sa.bindparam("ids", expanding=True))
-    return list(connection.execute(statement, values | {"ids": list(ids)}).all())
+    """All rows of a query with the list `:ids`; none for an empty list."""
+    found: list[Any] = []
+    for some in _portions(ids):
+        found += connection.execute(_listing(sql), values | {"ids": some}).all()
+    return found
+
+
+def execute(connection: sa.Connection, sql: str, /, **values: Any) -> int:
+    """Run a statement with named values; returns how many rows it changed."""
+    return connection.execute(sa.text(sql), values).rowcount
 
 
 def execute_in(connection: sa.Connection, sql: str, ids: Iterable[Any], /, **values: Any) -> int:
     """Run a statement with the list `:ids`; returns how many rows it changed."""
-    statement = sa.text(sql).bindparams(sa.bindparam("ids", expanding=True))
-    return connection.execute(statement, values | {"ids": list(ids)}).rowcount
+    return sum(connection.execute(_listing(sql), values | {"ids": some}).rowcount for some in _portions(ids))
+
+
+def execute_many(connection: sa.Connection, sql: str, values: list[dict[str, Any]]) -> None:
+    """Run a statement once for each set of values."""
+    if values:
+        connection.execute(sa.text(sql), values)
+
+
+def _listing(sql: str) -> sa.TextClause:
+    return sa.text(sql).bindparams(sa.bindparam("ids", expanding=True))
+
+
+def _portions(ids: Iterable[Any], most: int = 10_000) -> Iterator[list[Any]]:
+    whole = list(ids)
+    for start in range(0, len(whole), most):
+        yield whole[start : start + most]
 
 
 def insert(connection: sa.Connection, table: str, values: list[Mapping[str, Any]] | list[dict[str, Any]]) -> None:

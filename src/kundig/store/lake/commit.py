@@ -125,7 +125,7 @@ class Transaction:
         if release is not None:
             made = {"release_id": self.snapshot, "snapshot_id": self.snapshot, "run_id": release.run_id, "moment": release.moment.isoformat(" ", "microseconds"), "made_at": now()}
             insert(self.connection, "kundig_release", [made])
-        return self.snapshot
+        return int(self.snapshot)
 
     def _table(self, change: Prepared) -> int:
         name = change.table.name
@@ -153,7 +153,7 @@ class Transaction:
         insert(self.connection, "ducklake_table_stats", [{"table_id": table_id, "record_count": 0, "next_row_id": 0, "file_size_bytes": 0}])
         self._new_version(table_id)
         self.log.append(f'created_table:"main"."{name}"')
-        return table_id
+        return int(table_id)
 
     def _new_version(self, table_id: int) -> None:
         self.version += 1

@@ -212,6 +212,15 @@ class Lake:
         with self.catalogue.transaction() as connection:
             return bool(rows(connection, "SELECT 1 FROM kundig_batch WHERE batch_id=:b", b=batch))
 
+    def export(self, name: str, path: Path, *, at: int | None = None, limit: int = 0) -> int:
+        """Write a table's rows as one Parquet file, whole or not at all. Returns how many."""
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        cut = f" LIMIT {limit}" if limit else ""
+        count = self.duck.execute(f"COPY (SELECT * FROM {self.scan(name, at)}{cut}) TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd)").fetchone()
+        fsync(temporary)
+        temporary.replace(path)
+        return int(count[0])
+
     # forgetting
 
     def expire(self, keep: int) -> int:

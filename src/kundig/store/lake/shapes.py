@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kundig.errors import ContractError, Fault
 from kundig.schema import Table
 
 _DUCKDB = {
@@ -15,6 +16,7 @@ _CATALOGUE = {
     "int64": "int64", "float64": "float64", "string": "varchar", "bool": "boolean", "date": "date", "timestamp": "timestamptz",
     "decimal(18,4)": "decimal(18,4)", "decimal(38,4)": "decimal(38,4)", "json": "json", "list<string>": "list", "list<int64>": "list",
 }  # fmt: skip
+_NEW_NAME = "declare the new type under a new name; the old column stays readable"
 _ELEMENT = {"list<string>": "varchar", "list<int64>": "int64"}
 _BACK = {
     "int64": "BIGINT", "int32": "INTEGER", "int16": "SMALLINT", "int8": "TINYINT", "int128": "HUGEINT", "uint64": "UBIGINT", "uint32": "UINTEGER",
@@ -33,23 +35,38 @@ class Field:
 
 
 def declared_fields(table: Table, known: tuple[Field, ...] = ()) -> tuple[Field, ...]:
-    """Fields of every declared column: those the catalogue knows keep their id, new ones take the next, depth first."""
+    """Fields of every declared column, in declared order: those the catalogue knows keep their id, new ones take the next, depth first.
+
+    Raises:
+        ContractError: A column is declared with another type than its rows were written in; carries every such column.
+
+    Examples:
+        >>> from kundig.schema import Column, Table
+        >>> columns = (Column(name="id", type="int64", meaning="."), Column(name="tags", type="list<string>", meaning="."))
+        >>> [(f.name, f.id, f.element_id) for f in declared_fields(Table(name="t", room="collect", meaning=".", key=("id",), columns=columns))]
+        [('id', 1, None), ('tags', 2, 3)]
+    """
     by_name = {field.name: field for field in known}
     following = max([0, *(max(field.id, field.element_id or 0) for field in known)]) + 1
-    fields = list(known)
+    fields, faults = [], []
     for column in table.columns:
-        if column.name in by_name:
-            continue
-        nested = column.type in _ELEMENT
-        fields.append(Field(id=following, name=column.name, kind=_DUCKDB[column.type], element_id=following + 1 if nested else None))
-        following += 2 if nested else 1
+        field = by_name.get(column.name)
+        if field is None:
+            nested = column.type in _ELEMENT
+            field = Field(id=following, name=column.name, kind=_DUCKDB[column.type], element_id=following + 1 if nested else None)
+            following += 2 if nested else 1
+        elif field.kind != _DUCKDB[column.type]:
+            faults.append(Fault(what=f"column '{column.name}' is declared as {column.type}, and its rows are kept as {field.kind}", at=f"table '{table.name}'", mend=_NEW_NAME))
+        fields.append(field)
+    if faults:
+        raise ContractError(faults=faults)
     return tuple(fields)
 
 
 def column_rows(table: Table, fields: tuple[Field, ...], table_id: int, begin: int) -> list[dict[str, Any]]:
     """The rows of `ducklake_column` for new fields, lists with their element below them."""
     types = {column.name: column.type for column in table.columns}
-    found = []
+    found: list[dict[str, Any]] = []
     for field in fields:
         declared = types[field.name]
         common = {"begin_snapshot": begin, "table_id": table_id, "initial_default": None, "default_value": "NULL", "nulls_allowed": True, "default_value_dialect": "duckdb"}
