@@ -79,7 +79,7 @@ class FilesChannel:
             _flush(run)
         except OSError as error:
             shutil.rmtree(staging, ignore_errors=True)
-            if error.errno in _TAKEN:
+            if error.errno in _TAKEN or final.is_dir():
                 raise Conflict(f"the part '{part}' is there already", at=str(run), mend="its messages were handed over or taken back; run again") from error
             raise StoreError(f"the messages cannot be written: {error.strerror}", at=str(run), mend="free space or mend rights, and run again") from error
 
@@ -101,6 +101,7 @@ class FilesChannel:
             shutil.rmtree(staging, ignore_errors=True)
             if error.errno not in _TAKEN:
                 raise StoreError(f"the part '{part}' cannot be taken back: {error.strerror}", at=str(run), mend="mend rights, and run again") from error
+        shutil.rmtree(run / f".{_name(part)}", ignore_errors=True)
         return self.handed_over(run_id, part)
 
     def handed_over(self, run_id: int, part: str) -> frozenset[str]:

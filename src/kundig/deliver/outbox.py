@@ -1,0 +1,243 @@
+"""The outbox: messages are queued once, claimed in one transaction that asks the gate again, and handed over exactly once.
+
+    queued ──claim──▶ claimed ──hand over──▶ sent
+       │                 └──(crash)── resolve ──▶ sent, where the destination has it; else queued again
+       └──claim──▶ refused, with the gate's reason; queued again when a later run selects the person once more
+
+What was withdrawn before the claim is never sent: the claim reads the consent log and writes its caps in the transaction that
+marks the row, so no other claim and no withdrawal fits in between.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from kundig.clock import local_day
+from kundig.store.state import State
+
+if TYPE_CHECKING:
+    from kundig.deliver.channels.files import Rendered
+
+PASSING = frozenset({"quiet_hours"})
+"""Refusals that time alone lifts within a day: the message stays queued."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What the gate said of one message when it was claimed."""
+
+    allow: bool
+    reason: str
+
+
+Row = dict[str, Any]
+Ask = Callable[[sa.Connection, Sequence[Row], dt.datetime], Sequence[Answer]]
+"""Asks the gate about messages, one per person, with facts read through the claim's own connection."""
+
+
+class Channel(Protocol):
+    """Where messages are handed over; it must tell afterwards what it has."""
+
+    def hand_over(self, run_id: int, part: str, messages: Sequence[Rendered]) -> None:
+        """Take all of the messages, or none."""
+
+    def withdraw(self, run_id: int, part: str) -> frozenset[str]:
+        """See to it that the part will not be taken any more; gives the ids of the messages that were."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queued:
+    """What queueing did: new messages, ones queued again, ones known already, and ones whose person is no longer selected."""
+
+    new: int = 0
+    again: int = 0
+    known: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimed:
+    """The messages of one claim, and why others were refused."""
+
+    claim: str
+    rows: tuple[Row, ...]
+    reasons: Mapping[str, int]
+    seen: int
+
+
+@dataclass(kw_only=True, slots=True)
+class Delivered:
+    """What a delivery did, for print and report."""
+
+    sent: int = 0
+    failed: int = 0
+    resolved_sent: int = 0
+    resolved_again: int = 0
+    taken_back: int = 0
+    queued: Queued = field(default_factory=Queued)
+    refused: Counter[str] = field(default_factory=Counter)
+    by_channel: Counter[str] = field(default_factory=Counter)
+    folder: str = ""
+
+
+def occasion(kind: str, at: dt.datetime, zone: str) -> str:
+    """The period that a message belongs to: within it, a person gets an audience's message once.
+
+    Examples:
+        >>> at = dt.datetime(2026, 12, 31, 23, 30, tzinfo=dt.UTC)
+        >>> [occasion(kind, at, "Europe/Berlin") for kind in ("once", "day", "week", "month", "quarter")]
+        ['once', '2027-01-01', '2026-W53', '2027-01', '2027-Q1']
+    """
+    day = local_day(at, zone)
+    year, week, _ = day.isocalendar()
+    return {"day": f"{day}", "week": f"{year}-W{week:02d}", "month": f"{day:%Y-%m}", "quarter": f"{day.year}-Q{(day.month + 2) // 3}"}.get(kind, "once")
+
+
+def message_id(audience: str, person_key: int, creative: str, occasion: str) -> str:
+    """The idempotency key of a message, 32 hex digits: the same audience, person, creative and occasion is the same message.
+
+    The channel is no part of it: whoever got a message by e-mail does not get it by push as well.
+    """
+    return hashlib.sha256(json.dumps([audience, person_key, creative, occasion]).encode()).hexdigest()[:32]
+
+
+def queue(state: State, messages: pa.Table, *, audiences: Iterable[str], at: dt.datetime, run_id: int) -> Queued:
+    """Put messages into the outbox: new ones, and ones refused or still queued with their newest content.
+
+    `messages` has the columns of the table `messages` from `message_id` to `variables`. A message that is claimed, sent or
+    failed is left alone. Queued messages of the `audiences` that are not among them are refused: their person is no longer selected.
+    """
+    table = state.sql("messages")
+    given = {row["message_id"]: row for row in messages.to_pylist()}
+    with state.transaction() as connection:
+        found = connection.execute(sa.select(table.c.message_id, table.c.status).where(table.c.audience.in_(sorted(audiences)))).all()
+        standing = {row.message_id: row.status for row in found}
+        new = [row | _fresh(run_id, at) | {"attempts": 0} for key, row in given.items() if key not in standing]
+        again = [row | _fresh(run_id, at) for key, row in given.items() if standing.get(key) in ("queued", "refused")]
+        gone = [key for key, status in standing.items() if status == "queued" and key not in given]
+        state.insert("messages", new, connection=connection)
+        if again:
+            names = [name for name in again[0] if name != "message_id"]
+            renewed = sa.update(table).where(table.c.message_id == sa.bindparam("which")).values({name: sa.bindparam(name) for name in names})
+            connection.execute(renewed, [{"which" if name == "message_id" else name: value for name, value in row.items()} for row in again])
+        _mark(connection, table, gone, status="refused", reason="rule_not_met")
+    return Queued(new=len(new), again=len(again), known=len(given) - len(new) - len(again), dropped=len(gone))
+
+
+def _fresh(run_id: int, at: dt.datetime) -> Row:
+    return {"status": "queued", "reason": None, "run_id": run_id, "queued_at": at, "claimed_at": None, "sent_at": None, "claim": None}
+
+
+def claim(state: State, ask: Ask, *, name: str, at: dt.datetime, limit: int = 10_000, after: str = "", channels: Iterable[str] | None = None) -> Claimed:
+    """Claim up to `limit` queued messages with ids above `after`, in one transaction.
+
+    The gate is asked through the transaction's own connection; a person with several messages in the batch is asked for each
+    in turn, with the caps of the ones before. Refused messages are marked with the reason, allowed ones are marked claimed
+    and counted in `caps`.
+    """
+    table = state.sql("messages")
+    clauses = [table.c.status == "queued", table.c.message_id > after]
+    if channels is not None:
+        clauses.append(table.c.channel.in_(sorted(channels)))
+    reasons: Counter[str] = Counter()
+    taken: list[Row] = []
+    with state.transaction() as connection:
+        found = connection.execute(sa.select(table).where(*clauses).order_by(table.c.message_id).limit(limit)).all()
+        rows = [dict(row._mapping) for row in found]
+        for turn in one_per_person(rows):
+            answers = ask(connection, turn, at)
+            allowed = [row for row, answer in zip(turn, answers, strict=True) if answer.allow]
+            state.insert("caps", [{"message_id": r["message_id"], "person_key": r["person_key"], "channel": r["channel"], "at": at} for r in allowed], connection=connection)
+            taken += allowed
+            refusals: dict[str, list[str]] = {}
+            for row, answer in zip(turn, answers, strict=True):
+                if not answer.allow:
+                    refusals.setdefault(answer.reason, []).append(row["message_id"])
+                    reasons[answer.reason] += 1
+            for reason, ids in refusals.items():
+                _mark(connection, table, ids, status="queued" if reason in PASSING else "refused", reason=reason)
+        _mark(connection, table, [row["message_id"] for row in taken], status="claimed", reason=None, claim=name, claimed_at=at, attempts=table.c.attempts + 1)
+    return Claimed(claim=name, rows=tuple(taken), reasons=reasons, seen=len(rows))
+
+
+def one_per_person(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows in turns, in each of which a person stands at most once."""
+    turns: list[list[Row]] = []
+    met: Counter[int] = Counter()
+    for row in rows:
+        number = met[row["person_key"]]
+        met[row["person_key"]] += 1
+        if number == len(turns):
+            turns.append([])
+        turns[number].append(row)
+    return turns
+
+
+def settle(state: State, claimed: Claimed, *, at: dt.datetime, failed: Mapping[str, str]) -> int:
+    """Mark a claim's messages as sent, but for those that failed (id to reason code), which give back their cap; gives the number sent."""
+    table = state.sql("messages")
+    with state.transaction() as connection:
+        for reason in sorted(set(failed.values())):
+            _mark(connection, table, [key for key, why in failed.items() if why == reason], status="failed", reason=reason)
+        _forget_caps(state, connection, list(failed))
+        done = sa.update(table).where(table.c.claim == claimed.claim, table.c.status == "claimed").values(status="sent", sent_at=at)
+        return int(connection.execute(done).rowcount)
+
+
+def resolve(state: State, channel: Channel, *, at: dt.datetime) -> tuple[int, int]:
+    """Settle what claimants left behind: (messages that were handed over, messages queued again).
+
+    The channel is asked to take back each open claim. What it has after all is sent; the rest is queued again without its cap,
+    and the next claim asks the gate anew. A claimant that is only slow finds its part taken back and hands nothing over.
+    """
+    table = state.sql("messages")
+    left = [row[0] for row in _read(state, sa.select(table.c.claim).where(table.c.status == "claimed").distinct()) if row[0]]
+    sent = again = 0
+    for name in sorted(left):
+        run_id, part = split_claim(name)
+        had = channel.withdraw(run_id, part)
+        with state.transaction() as connection:
+            ids = [row[0] for row in connection.execute(sa.select(table.c.message_id).where(table.c.claim == name, table.c.status == "claimed"))]
+            lost = [key for key in ids if key not in had]
+            _mark(connection, table, [key for key in ids if key in had], status="sent", sent_at=at)
+            _mark(connection, table, lost, status="queued", claim=None, claimed_at=None)
+            _forget_caps(state, connection, lost)
+        sent += len(ids) - len(lost)
+        again += len(lost)
+    return sent, again
+
+
+def claim_name(run_id: int, part: str) -> str:
+    """The name of a claim: the run's folder and the part in it."""
+    return f"{run_id}/{part}"
+
+
+def split_claim(name: str) -> tuple[int, str]:
+    """The run and the part of a claim."""
+    run, _, part = name.partition("/")
+    return int(run), part
+
+
+def _mark(connection: sa.Connection, table: sa.Table, ids: Sequence[str], **values: Any) -> None:
+    for start in range(0, len(ids), 10_000):
+        connection.execute(sa.update(table).where(table.c.message_id.in_(ids[start : start + 10_000])).values(**values))
+
+
+def _forget_caps(state: State, connection: sa.Connection, ids: Sequence[str]) -> None:
+    caps = state.sql("caps")
+    for start in range(0, len(ids), 10_000):
+        connection.execute(sa.delete(caps).where(caps.c.message_id.in_(ids[start : start + 10_000])))
+
+
+def _read(state: State, statement: sa.Select[Any]) -> list[Any]:
+    with state.reading() as connection:
+        return list(connection.execute(statement).all())
