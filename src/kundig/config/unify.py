@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from typing import Literal
 
@@ -15,7 +14,7 @@ from kundig.errors import nearest
 class Namespace(Record):
     """What one kind of identifier proves."""
 
-    priority: int = Field(default=90, ge=1, le=99, description="Strength, 1 is strongest; a record is filed under its strongest identifier.")
+    priority: int = Field(default=90, ge=1, le=99, description="Strength among its kind, 1 is strongest; a record is filed under its strongest.")
     kind: Literal["person", "contact", "device"] = Field(
         default="person",
         description="person: an account or record number; contact: an address or phone that may be shared or change hands; device: a browser or an app.",
@@ -29,7 +28,14 @@ class Namespace(Record):
     def _one_limit(self) -> Namespace:
         if self.unique and self.limit not in (None, 1):
             raise ValueError(f"unique means a limit of 1, and the limit is {self.limit}; leave one of them out")
+        if self.kind == "device" and (self.unique or self.limit):
+            raise ValueError("a person may have any number of devices; leave unique and limit out, or call the namespace a person or contact")
         return self
+
+    @property
+    def blocked_pattern(self) -> str:
+        """The blocked values as one regular expression for a whole value; it fits nothing where none are blocked."""
+        return "|".join(".*".join(re.escape(part) for part in value.split("*")) for value in self.blocked) or r"[^\s\S]"
 
     @property
     def most(self) -> int:
@@ -64,7 +70,7 @@ class Identity(Record):
     namespaces: dict[str, Namespace] = Field(
         default_factory=lambda: dict(NAMESPACES), description="Kinds of identifiers; those given replace the built-in ones of the same name."
     )
-    contradiction: float = Field(default=-0.6, le=0, description="Score of names and birth date below which two records are two people.")
+    contradiction: float = Field(default=-0.4, le=0, description="Score of names and birth date below which two records are two people; -0.4 parts couples.")
     evidence: float = Field(default=0.0, ge=0, description="Score that two people on one device must pass to be one person.")
     check_most: int = Field(default=30, ge=2, le=200, description="Records under one identifier up to which each pair is compared.")
     handover_days: int = Field(default=14, ge=0, description="Days between one user's last and the next one's first use: then it changed hands.")
@@ -86,14 +92,15 @@ class Identity(Record):
         """
         return self.namespaces.get(name, OTHER)
 
-    def strength(self, name: str) -> tuple[int, str]:
-        """How strong a namespace is, to sort by: the least is the strongest, names break ties.
+    def strength(self, name: str) -> tuple[int, int, str]:
+        """How strong a namespace is, to sort by: the least is the strongest. Its kind counts first, then its priority, then its name.
 
         Examples:
             >>> sorted(["anonymous_id", "phone", "email"], key=Identity().strength)
             ['email', 'phone', 'anonymous_id']
         """
-        return self.namespace(name).priority, name
+        found = self.namespace(name)
+        return ("person", "contact", "device").index(found.kind), found.priority, name
 
     def is_blocked(self, namespace: str, value: str) -> bool:
         """Whether a value names nobody.
@@ -102,7 +109,7 @@ class Identity(Record):
             >>> Identity().is_blocked("email", "noreply@example.org"), Identity().is_blocked("email", "a@example.org")
             (True, False)
         """
-        return bool(value.strip() == "" or any(fnmatch.fnmatchcase(value, pattern) for pattern in self.namespace(namespace).blocked))
+        return value.strip() == "" or re.fullmatch(self.namespace(namespace).blocked_pattern, value) is not None
 
 
 Strategy = Literal["trusted", "latest", "frequent", "minimum", "maximum", "union"]

@@ -137,6 +137,19 @@ def _similarity(a: Any, n: Any, b: Any, m: Any) -> Any:
 
 
 @compiled
+def _alike(p: Any, q: Any, least: Any, letters: Any, lengths: Any) -> Any:
+    """Whether two names are one with a typo: one letter exchanged, or similar as a whole."""
+    if lengths[p] == lengths[q] and lengths[p] >= 4:
+        apart = 0
+        for i in range(lengths[p]):
+            if letters[p, i] != letters[q, i]:
+                apart += 1
+        if apart <= 1:
+            return True
+    return _similarity(letters[p], lengths[p], letters[q], lengths[q]) >= least
+
+
+@compiled
 def _date_score(p: Any, q: Any) -> Any:
     if p < 0 or q < 0:
         return 0.0
@@ -174,14 +187,14 @@ def _name_score(first_p: Any, last_p: Any, first_q: Any, last_q: Any, letters: A
         initial = (lengths[first_p] == 1 or lengths[first_q] == 1) and letters[first_p, 0] == letters[first_q, 0]
         if first_p == first_q:
             score += 1.5
-        elif initial or _similarity(letters[first_p], lengths[first_p], letters[first_q], lengths[first_q]) >= 0.85:
+        elif initial or _alike(first_p, first_q, 0.85, letters, lengths):
             score += 1.0
         else:
             score -= 1.5
     if last_p >= 0 and last_q >= 0:
         if last_p == last_q:
             score += 1.0
-        elif _similarity(letters[last_p], lengths[last_p], letters[last_q], lengths[last_q]) >= 0.88:
+        elif _alike(last_p, last_q, 0.88, letters, lengths):
             score += 0.8
         else:
             score -= 1.0

@@ -119,7 +119,7 @@ def _persons(chunks: Chunks, length: int, columns: tuple[str, ...]) -> tuple[lis
         nobody = missing[0] & missing[1]
         code = [np.empty(length, np.int32) for _ in columns]
         first = [np.zeros(length, np.bool_) for _ in columns]
-        found = list(pool.map(lambda part: _number(keys[0], keys[1], nobody, code[0], code[1], first[0], first[1], part), (0, 1)))
+        found = list(pool.map(lambda part: _number(keys[0], keys[1], nobody, missing[0], code[0], code[1], first[0], first[1], part), (0, 1)))
     count = 2 * max(part.size for part in found)
     label = components(code[0][~nobody], code[1][~nobody], count) if nobody.any() else components(code[0], code[1], count)
     least = _least(label, found[0], found[1])
@@ -162,8 +162,9 @@ def _hash(data: Any, bounds: Any, keys: Any) -> None:
         at = start
         while at < end:
             word = np.uint64(0)
-            for k in range(min(8, end - at)):
-                word |= np.uint64(data[at + k]) << np.uint64(8 * k)
+            for k in range(8):
+                if at + k < end:
+                    word |= np.uint64(data[at + k]) << np.uint64(8 * k)
             word *= factor
             word ^= word >> np.uint64(47)
             h = (h ^ (word * factor)) * factor
@@ -183,7 +184,7 @@ def _scrambled(key: Any) -> Any:
 
 
 @compiled
-def _number(left: Any, right: Any, nobody: Any, code_left: Any, code_right: Any, first_left: Any, first_right: Any, part: Any) -> Any:
+def _number(left: Any, right: Any, nobody: Any, missing_left: Any, code_left: Any, code_right: Any, first_left: Any, first_right: Any, part: Any) -> Any:
     """Number the keys of one half of the key space in order of first sight; the numbers of the halves are even and odd."""
     capacity = 1024
     known = np.empty(capacity, np.int64)
@@ -193,7 +194,8 @@ def _number(left: Any, right: Any, nobody: Any, code_left: Any, code_right: Any,
     for i in range(left.size):
         if nobody[i]:
             continue
-        for side in range(2):
+        for turn in range(2):
+            side = 1 - turn if missing_left[i] else turn  # an end that is missing repeats the other one, which must be seen first
             key = left[i] if side == 0 else right[i]
             h = _scrambled(key)
             if np.int64(h >> np.uint64(63)) != part:
