@@ -71,7 +71,7 @@ def union(arrays: list[pa.Array]) -> pa.Array:
     chunks = [array for array in arrays if array is not None and len(array)]
     if not chunks:
         return pa.array([], type=pa.int64())
-    return pa.chunked_array(chunks).unique().combine_chunks() if len(chunks) > 1 else chunks[0].unique()
+    return pa.concat_arrays(chunks).unique()
 
 
 def differing(session: Session, new: ir.Table, old: ir.Table, column: str, *, ignore: tuple[str, ...] = ("changed_run",)) -> pa.Array:

@@ -194,7 +194,7 @@ class Workbench:
             staged = self._stage(step, shaped, print_)
             self._lay(table, [("replace", staged)])
             return WHOLE, staged.rows
-        fresh = self.session.keep(f"kundig_new_{table.name}", shaped)
+        fresh = self.session.keep(f"kundig_new_{table.name}", shaped, table)
         before = self._before(table)
         if keys is not None and column is not None:
             assert self._narrowed is not None

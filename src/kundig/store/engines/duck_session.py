@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kundig.schema import Table
 from kundig.store.engines.portable import DIALECT
+from kundig.store.engines.session import duckdb_type
 
 if TYPE_CHECKING:
     import duckdb
@@ -87,9 +88,15 @@ class DuckSession:
         self._names.add(name)
         return self.backend.table(name)
 
-    def keep(self, name: str, expression: ir.Table) -> ir.Table:
-        """Compute an expression once and make its rows known by a name."""
+    def keep(self, name: str, expression: ir.Table, table: Table | None = None) -> ir.Table:
+        """Compute an expression once and make its rows known by a name; of a declared table, in its declared types.
+
+        The cast is written out: the engine sums integers to a wider type than Ibis believes.
+        """
         sql = self.sql(expression)
+        if table is not None:
+            columns = ", ".join(f'"{c.name}"::{"VARCHAR" if c.type == "json" else duckdb_type(c.type)} AS "{c.name}"' for c in table.columns)
+            sql = f"SELECT {columns} FROM ({sql})"
         self._drop(name)
         self.connection.execute(f'CREATE TEMP TABLE "{name}" AS {sql}')
         self._names.add(name)

@@ -27,7 +27,7 @@ class Session(Protocol):
     def define(self, name: str, expression: ir.Table) -> ir.Table:
         """Make an expression known by a name, computed anew at each use."""
 
-    def keep(self, name: str, expression: ir.Table) -> ir.Table:
+    def keep(self, name: str, expression: ir.Table, table: Table | None = None) -> ir.Table:
         """Compute an expression once and make its rows known by a name."""
 
     def arrow(self, expression: ir.Table) -> pa.Table:
@@ -75,6 +75,15 @@ def ibis_type(declared: str) -> Any:
     if declared.startswith("list<"):
         return types.Array(value_type=types.dtype(declared[5:-1]))
     return types.dtype(declared)
+
+
+def duckdb_type(declared: str) -> str:
+    """The DuckDB type of a declared type."""
+    simple = {
+        "int64": "BIGINT", "float64": "DOUBLE", "string": "VARCHAR", "bool": "BOOLEAN", "date": "DATE", "timestamp": "TIMESTAMP WITH TIME ZONE",
+        "decimal(18,4)": "DECIMAL(18,4)", "decimal(38,4)": "DECIMAL(38,4)", "json": "JSON", "list<string>": "VARCHAR[]", "list<int64>": "BIGINT[]",
+    }  # fmt: skip
+    return simple[declared]
 
 
 def arrow_type(declared: str) -> Any:

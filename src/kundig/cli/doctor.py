@@ -1,0 +1,61 @@
+"""What is well and what is not: files, stores, optional tools; each finding with its mend."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from kundig.errors import KundigError
+
+
+def examine(root: Path) -> list[dict[str, str]]:
+    """Findings in the order of their weight: sign (✓, !, ✗), what, found, mend."""
+    findings = [_python(), *_workspace(root), *_optional()]
+    return sorted(findings, key=lambda finding: "✗!✓".index(finding["sign"]))
+
+
+def _finding(sign: str, what: str, found: str, mend: str = "") -> dict[str, str]:
+    return {"sign": sign, "what": what, "found": found, "mend": mend}
+
+
+def _python() -> dict[str, str]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return _finding("✓" if sys.version_info >= (3, 11) else "✗", "Python", found, "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer")
+
+
+def _workspace(root: Path) -> list[dict[str, str]]:
+    from kundig.workspace import Workspace
+
+    try:
+        workspace = Workspace(root)
+    except KundigError as error:
+        return [_finding("✗", "files", fault.what, f"{fault.at}: {fault.mend}") for fault in error.faults]
+    found = [_finding("✓", "files", f"{len(workspace.config.sources)} sources, {len(workspace.config.audiences)} audiences; all valid")]
+    changed = workspace.changed_files()
+    if changed:
+        found.append(_finding("!", "changes", f"{len(changed)} files differ from the last apply", "kundig plan, then kundig apply"))
+    try:
+        release = workspace.lake.release()
+        found.append(_finding("✓", "release", f"{release.id} as of {release.moment:%Y-%m-%d %H:%M} UTC") if release else _finding("!", "release", "none yet", "kundig import, then kundig run"))
+        faults = workspace.lake.verify()
+        found += [_finding("✗", "lake", fault, "restore a backup, or import and run anew") for fault in faults] or [_finding("✓", "lake", "every file and count as the catalogue says")]
+    except KundigError as error:
+        found.append(_finding("✗", "lake", error.what, error.mend))
+    free = shutil.disk_usage(root).free / 1e9
+    found.append(_finding("✓" if free > 5 else "!", "disk", f"{free:.0f} GB free", "" if free > 5 else "make room: a run writes beside what is there"))
+    return found
+
+
+def _optional() -> list[dict[str, str]]:
+    checks: list[tuple[str, Any, str]] = [
+        ("Spark", importlib.util.find_spec("pyspark") is not None and shutil.which("java") is not None, "for one machine's end: pip install 'kundig[spark]', and Java 17"),
+        ("PostgreSQL driver", importlib.util.find_spec("psycopg") is not None, "for several hosts: pip install 'kundig[postgres]'"),
+        ("hunspell", shutil.which("hunspell") is not None, "spelling of copy is not checked without it"),
+    ]
+    return [_finding("✓" if present else "!", what, "found" if present else "not found (optional)", "" if present else mend) for what, present, mend in checks] + [
+        _finding("✓", "cores", str(os.cpu_count() or 1))
+    ]
