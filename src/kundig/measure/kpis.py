@@ -71,7 +71,7 @@ def _rows(name: str, measure: Measure, layer: str, sources: Sources, values: ir.
         return [common | _null(month, reason) | {"basis": f"{measure.basis} (without: {', '.join(missing or measure.needs)})"}]
     found = sorted(measure.body(sources).to_pyarrow().to_pylist(), key=lambda row: (row["period_start"], row["dimension"], row["member"]))
     if not found:
-        return [common | _null(month, "nothing_counted")]
+        return [common | _null(month, "no_rows")]
     bounds = _mean_bounds(values) if measure.interval == "given" else {}
     return [common | _valued(row, measure, bounds) for row in found if row["period_start"] is not None]
 
