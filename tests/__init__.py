@@ -1,0 +1,1 @@
+"""Tests of kundig: each kind has one home, as CONTRIBUTING.md says."""

@@ -1,0 +1,129 @@
+"""The law that an incremental run leaves the same tables as a full one, given the same models; and that idle runs commit nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kundig import pipeline
+from kundig.config.load import load
+from kundig.pipeline import run as running
+from kundig.pipeline import workbench
+from kundig.store.engines.duckdb import connect
+from kundig.store.lake import Lake
+from kundig.store.state import State
+from kundig.tables import ALL, LAKE
+from kundig.testing import END, World, default_workspace, land
+
+SEEDS = range(1, 7) if os.environ.get("KUNDIG_FULL") else (1,)
+BOOKS = {"runs", "lineage_edges", "touched"}
+
+
+class Place:
+    """A workspace with its stores, opened anew as another process would."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.lake = Lake(f"sqlite:///{root}/lake.sqlite", root / "lake", LAKE, duck=connect(threads=2, memory="2GB"))
+        self.state = State.open(f"sqlite:///{root}/state.sqlite")
+        self.config = load(root)
+
+    def run(self, as_of: dt.datetime, *, full: bool = False) -> pipeline.RunReport:
+        return pipeline.run(self.lake, self.state, self.config, ALL, as_of=as_of, full=full)
+
+    def contents(self) -> dict[str, list[tuple[object, ...]]]:
+        """Every table a step writes, as sorted rows without the run that wrote them."""
+        found = {}
+        for step in pipeline.steps():
+            name = step.writes.name
+            columns = ", ".join(_portable(c.name, c.type) for c in step.writes.columns if c.name != "changed_run")
+            rows = self.lake.duck.execute(f"SELECT {columns} FROM {self.lake.scan(name)}").fetchall()
+            found[name] = sorted(rows, key=repr)
+        return found
+
+    def close(self) -> None:
+        self.lake.close()
+        self.state.close()
+
+
+def _portable(name: str, kind: str) -> str:
+    return f'round("{name}", 6)' if kind == "float64" else f'"{name}"::VARCHAR' if kind == "json" else f'"{name}"'
+
+
+def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "LARGE_SHARE", 2.0)
+    monkeypatch.setattr(workbench, "REPLACE_SHARE", 2.0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_incremental_equals_full(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _eager(monkeypatch)
+    one = tmp_path / "one"
+    default_workspace(one)
+    world = World(seed)
+    place = Place(one)
+    land(place.lake, world.rows(until=END), batch="first")
+    place.run(END)
+    place.close()
+    shutil.copytree(one, tmp_path / "other")
+    days = [END + dt.timedelta(days=1), END + dt.timedelta(days=2), END + dt.timedelta(days=40)]
+    arrivals = [world.rows(until=day, days=2, events=15, orders=4, late=0.3) for day in days]
+    states = []
+    for root, full in ((one, False), (tmp_path / "other", True)):
+        place = Place(root)
+        for number, (day, rows) in enumerate(zip(days, arrivals, strict=True)):
+            land(place.lake, rows, batch=f"day {number}")
+            report = place.run(day, full=full)
+            if not full:
+                assert any(step.cause in ("touched", "due") for step in report.steps), "nothing was narrowed: the law would say nothing"
+        states.append(place.contents())
+        place.close()
+    for name in states[0]:
+        if name not in BOOKS and name != "models":
+            assert states[0][name] == states[1][name], f"'{name}' differs between incremental and full"
+
+
+def test_a_skipped_touch_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The positive control: a run that forgets the touched persons must break the law."""
+    _eager(monkeypatch)
+    monkeypatch.setattr(workbench.Workbench, "_touched_since", lambda self: __import__("pyarrow").array([], type="int64"))
+    monkeypatch.setattr(workbench.changes, "became_visible", lambda rows, table, *, after, until: rows.limit(0))
+    default_workspace(tmp_path)
+    world = World(1)
+    place = Place(tmp_path)
+    land(place.lake, world.rows(until=END), batch="first")
+    place.run(END)
+    day = END + dt.timedelta(days=1)
+    land(place.lake, world.rows(until=day, days=2, events=15, orders=4), batch="second")
+    place.run(day)
+    narrowed = place.contents()
+    place.run(day, full=True)
+    assert narrowed["person_days"] != place.contents()["person_days"]
+    place.close()
+
+
+def test_an_idle_run_commits_nothing(tmp_path: Path) -> None:
+    default_workspace(tmp_path)
+    place = Place(tmp_path)
+    land(place.lake, World(2).rows(until=END), batch="first")
+    first = place.run(END)
+    again = place.run(END)
+    assert first.release is not None
+    assert again.release is None
+    assert not again.worked
+    place.close()
+
+
+def test_empty_inputs_run(tmp_path: Path) -> None:
+    default_workspace(tmp_path)
+    place = Place(tmp_path)
+    report = place.run(END)
+    assert report.release is not None
+    kpis = place.lake.duck.execute(f"SELECT kpi, value, reason FROM {place.lake.scan('kpis')}").fetchall()
+    assert kpis
+    assert all(value is None and reason for _, value, reason in kpis)
+    place.close()

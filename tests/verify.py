@@ -1,0 +1,79 @@
+"""What `make verify ISSUE=<name>` runs: the full counts that an issue names, ending in one table."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One row of the table: what is run, how often, and by which command."""
+
+    name: str
+    count: str
+    command: tuple[str, ...]
+
+
+def _pytest(*words: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "pytest", "-q", "-rs", "-s", *words)
+
+
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "house": (
+        Check(name="lake: kills on SQLite and PostgreSQL", count="300 + 100", command=_pytest("tests/store", "-k", "crash or kill")),
+        Check(name="lake: real ducklake extension as oracle", count="every snapshot", command=_pytest("tests/store", "-m", "needs_ducklake")),
+        Check(name="run: kills spread over steps and commits", count="100", command=_pytest("tests/crash")),
+        Check(name="rules: laws of the language", count="full", command=_pytest("tests/rules", "-m", "not needs_java")),
+        Check(name="parity: the same rows on DuckDB and Spark", count="every step", command=_pytest("tests/parity")),
+        Check(name="incremental equals full", count="full", command=_pytest("tests/pipeline")),
+        Check(name="truth: estimates against simulated worlds", count="full", command=_pytest("tests/understand", "tests/truth")),
+        Check(name="laws of consent, gate and identity", count="full", command=_pytest("tests/ground", "tests/unify")),
+        Check(name="init on folders of exports", count="all folders", command=_pytest("tests/onboarding")),
+        Check(name="newcomers' mistakes", count="all", command=_pytest("tests/collect", "tests/mistakes")),
+    ),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the checks of one issue; returns 1 when any failed."""
+    issue = arguments[0] if arguments else "house"
+    if issue not in CHECKS:
+        print(f"no checks are listed for '{issue}'; known: {', '.join(sorted(CHECKS))}")
+        return 2
+    os.chdir(ROOT)
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "KUNDIG_FULL": "1", "OMP_NUM_THREADS": "1"}
+    rows = []
+    for check in CHECKS[issue]:
+        print(f"── {check.name}", flush=True)
+        began = time.perf_counter()
+        done = subprocess.run(check.command, env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        print(done.stdout, flush=True)
+        rows.append((check, done.returncode, time.perf_counter() - began, _told(done.stdout)))
+    print(_table(rows))
+    return 0 if all(code in (0, 5) for _, code, _, _ in rows) else 1
+
+
+def _told(output: str) -> str:
+    summary = re.findall(r"\d+ (?:passed|failed|skipped|error\w*|xfailed)", output)
+    reasons = sorted(set(re.findall(r"^SKIPPED \[\d+\] \S+: (.*)$", output, flags=re.MULTILINE)))
+    return ", ".join(summary[-4:]) + (f"; not run: {'; '.join(reasons)}" if reasons else "")
+
+
+def _table(rows: list[tuple[Check, int, float, str]]) -> str:
+    lines = ["", "| check | count | result | seconds | told |", "|---|---|---|---|---|"]
+    for check, code, seconds, told in rows:
+        result = "passed" if code == 0 else "nothing to run" if code == 5 else "FAILED"
+        lines.append(f"| {check.name} | {check.count} | {result} | {seconds:.0f} | {told} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
