@@ -1,0 +1,183 @@
+"""Files of law and pressure: purposes with their bases, channels with caps and quiet hours, and targeting scenarios."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from kundig.config.base import FileKind, Record
+
+Basis = Literal["consent", "existing_customer", "contract", "legitimate_interest"]
+BASES: tuple[Basis, ...] = ("consent", "existing_customer", "contract", "legitimate_interest")
+Role = Literal["owner", "analyst", "designer", "crm_manager", "legal", "reader"]
+Texts = dict[Literal["de", "en"], str]
+
+PROTECTED = (
+    "nationality", "ethnicity", "religion", "political_opinion", "health", "disability", "sexual_orientation", "trade_union", "gender", "family_status",
+)  # fmt: skip
+"""Attributes nobody is targeted by unless a scenario's approver allows it in writing (GDPR Art. 9, AGG § 1, and what is near them)."""
+
+
+class ChannelRule(Record):
+    """What a purpose needs on one channel before anybody may be addressed."""
+
+    bases: tuple[Basis, ...] = Field(min_length=1, description="Legal bases that serve, in the order they are tried.")
+    double_opt_in: bool = Field(default=False, description="A consent counts only after the person confirmed it.")
+    expires_days: int | None = Field(default=None, ge=1, description="Days after which a consent lapses unless renewed; empty: never.")
+    customer_days: int = Field(default=730, ge=1, description="Days since the last order within which somebody is an existing customer.")
+
+
+class Purpose(Record):
+    """One purpose: what it means, and its rule per channel."""
+
+    meaning: Texts = Field(default_factory=dict, description="What people are told it is for, by language.")
+    channels: dict[str, ChannelRule] = Field(min_length=1, description="Rule per channel.")
+    capped: bool = Field(default=True, description="Caps and quiet hours apply; not so for what a contract demands.")
+    jurisdiction: str = Field(default="DE", pattern="^[A-Z]{2}$", description="Country whose law the rule follows.")
+    wordings: dict[str, Texts] = Field(default_factory=dict, description="Version of the wording → its text by language.")
+
+    @field_validator("channels")
+    @classmethod
+    def _named(cls, value: dict[str, ChannelRule]) -> dict[str, ChannelRule]:
+        if "*" in value:
+            raise ValueError("channel '*' has no rule of its own: name each channel (records of consent may say '*')")
+        return value
+
+    def wording_hash(self, version: str, locale: Literal["de", "en"]) -> str:
+        """SHA-256 of a wording's text: what a consent record keeps as proof of what was shown; '' for an unknown one."""
+        text = self.wordings.get(version, {}).get(locale)
+        return "" if text is None else hashlib.sha256(text.encode()).hexdigest()
+
+
+class Purposes(Record):
+    """purposes.yaml: purpose × channel with bases, double opt-in, expiry and wordings."""
+
+    purposes: dict[str, Purpose] = Field(default_factory=dict, description="Purposes by name.")
+
+    @field_validator("purposes")
+    @classmethod
+    def _named(cls, value: dict[str, Purpose]) -> dict[str, Purpose]:
+        if "*" in value:
+            raise ValueError("'*' means every purpose; it cannot be declared")
+        return value
+
+    def rule(self, purpose: str, channel: str) -> ChannelRule | None:
+        """The rule of purpose × channel; None where none is declared, and then nobody may be addressed."""
+        known = self.purposes.get(purpose)
+        return None if known is None else known.channels.get(channel)
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Every declared purpose × channel, sorted."""
+        return tuple(sorted((name, channel) for name, purpose in self.purposes.items() for channel in purpose.channels))
+
+
+class Cap(Record):
+    """At most so many messages in so many days, rolling, whatever their channel."""
+
+    days: Literal[1, 7, 30] = Field(description="Length of the window in days of 24 hours.")
+    most: int = Field(ge=0, description="Messages allowed in it.")
+
+
+class Quiet(Record):
+    """Hours of the night in which nobody is disturbed, by the clock on the person's wall."""
+
+    start: dt.time = Field(default=dt.time(21), alias="from", description="From when.")
+    end: dt.time = Field(default=dt.time(8), alias="until", description="Until when; earlier than `from`: of the next morning.")
+
+    @model_validator(mode="after")
+    def _plain(self) -> Quiet:
+        if self.start.tzinfo or self.end.tzinfo:
+            raise ValueError("quiet hours are local times without a zone, such as 21:00")
+        return self
+
+
+class Channel(Record):
+    """One channel: which identifier is its address, and what it may bear."""
+
+    namespace: str = Field(description="Namespace of the identifier that serves as address, such as email or push_token.")
+    connector: str = Field(default="files", description="Which connector hands messages over (extension point kundig.channels).")
+    caps: tuple[Cap, ...] = Field(default=(), description="Caps of this channel alone, beside those over all channels.")
+    quiet: Quiet | None = Field(default=None, description="Quiet hours of this channel; empty: those of all.")
+    disturbs: bool = Field(default=True, description="It reaches people at once, so that quiet hours apply.")
+    cost: float = Field(default=0.0, ge=0, description="Cost of one message in the workspace's currency.")
+
+
+class Channels(Record):
+    """channels.yaml: channels, the rolling caps over all of them, and quiet hours."""
+
+    caps: tuple[Cap, ...] = Field(default=(), description="Rolling caps over all channels together.")
+    quiet: Quiet | None = Field(default=None, description="Quiet hours.")
+    channels: dict[str, Channel] = Field(default_factory=dict, description="Channels by name.")
+
+    def quiet_of(self, channel: str) -> Quiet | None:
+        """The quiet hours that hold on a channel; None where it disturbs nobody."""
+        known = self.channels.get(channel)
+        if known is None:
+            return self.quiet
+        return (known.quiet or self.quiet) if known.disturbs else None
+
+
+class Approval(Record):
+    """Who approved a scenario as it stands in this file, and why."""
+
+    role: Role = Field(description="Role that answers for it (decision_rights.yaml).")
+    by: str = Field(default="", description="Account; never a personal address.")
+    reason: str = Field(min_length=1, description="Why.")
+    version: str = Field(default="", description="Hash of the scenario that was approved; empty: as it stands (git holds the history).")
+    legitimate_interest: bool = Field(default=False, description="The balance of interests was weighed and allows it.")
+    attributes: tuple[str, ...] = Field(default=(), description="Protected attributes that this scenario may use all the same.")
+
+
+class Policy(Record):
+    """policies/<scenario>.yaml: a targeting scenario, with the attributes it may use and who approved it."""
+
+    meaning: str = Field(default="", description="What it is for.")
+    purpose: str = Field(description="Purpose (purposes.yaml).")
+    channels: tuple[str, ...] = Field(default=("email",), min_length=1, description="Channels it may use, in order of preference.")
+    allowed: tuple[str, ...] = Field(default=(), description="Attributes it may use; empty: all that are not forbidden.")
+    forbidden: tuple[str, ...] = Field(default=PROTECTED, description="Attributes it may not use, directly or by lineage.")
+    similar_goods: bool = Field(default=False, description="It advertises own goods like those bought (existing customers, UWG § 7 (3)).")
+    template: bool = Field(default=False, description="Proven: may be reused per market.")
+    owner: str = Field(default="", description="Who answers for it.")
+    approval: Approval | None = Field(default=None, description="Who approved it; empty: nobody yet, and it addresses nobody.")
+
+    @property
+    def version(self) -> str:
+        """Hash of all that an approval is about: everything but the approval itself."""
+        content = self.model_dump(mode="json", exclude={"approval"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def approved(self) -> bool:
+        """Whether it is approved as it stands now."""
+        return self.approval is not None and self.approval.version in ("", self.version)
+
+    @property
+    def legitimate_interest(self) -> bool:
+        """Whether its approver allows legitimate interest as a basis; only legal or the owner can."""
+        return self.approved and self.approval is not None and self.approval.legitimate_interest and self.approval.role in ("legal", "owner")
+
+    def refused(self, lineage: Iterable[str]) -> tuple[str, ...]:
+        """The attributes of a lineage that this scenario may not use, sorted.
+
+        Examples:
+            >>> Policy(purpose="newsletter", allowed=("postcode",)).refused(["gender", "postcode", "hobbies"])
+            ('gender', 'hobbies')
+        """
+        pardoned = self.approval.attributes if self.approved and self.approval is not None and self.approval.role in ("legal", "owner") else ()
+        used = set(lineage)
+        banned = {name for name in used if name in self.forbidden or name in PROTECTED} - set(pardoned)
+        strangers = {name for name in used if name not in self.allowed and name not in pardoned} if self.allowed else set()
+        return tuple(sorted(banned | strangers))
+
+
+FILES = (
+    FileKind(name="purposes", pattern="purposes.yaml", model=Purposes, meaning="Purpose × channel: bases, double opt-in, expiry, wording versions, jurisdiction."),
+    FileKind(name="channels", pattern="channels.yaml", model=Channels, meaning="Channels, rolling caps over all of them, quiet hours."),
+    FileKind(name="policies", pattern="policies/*.yaml", model=Policy, meaning="Targeting scenarios: purpose, allowed and forbidden attributes, approver.", many=True),
+)
