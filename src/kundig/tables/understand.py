@@ -5,20 +5,22 @@ from __future__ import annotations
 from kundig.tables._declare import changed, clocks, col, fact, money, person, table
 
 FEATURES = table(
-    "understand", "features", "What a person did, as numbers, as of a moment; the axes of segments read these.", ("person_key",),
-    person(), col("as_of", "timestamp", "The moment they hold for."),
-    fact("orders", "int64", "Completed orders, returns netted."), fact("purchase_days", "int64", "Days with a purchase."),
-    fact("first_order_day", "date", "First purchase day."), fact("last_order_day", "date", "Last purchase day."), fact("recency_days", "int64", "Days since the last purchase."),
+    "understand", "features", "What a person did, as numbers: facts and windows of days, so that a row changes only when a fact comes or a window moves.", ("person_key",),
+    person(),
+    fact("orders", "int64", "Completed orders with goods left after returns."), fact("purchase_days", "int64", "Days with goods of a value above zero."),
+    fact("first_order_day", "date", "First purchase day."), fact("last_order_day", "date", "Last purchase day; days since then are counted where they are used."),
     money("revenue", "Gross revenue ever, returns taken off."), money("net_revenue", "Net revenue ever."), money("order_value", "Net value of a purchase day, mean."),
+    money("first_order_value", "Net value of the first purchase day."),
     fact("order_value_spread", "float64", "Standard deviation of the value of purchase days over its mean; null under two."),
-    money("margin", "Net revenue less product cost, by line cost or rate."), fact("gap_days", "float64", "Mean days between purchase days; null under two."),
+    money("margin", "Net revenue less product cost, by line, catalogue or rate."), fact("gap_days", "float64", "Mean days between purchase days; null under two."),
     fact("regularity", "float64", "1 less the coefficient of variation of the gaps, floored at 0; null under three purchase days."),
-    fact("returned_share", "float64", "Share of net value taken back."), fact("discount_share", "float64", "Discount over gross before discount."),
-    fact("categories_seen", "int64", "Distinct categories bought or viewed."), fact("top_category", "string", "Most bought category."),
-    fact("visits_30", "int64", "Visit days of the last 30 days."), fact("visits_365", "int64", "Visit days of the last 365 days."), fact("login_frequency", "float64", "Login days a month over the last 90 days."),
+    fact("returned_share", "float64", "Share of net goods value taken back."), fact("discount_share", "float64", "Discount over net value before discount."),
+    fact("categories_seen", "int64", "Distinct categories bought."), fact("top_category", "string", "Most bought category."),
+    fact("visits_30", "int64", "Visit days of the last 30 days."), fact("visits_365", "int64", "Visit days of the last 365 days."), fact("login_frequency", "float64", "Login days per 30 days over the last 90 days."),
     fact("last_visit_day", "date", "Last visit."), fact("messages_90", "int64", "Messages sent in the last 90 days."), fact("opens_90", "int64", "Opened ones."), fact("clicks_90", "int64", "Clicked ones."),
     fact("tickets", "int64", "Support cases ever."), fact("open_cases", "int64", "Support cases open."), fact("satisfaction", "float64", "Mean satisfaction, 1 to 5."),
     fact("nps", "float64", "Newest answer to the NPS question."), fact("subscriptions", "int64", "Running contracts."),
+    fact("first_fact_at", "timestamp", "First order, visit, message, case, answer or contract."), fact("last_fact_at", "timestamp", "Last of them."),
     col("due_at", "timestamp", "Next moment at which time alone changes the row."), changed(), subject="person_key", purpose="analytics",
 )  # fmt: skip
 
