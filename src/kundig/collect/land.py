@@ -1,0 +1,467 @@
+"""Landing: files of a source into the lake, exactly once; one bad row is held with its reason, a wrong file is refused whole."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from kundig.clock import now as present
+from kundig.collect import documents, mapping
+from kundig.collect.cells import DUCK_TYPES
+from kundig.collect.identifiers import Rules, literal, quoted
+from kundig.collect.rows import Canonical, canonical
+from kundig.collect.segment import read_segment
+from kundig.collect.sources import readers
+from kundig.collect.sources.readers import Broken, Connection
+from kundig.collect.tracking_plan import Plan, merged
+from kundig.config.collect import Input, Source
+from kundig.config.load import Config
+from kundig.errors import AlreadyLanded, ConfigError, ContractError, Fault, SourceError, nearest
+from kundig.schema import Table
+from kundig.store import Lake, native
+from kundig.store.lake import Append, Change, Upsert
+from kundig.tables.collect import QUARANTINED_RECORDS
+
+GROUP_BYTES = 2_000_000_000
+"""Files of one input that land together, up to this size: one batch, one look at the log."""
+
+MAPPING_VERSION = "1"
+"""Part of every batch id: raised when the same mapping would give other rows."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Landed:
+    """What an import did: rows landed per table, records left out because they had landed before, records held, files that had landed before."""
+
+    source: str
+    rows: dict[str, int] = field(default_factory=dict)
+    duplicates: int = 0
+    quarantined: int = 0
+    batches: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+    def with_(self, other: Landed) -> Landed:
+        """Both imports together."""
+        rows = {name: self.rows.get(name, 0) + other.rows.get(name, 0) for name in sorted({*self.rows, *other.rows})}
+        return Landed(
+            source=self.source, rows=rows, duplicates=self.duplicates + other.duplicates, quarantined=self.quarantined + other.quarantined,
+            batches=self.batches + other.batches, skipped=self.skipped + other.skipped,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """Files of one input that land together."""
+
+    number: int
+    given: Input
+    paths: tuple[Path, ...]
+
+
+@dataclass(kw_only=True, slots=True)
+class Batch:
+    """What one commit will hold: temporary tables per canonical table, and the records that are held."""
+
+    id: str
+    digest: str
+    now: dt.datetime
+    rows: dict[str, list[Canonical]] = field(default_factory=dict)
+    broken: list[tuple[str, Broken, str]] = field(default_factory=list)
+    duplicates: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    final: dict[str, str] = field(default_factory=dict)
+
+    def add(self, rows: Canonical) -> None:
+        """Remember a temporary table that is to land."""
+        self.rows.setdefault(rows.table.name, []).append(rows)
+
+
+def import_source(
+    lake: Lake, config: Config, name: str, files: Sequence[Path | str] | None = None, *, now: dt.datetime | None = None, state: Any = None, progress: Progress = lambda text: None
+) -> Landed:
+    """Land a source's files; those that landed before are skipped, records that landed before are left out.
+
+    Args:
+        lake: The lake; its connection does the work.
+        config: The workspace.
+        name: The source, as `sources/<name>.yaml` is called.
+        files: Files to land; every file the mapping's globs find else.
+        now: The moment of the import (tests give their own).
+        state: Where the consent log is kept; consents go there before the lake.
+        progress: Told what is being done.
+
+    Raises:
+        ConfigError: There is no such source, or its mapping has faults.
+        SourceError: A file is missing or structurally wrong. Nothing of that file landed; what landed before it stays, and a re-run is safe.
+    """
+    if name not in config.sources:
+        raise ConfigError(f"there is no source '{name}'", at="sources/", mend=nearest(name, config.sources))
+    source: Source = config.sources[name]
+    faults = mapping.check(name, source)
+    if faults:
+        raise ConfigError(faults=faults)
+    found = list(deliveries(config.root, name, source, files))
+    faults = [fault for delivery in found for fault in readers.precheck(delivery.given, delivery.paths, _needed(delivery.given))]
+    if faults:
+        raise SourceError(faults=faults)
+    landed = Landed(source=name)
+    for delivery in found:
+        progress(f"{name}: {len(delivery.paths)} {'file' if len(delivery.paths) == 1 else 'files'} of {delivery.given.files[0]}")
+        landed = landed.with_(land(lake, config, name, delivery, now=now or present(), state=state))
+    return landed
+
+
+def deliveries(root: Path, name: str, source: Source, files: Sequence[Path | str] | None) -> Iterator[Delivery]:
+    """The source's files, in the order of its inputs, in groups that land together.
+
+    Raises:
+        SourceError: A file is missing, or belongs to no input.
+    """
+    faults: list[Fault] = []
+    groups: list[Delivery] = []
+    asked = [Path(file) if Path(file).is_absolute() else root / file for file in files or ()]
+    faults += [Fault(what="the file is missing", at=str(path), mend=nearest(path.name, _neighbours(path))) for path in asked if not path.is_file()]
+    left = [path for path in asked if path.is_file()]
+    for number, given in enumerate(source.inputs):
+        if files is None:
+            paths = sorted({path for glob in given.files for path in root.glob(glob) if path.is_file()})
+            if not paths and not given.optional:
+                at = f"sources/{name}.yaml, inputs[{number}]"
+                faults.append(Fault(what=f"no file matches '{given.files[0]}'", at=at, mend=_glob_mend(root, given.files[0])))
+        else:
+            single = len(source.inputs) == 1
+            paths = [path for path in left if single or any(_matches(root, path, glob) for glob in given.files)]
+            left = [path for path in left if path not in paths]
+        groups += [Delivery(number=number, given=source.of(given), paths=group) for group in _groups(paths)]
+    patterns = [glob for given in source.inputs for glob in given.files]
+    faults += [Fault(what=f"'{path.name}' belongs to no input of '{name}'", at=str(path), mend=f"its inputs are {', '.join(patterns)}") for path in left]
+    if faults:
+        raise SourceError(faults=faults)
+    yield from groups
+
+
+def _matches(root: Path, path: Path, glob: str) -> bool:
+    relative = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    return fnmatch(relative, glob) or fnmatch(path.name, glob.rsplit("/", 1)[-1])
+
+
+def _neighbours(path: Path) -> list[str]:
+    return [other.name for other in path.parent.iterdir() if other.is_file()] if path.parent.is_dir() else []
+
+
+def _glob_mend(root: Path, glob: str) -> str:
+    folder = root / (glob.rsplit("/", 1)[0] if "/" in glob else ".")
+    if not folder.is_dir():
+        return f"there is no folder '{folder}'; put the export there, or mend `files`"
+    return f"put the export there, or mend `files`; {nearest(glob.rsplit('/', 1)[-1], _neighbours(folder / 'x'))}"
+
+
+def _groups(paths: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
+    group: list[Path] = []
+    size = 0
+    for path in paths:
+        if group and size + path.stat().st_size > GROUP_BYTES:
+            yield tuple(group)
+            group, size = [], 0
+        group.append(path)
+        size += path.stat().st_size
+    if group:
+        yield tuple(group)
+
+
+def _needed(given: Input) -> tuple[str, ...] | None:
+    return None if given.format == "segment_ndjson" or mapping.keeps_all(given) else mapping.needed(given)
+
+
+def fingerprint(source: Source, given: Input, plan: Plan) -> str:
+    """A hash of all that decides which rows a file becomes."""
+    parts = (MAPPING_VERSION, source.model_dump_json(exclude={"inputs"}), given.model_dump_json(), repr(sorted(plan.events.items())), repr(sorted(plan.properties.items())))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def content_digest(paths: Sequence[Path]) -> str:
+    """A hash of the files' contents, whatever they are called."""
+    digests = []
+    for path in paths:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+
+
+def land(lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.datetime, state: Any = None, strict: bool = True, digest: str = "", held: Sequence[str] = ()) -> Landed:
+    """Land one delivery in one commit.
+
+    Args:
+        lake: The lake.
+        config: The workspace.
+        name: The source.
+        delivery: The files.
+        now: The moment of the import.
+        state: Where the consent log is kept.
+        strict: Refuse files where most cells of a column cannot be read.
+        digest: Hash of the content, where it is known.
+        held: Ids of held records that this delivery brings in again; they become replayed in the same commit.
+
+    Raises:
+        SourceError: A file is structurally wrong; nothing was written.
+    """
+    source: Source = config.sources[name]
+    plan = merged(config.tracking_plan)
+    digest = digest or content_digest(delivery.paths)
+    batch = Batch(id=f"{name}-{digest[:16]}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now)
+    shown = tuple(str(path) for path in delivery.paths)
+    if lake.has_batch(batch.id):
+        return Landed(source=name, skipped=shown)
+    con = native(lake.duck)
+    before = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()}
+    try:
+        existing = _existing(lake)
+        context = _context(config, name, source, delivery.given, now)
+        if delivery.given.format == "segment_ndjson":
+            _collect_segment(con, context, plan, delivery, existing, lake.known("events"), batch)
+        else:
+            _collect_mapped(con, lake, context, delivery, existing, batch, strict=strict)
+        expect = lake.snapshot()
+        changes = [*_changes(con, lake, existing, batch), *_rates(con, existing)]
+        changes += _identifiers(con, existing, batch, name)
+        changes += _quarantine(con, name, delivery, batch, existing, held)
+        if state is not None and "consent_records" in batch.final:
+            _append_consents(con, state, batch.final["consent_records"])
+        if changes:
+            lake.commit(changes, batch=batch.id, message=f"import of {name}", expect=expect)
+    except AlreadyLanded:
+        return Landed(source=name, skipped=shown)
+    finally:
+        made = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()} - before
+        for table in sorted(made):
+            con.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
+    return Landed(source=name, rows=batch.counts, duplicates=batch.duplicates, quarantined=len(batch.broken), batches=(batch.id,))
+
+
+def _existing(lake: Lake) -> Callable[[str], str | None]:
+    snapshot = lake.snapshot()
+    known: dict[str, str | None] = {}
+
+    def relation(table: str) -> str | None:
+        if table not in known:
+            _, files = lake.files(table, snapshot)
+            known[table] = lake.scan(table, snapshot) if files else None
+        return known[table]
+
+    return relation
+
+
+def _context(config: Config, name: str, source: Source, given: Input, now: dt.datetime) -> mapping.Context:
+    workspace = config.settings.workspace
+    return mapping.Context(
+        name=name, source=source, given=given, zone=workspace.zone, currency=workspace.currency, country=workspace.country, now=now.astimezone(dt.UTC),
+        rules=Rules(identity=config.identity),
+    )  # fmt: skip
+
+
+def _collect_segment(con: Connection, context: mapping.Context, plan: Plan, delivery: Delivery, existing: Callable[[str], str | None], events: Table, batch: Batch) -> None:
+    missing = [column.name for column in plan.columns if column.name not in events.names]
+    if missing:
+        raise ContractError(f"the lake's events lack the planned columns {', '.join(missing)}", at="events", mend="open the lake with EVENTS.with_columns(event_columns(plan))")
+    rows, contacts = read_segment(con, context, plan, delivery.paths, existing, table=events, name="_events")
+    batch.add(rows)
+    if contacts is not None:
+        batch.add(contacts)
+    batch.broken += [("-", broken, delivery.paths[broken.file].name) for broken in rows.broken]
+
+
+def _collect_mapped(con: Connection, lake: Lake, context: mapping.Context, delivery: Delivery, existing: Callable[[str], str | None], batch: Batch, *, strict: bool) -> None:
+    given = delivery.given
+    raw = readers.read(con, given, delivery.paths, _needed(given), name="_raw")
+    batch.broken += [("-", broken, delivery.paths[broken.file].name) for broken in raw.broken]
+    for number, landing in enumerate(given.lands):
+        table = lake.known(landing.table)
+        relation = f"_rows{number}"
+        rows = canonical(con, context, landing, table, raw, delivery.paths, existing, name=relation, strict=strict)
+        batch.broken += [(str(number), broken, delivery.paths[broken.file].name) for broken in rows.broken]
+        if table.name == "order_lines":
+            _leave_out_landed(con, rows, existing, batch)
+            documents.fill_costs(con, relation, existing)
+            if landing.takes_back == "latest":
+                documents.cut_cancellations(con, relation, existing)
+        batch.add(rows)
+        told = rows
+        if landing.orders is not None:
+            orders = lake.known("orders")
+            documents.orders_from_lines(con, context, landing, relation, existing, name=f"{relation}_orders")
+            told = Canonical(relation=f"{relation}_orders", table=orders, namespaces=(), broken=())
+            batch.add(told)
+        if landing.emits:
+            documents.emitted(con, context, landing.emits, told, lake.known("events"), name=f"{relation}_events")
+            batch.add(Canonical(relation=f"{relation}_events", table=lake.known("events"), namespaces=(), broken=()))
+    con.execute("DROP TABLE _raw")
+
+
+def _leave_out_landed(con: Connection, rows: Canonical, existing: Callable[[str], str | None], batch: Batch) -> None:
+    """Delete rows of a log that have landed before, or stand twice in the delivery (the first one counts)."""
+    key = ", ".join(quoted(column) for column in rows.table.key)
+    name = quoted(rows.relation)
+    twice = con.execute(f"SELECT count(*) - count(DISTINCT hash({key})) FROM {name}").fetchone()[0]
+    if twice:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE _once AS SELECT * FROM {name} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY received_at, _file, _row) = 1")
+        gone = con.execute(f"SELECT (SELECT count(*) FROM {name}) - (SELECT count(*) FROM _once)").fetchone()[0]
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM _once")
+        con.execute("DROP TABLE _once")
+        batch.duplicates += gone
+    landed = existing(rows.table.name)
+    if landed is not None:
+        on = " AND ".join(f"n.{quoted(c)} IS NOT DISTINCT FROM o.{quoted(c)}" if len(rows.table.key) > 1 else f"n.{quoted(c)} = o.{quoted(c)}" for c in rows.table.key)
+        batch.duplicates += con.execute(f"DELETE FROM {name} n USING (SELECT {key} FROM {landed}) o WHERE {on}").fetchone()[0]
+
+
+def _changes(con: Connection, lake: Lake, existing: Callable[[str], str | None], batch: Batch) -> list[Change]:
+    changes: list[Change] = []
+    for name, relations in batch.rows.items():
+        table = relations[0].table
+        one = relations[0].relation if len(relations) == 1 else f"_all_{name}"
+        if len(relations) > 1:
+            shared = ", ".join(quoted(c) for c in ("_file", "_row", *(c for c in table.names if c != "batch_id")))
+            con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(one)} AS {' UNION ALL '.join(f'SELECT {shared} FROM {quoted(r.relation)}' for r in relations)}")
+        rows = Canonical(relation=one, table=table, namespaces=(), broken=())
+        if name in mapping.MUTABLE:
+            change = _newer(con, rows, existing, batch)
+        else:
+            _leave_out_landed(con, rows, existing, batch)
+            change = Append(table=name, source=lake.stage(name, _select(con, rows, existing, batch)))
+        count = con.execute(f"SELECT count(*) FROM {quoted(one)}").fetchone()[0]
+        batch.final[name] = _select(con, rows, existing, batch)
+        if count:
+            batch.counts[name] = count
+            changes.append(change)
+    return changes
+
+
+def _select(con: Connection, rows: Canonical, existing: Callable[[str], str | None], batch: Batch) -> str:
+    shown = []
+    for column in rows.table.names:
+        if column == "batch_id":
+            shown.append(f"{literal(batch.id)} AS batch_id")
+        elif column == "seq" and rows.table.name == "consent_records":
+            landed = existing("consent_records")
+            last = con.execute(f"SELECT coalesce(max(seq), 0) FROM {landed}").fetchone()[0] if landed else 0
+            shown.append(f"{last} + row_number() OVER (ORDER BY received_at, record_id) AS seq")
+        else:
+            shown.append(quoted(column))
+    return f"SELECT {', '.join(shown)} FROM {quoted(rows.relation)}"
+
+
+def _newer(con: Connection, rows: Canonical, existing: Callable[[str], str | None], batch: Batch) -> Change:
+    """The newest row of each key, where it is new, or newer than and different from the landed one."""
+    table, name = rows.table, quoted(rows.relation)
+    key = ", ".join(quoted(column) for column in table.key)
+    newest = "received_at DESC, " if "received_at" in table.names else ""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {name} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {newest}_file DESC, _row DESC) = 1")
+    landed = existing(table.name)
+    if landed is not None:
+        on = " AND ".join(f"n.{quoted(c)} IS NOT DISTINCT FROM o.{quoted(c)}" for c in table.key)
+        told = [c for c in table.names if c not in table.key and c not in ("batch_id", "received_at", "seq")]
+        same = " AND ".join(f"CAST(n.{quoted(c)} AS VARCHAR) IS NOT DISTINCT FROM CAST(o.{quoted(c)} AS VARCHAR)" for c in told) or "true"
+        older = " OR n.received_at < o.received_at" if "received_at" in table.names else ""
+        batch.duplicates += con.execute(f"DELETE FROM {name} n USING {landed} o WHERE {on} AND (({same}){older})").fetchone()[0]
+    column = table.key[0]
+    source = _select(con, rows, existing, batch)
+    if len(table.key) > 1 and landed is not None:
+        on = " AND ".join(f"n.{quoted(c)} IS NOT DISTINCT FROM o.{quoted(c)}" for c in table.key)
+        columns = ", ".join(quoted(c) for c in table.names)
+        rest = f"SELECT {columns} FROM {landed} o WHERE {quoted(column)} IN (SELECT {quoted(column)} FROM {name}) AND NOT EXISTS (SELECT 1 FROM {name} n WHERE {on})"
+        source = f"{source} UNION ALL {rest}"
+    return Upsert(table=table.name, column=column, keys=f"SELECT DISTINCT {quoted(column)} FROM {name}", source=source)
+
+
+def _rates(con: Connection, existing: Callable[[str], str | None]) -> list[Change]:
+    if not con.execute("SELECT count(*) FROM duckdb_tables() WHERE temporary AND table_name = '_rates'").fetchone()[0]:
+        return []
+    fresh = "SELECT DISTINCT local_day, currency, rate, source FROM _rates WHERE source <> ''"
+    return [Append(table="exchange_rates", source=fresh)] if con.execute(f"SELECT count(*) FROM ({fresh})").fetchone()[0] else []
+
+
+def _identifiers(con: Connection, existing: Callable[[str], str | None], batch: Batch, name: str) -> list[Change]:
+    """New identifiers, and the keys this batch touched."""
+    seen: list[str] = []
+    touched: list[str] = []
+    for rows in (rows for relations in batch.rows.values() for rows in relations):
+        moment = "occurred_at" if "occurred_at" in rows.table.names else "_occurred"
+        for number, namespace in enumerate(rows.namespaces):
+            seen.append(f"SELECT _k{number} AS identifier_key, {literal(namespace)} AS namespace, _n{number} AS value, {moment} AS first_at FROM {quoted(rows.relation)} WHERE _k{number} IS NOT NULL")
+        if "identifier_key" in rows.table.names and not rows.namespaces:
+            touched.append(f"SELECT identifier_key FROM {quoted(rows.relation)} WHERE identifier_key IS NOT NULL")
+            touched.append(f"SELECT unnest(other_keys) FROM {quoted(rows.relation)}")
+    changes: list[Change] = []
+    if seen:
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE _seen AS SELECT identifier_key, any_value(namespace) AS namespace, any_value(value) AS value, min(first_at) AS first_at "
+            f"FROM ({' UNION ALL '.join(seen)}) GROUP BY identifier_key"
+        )
+        touched.append("SELECT identifier_key FROM _seen")
+        landed = existing("identifiers")
+        new = f" WHERE NOT EXISTS (SELECT 1 FROM {landed} o WHERE o.identifier_key = s.identifier_key)" if landed else ""
+        query = f"SELECT identifier_key, namespace, value, first_at, {literal(name)} AS source FROM _seen s{new}"
+        count = con.execute(f"SELECT count(*) FROM ({query})").fetchone()[0]
+        if count:
+            batch.counts["identifiers"] = count
+            changes.append(Append(table="identifiers", source=query))
+    if touched:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE _touched AS SELECT DISTINCT identifier_key FROM ({' UNION ALL '.join(touched)}) t(identifier_key) WHERE identifier_key IS NOT NULL")
+        if con.execute("SELECT count(*) FROM _touched").fetchone()[0]:
+            moment = f"TIMESTAMPTZ '{batch.now.astimezone(dt.UTC).isoformat(sep=' ')}'"
+            changes.append(Append(table="touched", source=f"SELECT {literal(batch.id)} AS batch_id, identifier_key, {moment} AS received_at FROM _touched"))
+    return changes
+
+
+def _quarantine(con: Connection, name: str, delivery: Delivery, batch: Batch, existing: Callable[[str], str | None], held: Sequence[str]) -> list[Change]:
+    """Held records of this batch, and the ones it brings in again as replayed."""
+    rows = [
+        {
+            "record_id": f"{batch.digest[:12]}:{delivery.number}:{landing}:{broken.file}:{broken.row}", "source": name, "received_at": batch.now, "identifier_key": broken.identifier_key,
+            "stage": broken.stage, "what": broken.what, "where": f"{file}, row {broken.row}", "mend": broken.mend, "body": _as_json(broken.body), "status": "held",
+            "batch_id": batch.id,
+        }
+        for landing, broken, file in batch.broken
+    ]  # fmt: skip
+    types = {"identifier_key": pa.int64(), "received_at": pa.timestamp("us", tz="UTC")}
+    schema = pa.schema([(column, types.get(column, pa.string())) for column in QUARANTINED_RECORDS.names])
+    landed = existing("quarantined_records")
+    if not rows and not held:
+        return []
+    con.register("_held_arrow", pa.Table.from_pylist(rows, schema=schema))
+    columns = ", ".join(f"CAST({quoted(c.name)} AS {DUCK_TYPES[c.type]}) AS {quoted(c.name)}" for c in QUARANTINED_RECORDS.columns)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _held AS SELECT {columns} FROM _held_arrow")
+    con.unregister("_held_arrow")
+    if landed:
+        con.execute(f"DELETE FROM _held n USING {landed} o WHERE n.record_id = o.record_id AND o.status = 'held'")
+        if held:
+            ids = ", ".join(map(literal, held))
+            con.execute(f"INSERT INTO _held SELECT * REPLACE ('replayed' AS status, {literal(batch.id)} AS batch_id) FROM {landed} WHERE record_id IN ({ids}) AND record_id NOT IN (SELECT record_id FROM _held)")
+    if not con.execute("SELECT count(*) FROM _held").fetchone()[0]:
+        return []
+    return [Upsert(table="quarantined_records", column="record_id", keys="SELECT record_id FROM _held", source="SELECT * FROM _held")]
+
+
+def _as_json(body: str) -> str:
+    try:
+        json.loads(body)
+    except ValueError:
+        return json.dumps(body, ensure_ascii=False)
+    return body
+
+
+def _append_consents(con: Connection, state: Any, query: str) -> None:
+    """Consents go into the one truth before they are copied into the lake; a resend changes nothing there."""
+    from kundig import consent
+
+    consent.append(state, con.execute(query).to_arrow_table())

@@ -1,0 +1,282 @@
+"""A mapping compiled to one SELECT: raw texts in, typed canonical columns out, with the faults of each row beside them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kundig.collect import cells
+from kundig.collect.identifiers import Rules, key_sql, literal, normalised_sql, quoted
+from kundig.config.collect import ColumnSpec, IdentifierSpec, Input, Landing, MatchSpec, Source
+from kundig.errors import Fault, nearest
+from kundig.schema import Table
+from kundig.tables import LAKE
+
+PREFIXED = frozenset(
+    {"event_id", "order_id", "line_id", "contact_id", "deal_id", "subscription_id", "ticket_id", "answer_id", "referral_id", "record_id", "message_id"}
+)
+"""Ids that two sources might share: the source's name is put before them."""
+
+LENIENT = frozenset({"birth_date", "age", "company_size", "satisfaction", "hobbies"})
+"""What people wrote about themselves: unreadable, it stays as text in `attributes` (or empty), and the record lands."""
+
+MUTABLE: Mapping[str, tuple[str, ...]] = {
+    name: LAKE[name].key
+    for name in ("orders", "products", "stock_levels", "costs", "contacts", "deals", "subscriptions", "tickets", "referrals", "ad_spend", "exchange_rates")
+}
+"""Tables whose newer row replaces the older one of the same key; all others are logs."""
+
+TARGETS = frozenset(MUTABLE) | {"order_lines", "survey_answers", "ad_contacts", "social_contacts", "campaign_messages", "consent_records", "events"}
+"""Tables a mapping may land in."""
+
+FILLED = frozenset({"source", "batch_id", "identifier_key", "other_keys", "referred_key", "seq"})
+"""Columns landing fills by itself."""
+
+SEPARATOR = "\x1f"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What a mapping is compiled with: the source, the input with its defaults, the workspace's zone and currency, the moment of the import."""
+
+    name: str
+    source: Source
+    given: Input
+    zone: str
+    currency: str
+    country: str
+    now: dt.datetime
+    rules: Rules = field(default_factory=Rules)
+
+    @property
+    def file_zone(self) -> str:
+        """Zone of moments without one."""
+        return self.given.zone or self.zone
+
+    @property
+    def file_currency(self) -> str:
+        """Currency of amounts without one."""
+        return self.given.currency or self.currency
+
+    @property
+    def file_country(self) -> str:
+        """Country of phone numbers without one."""
+        return self.given.country or self.country
+
+
+def spec(value: str | ColumnSpec) -> ColumnSpec:
+    """The long form of a column's mapping."""
+    return ColumnSpec(column=value) if isinstance(value, str) else value
+
+
+def needed(given: Input) -> tuple[str, ...]:
+    """The file's columns that an input's mapping reads, in order of mention.
+
+    Examples:
+        >>> needed(Input(files="x.csv", lands=[{"table": "orders", "columns": {"order_id": "no", "gross": {"column": "total"}}}]))
+        ('no', 'total')
+    """
+    found: list[str] = []
+    for landing in given.lands:
+        for column in (*landing.columns.values(), *(landing.orders or {}).values()):
+            found += spec(column).picks
+        tests = [*landing.keep, *landing.leave_out, *landing.line_kinds, *([landing.cancellation] if landing.cancellation else [])]
+        found += [test.column for test in tests]
+        found += [identifier.column for identifier in (*landing.identifiers, *([landing.referred] if landing.referred else []))]
+        found += [column for column in landing.attributes if column != "*"]
+        if landing.received_at not in ("", "as_occurred", "import"):
+            found.append(landing.received_at)
+    if given.currency_column:
+        found.append(given.currency_column)
+    return tuple(dict.fromkeys(found))
+
+
+def keeps_all(given: Input) -> bool:
+    """Whether columns that no line of the mapping names are read too."""
+    return any("*" in landing.attributes for landing in given.lands)
+
+
+def check(name: str, source: Source) -> list[Fault]:
+    """Every fault of a source's mapping that its file alone shows: unknown tables and columns, ids not mapped.
+
+    Examples:
+        >>> given = Source(inputs=[{"files": "o.csv", "lands": [{"table": "orders", "columns": {"order_id": "no", "gros": "total"}}]}])
+        >>> [fault.what for fault in check("shop", given)]
+        ["table 'orders' has no column 'gros'", "'occurred_at' of 'orders' is not mapped"]
+    """
+    faults: list[Fault] = []
+    for number, given in enumerate(source.inputs):
+        for place, landing in enumerate(given.lands):
+            at = f"sources/{name}.yaml, inputs[{number}].lands[{place}]"
+            if landing.table not in TARGETS:
+                faults.append(Fault(what=f"nothing can land in table '{landing.table}'", at=at, mend=nearest(landing.table, TARGETS)))
+                continue
+            faults += _landing_faults(LAKE[landing.table], landing, at)
+            if landing.orders is not None:
+                known = [column for column in LAKE["orders"].names if column not in FILLED]
+                wrong = [column for column in landing.orders if column not in known]
+                faults += [Fault(what=f"table 'orders' has no column '{column}'", at=at, mend=nearest(column, known)) for column in wrong]
+    return faults
+
+
+def _landing_faults(table: Table, landing: Landing, at: str) -> list[Fault]:
+    known = [column for column in table.names if column not in FILLED] + ["occurred_at"]
+    faults = [Fault(what=f"table '{table.name}' has no column '{column}'", at=at, mend=nearest(column, known)) for column in landing.columns if column not in known]
+    must = required(table, landing)
+    faults += [Fault(what=f"'{c}' of '{table.name}' is not mapped", at=at, mend=f"add {c}: <column of the file>") for c in must if c not in landing.columns]
+    if landing.from_order and "order_id" not in landing.columns:
+        faults.append(Fault(what="from_order without order_id", at=at, mend="map order_id, or leave from_order out"))
+    if landing.orders is not None and table.name != "order_lines":
+        faults.append(Fault(what="`orders` makes orders from order_lines", at=at, mend="move it to the landing in order_lines"))
+    return faults
+
+
+def required(table: Table, landing: Landing) -> tuple[str, ...]:
+    """Columns without which a row cannot land."""
+    key = [column for column in table.key if column not in FILLED]
+    if "occurred_at" in table.names and not landing.from_order:
+        key.append("occurred_at")
+    if table.name == "order_lines":
+        key += ["order_id", "quantity"]
+    if table.name == "consent_records":
+        key += ["purpose", "channel", "status"]
+    return tuple(dict.fromkeys(key))
+
+
+def text_sql(column: ColumnSpec) -> str:
+    """The column's text before `map` and parsing, or NULL."""
+    if column.value is not None:
+        text = literal(str(column.value).lower() if isinstance(column.value, bool) else str(column.value))
+    elif column.concat:
+        text = f"nullif(concat_ws({literal(column.joined_by)}, {', '.join(cells.trimmed(quoted(c)) for c in column.concat)}), '')"
+    elif column.first_of:
+        text = f"coalesce({', '.join(cells.trimmed(quoted(c)) for c in column.first_of)})"
+    elif column.number_within:
+        within = quoted(column.number_within)
+        text = f"{cells.trimmed(within)} || '-' || row_number() OVER (PARTITION BY {within} ORDER BY _file, _row)"
+    else:
+        text = cells.trimmed(quoted(column.column))
+    if column.extract:
+        text = extracted(text, column.extract)
+    if column.strip:
+        text = f"nullif(trim({text}, {literal(column.strip)}), '')"
+    if column.lower or column.upper:
+        text = f"{'lower' if column.lower else 'upper'}({text})"
+    return text
+
+
+def extracted(text: str, pattern: str) -> str:
+    """The first group of a pattern (the whole match where it has none), or NULL."""
+    group = 1 if re.compile(pattern).groups else 0
+    return f"nullif(regexp_extract({text}, {literal(pattern)}, {group}), '')"
+
+
+def mapped_sql(text: str, column: ColumnSpec) -> str:
+    """The text after `map` and `default`."""
+    if column.map:
+        cases = " ".join(f"WHEN {literal(given)} THEN {literal(made)}" for given, made in column.map.items())
+        text = f"CASE {text} {cases}{f' ELSE {text}' if column.otherwise == 'keep' else ''} END"
+    return text if column.default is None else f"coalesce({text}, {literal(column.default)})"
+
+
+def matches_sql(test: MatchSpec) -> str:
+    """Whether the whole cell matches."""
+    return f"coalesce(regexp_full_match({cells.trimmed(quoted(test.column))}, {literal(test.matches)}), false)"
+
+
+def money_columns(table: Table) -> tuple[str, ...]:
+    """The table's amounts: decimals that count money."""
+    return tuple(c.name for c in table.columns if c.type.startswith("decimal") and c.name not in ("quantity", "score"))
+
+
+def ordered_identifiers(landing: Landing, rules: Rules) -> tuple[IdentifierSpec, ...]:
+    """The mapping's identifiers from strongest to weakest."""
+    return tuple(sorted(landing.identifiers, key=lambda identifier: rules.rank(identifier.namespace)))
+
+
+def typed_sql(context: Context, landing: Landing, table: Table, raw: str, columns: Iterable[str]) -> str:
+    """The SELECT of a landing: typed columns, `_currency`, `_k<n>` and `_n<n>` per identifier, `_cancels`, and `_faults` (column, value pairs).
+
+    Rows the mapping leaves out are not in it. Ids carry the source's name; amounts are in the document's own currency still.
+    """
+    specs = {name: spec(value) for name, value in landing.columns.items()}
+    texts = [f"{text_sql(column)} AS {quoted('t:' + name)}" for name, column in specs.items()]
+    identifiers = ordered_identifiers(landing, context.rules)
+    texts += [f"{_identifier_sql(identifier, context)} AS _n{n}" for n, identifier in enumerate(identifiers)]
+    if landing.referred is not None:
+        texts.append(f"{_identifier_sql(landing.referred, context)} AS _referred")
+    texts.append(f"{_currency_sql(context)} AS _currency")
+    texts.append(f"{matches_sql(landing.cancellation) if landing.cancellation else 'false'} AS _cancels")
+    if table.name == "order_lines":
+        kinds = " ".join(f"WHEN {matches_sql(rule)} THEN {literal(rule.kind)}" for rule in landing.line_kinds)
+        texts.append(f"CASE {kinds} ELSE 'goods' END AS _kind" if kinds else "'goods' AS _kind")
+    received = landing.received_at or context.source.received_at
+    if received not in ("as_occurred", "import"):
+        texts.append(f"{cells.trimmed(quoted(received))} AS _received")
+    if "attributes" in table.names:
+        texts.append(f"{_attributes_sql(landing, columns)} AS _attributes")
+    tests = [matches_sql(test) for test in landing.keep] + [f"NOT {matches_sql(test)}" for test in landing.leave_out]
+    where = f" WHERE {' AND '.join(tests)}" if tests else ""
+    values = [f"{_value_sql(context, table, name, column)} AS {quoted(name)}" for name, column in specs.items()]
+    values += [f"{key_sql(identifier.namespace, f'_n{n}')} AS _k{n}" for n, identifier in enumerate(identifiers)]
+    for name, given in (landing.orders or {}).items():
+        texts.append(f"{text_sql(spec(given))} AS {quoted('t:o:' + name)}")
+        values.append(f"{_value_sql(context, LAKE['orders'], name, spec(given), prefix='t:o:')} AS {quoted('o:' + name)}")
+    faults = ", ".join(_fault_sql(name, column) for name, column in specs.items() if _may_fail(table, name, column))
+    must = ", ".join(f"CASE WHEN {quoted(name)} IS NULL AND {quoted('t:' + name)} IS NULL THEN {literal(name + SEPARATOR)} END" for name in required(table, landing))
+    listed = ", ".join(part for part in (faults, must) if part)
+    return f"""
+WITH texts AS (SELECT _file, _row, {', '.join(texts)} FROM {quoted(raw)}{where}),
+typed AS (SELECT *, {', '.join(values)} FROM texts)
+SELECT *, list_filter([{listed}]::VARCHAR[], x -> x IS NOT NULL) AS _faults FROM typed"""
+
+
+def _identifier_sql(identifier: IdentifierSpec, context: Context) -> str:
+    text = cells.trimmed(quoted(identifier.column))
+    if identifier.extract:
+        text = extracted(text, identifier.extract)
+    return normalised_sql(identifier.namespace, text, country=context.file_country, rules=context.rules)
+
+
+def _currency_sql(context: Context) -> str:
+    constant = literal(context.file_currency)
+    if not context.given.currency_column:
+        return constant
+    return f"coalesce({cells.currency(cells.trimmed(quoted(context.given.currency_column)))}, {constant})"
+
+
+def _attributes_sql(landing: Landing, columns: Iterable[str]) -> str:
+    used = {pick for column in landing.columns.values() for pick in spec(column).picks} | {i.column for i in landing.identifiers}
+    kept = [c for c in columns if c not in used] if "*" in landing.attributes else list(landing.attributes)
+    pairs = ", ".join(f"{literal(c)}, {cells.trimmed(quoted(c))}" for c in kept)
+    return f"json_merge_patch('{{}}', json_object({pairs}))" if pairs else "NULL"
+
+
+def _value_sql(context: Context, table: Table, name: str, column: ColumnSpec, *, prefix: str = "t:") -> str:
+    type = table.column(name).type if name in table.names else "timestamp"
+    text = mapped_sql(quoted(prefix + name), column)
+    typed = context.given.format in ("parquet", "json", "ndjson")
+    decimal = {"de": ",", "en": "."}.get(column.number) or ("." if typed else context.given.decimal or ".")
+    value = cells.value(text, type, decimal=decimal, formats=column.format or context.given.dates or ("iso",), zone=context.file_zone, split=column.split or "|")
+    if column.negate:
+        value = f"-({value})"
+    if name in PREFIXED:
+        return f"{literal(context.name + ':')} || {value}"
+    if name == "email":
+        return f"lower({value})"
+    if name == "phone":
+        return f"coalesce({normalised_sql(name, value, country=context.file_country)}, {value})"
+    return value
+
+
+def _may_fail(table: Table, name: str, column: ColumnSpec) -> bool:
+    type = table.column(name).type if name in table.names else "timestamp"
+    return (type != "string" and not type.startswith("list")) or (bool(column.map) and column.otherwise == "fault")
+
+
+def _fault_sql(name: str, column: ColumnSpec) -> str:
+    text, value = quoted("t:" + name), quoted(name)
+    excused = f" AND {mapped_sql(text, column)} IS NOT NULL" if column.map and column.otherwise == "null" else ""
+    return f"CASE WHEN {text} IS NOT NULL AND {value} IS NULL{excused} THEN {literal(name + SEPARATOR)} || {text} END"

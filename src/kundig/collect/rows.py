@@ -1,0 +1,298 @@
+"""Typed rows into canonical rows: clocks, local days, money in the workspace's currency, identifier keys, kinds; and what is wrong with a row."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from kundig.collect import cells, money
+from kundig.collect.identifiers import literal, quoted
+from kundig.collect.mapping import LENIENT, SEPARATOR, Context, money_columns, ordered_identifiers, spec, typed_sql
+from kundig.collect.sources import sniff
+from kundig.collect.sources.readers import Broken, Connection, Raw
+from kundig.config.collect import Landing
+from kundig.errors import Fault, SourceError, nearest
+from kundig.schema import Table
+
+Existing = Callable[[str], str | None]
+"""The relation of a table's landed rows, as SQL for FROM; None where nothing has landed."""
+
+STRUCTURAL = 0.5
+"""From this share of unreadable cells on, the mapping is wrong and not the row: the file is refused."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Canonical:
+    """The canonical rows of one landing: a temporary table, its identifier columns, and the rows that did not become one."""
+
+    relation: str
+    table: Table
+    namespaces: tuple[str, ...]
+    broken: tuple[Broken, ...]
+    cancels: bool = False
+
+
+def canonical(con: Connection, context: Context, landing: Landing, table: Table, raw: Raw, paths: Sequence[Any], existing: Existing, *, name: str, strict: bool) -> Canonical:
+    """The canonical rows of one landing of an input, in the temporary table `name`.
+
+    The table holds every declared column but `batch_id`, and `_file`, `_row`, `_n<n>` and `_k<n>` (value and key of each identifier) and `_cancels`.
+
+    Args:
+        con: DuckDB connection.
+        context: The source, input and workspace.
+        landing: The landing.
+        table: The canonical table.
+        raw: The raw relation.
+        paths: The files, for messages.
+        existing: Landed rows of other tables (orders, exchange rates).
+        name: Name of the temporary table.
+        strict: Refuse the files where most cells of a column cannot be read; without it each row stands alone (replay).
+
+    Raises:
+        SourceError: Most cells of a column cannot be read.
+    """
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _typed AS {typed_sql(context, landing, table, raw.relation, raw.columns)}")
+    if strict:
+        _refuse_structural(con, context, landing, table, paths)
+    unpriced = _price(con, context, landing, table, existing)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {_canonical_sql(context, landing, table, existing, unpriced)}")
+    if strict and unpriced:
+        _refuse_currency(con, context, name, paths)
+    broken = tuple(_broken(con, context, table, name, raw, unpriced))
+    if broken:
+        con.execute(f"DELETE FROM {quoted(name)} WHERE len(_faults) > 0")
+    con.execute("DROP TABLE _typed")
+    namespaces = tuple(identifier.namespace for identifier in ordered_identifiers(landing, context.rules))
+    return Canonical(relation=name, table=table, namespaces=namespaces, broken=broken, cancels=landing.cancellation is not None)
+
+
+def _refuse_structural(con: Connection, context: Context, landing: Landing, table: Table, paths: Sequence[Any]) -> None:
+    counted = con.execute(
+        f"SELECT split_part(f, '{SEPARATOR}', 1) AS c, count(*), list(split_part(f, '{SEPARATOR}', 2))[:200] FROM (SELECT unnest(_faults) AS f FROM _typed) GROUP BY c ORDER BY c"
+    ).fetchall()
+    faults: list[Fault] = []
+    at = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
+    for column, wrong, values in counted:
+        filled = con.execute(f"SELECT count({quoted('t:' + column)}), count(*) FROM _typed").fetchone()
+        empty = not any(values)
+        whole = filled[1] if empty else filled[0]
+        if whole < 2 or wrong < STRUCTURAL * whole:
+            continue
+        picked = spec(landing.columns[column])
+        origin = ", ".join(f"'{pick}'" for pick in picked.picks) or f"'{column}'"
+        if empty:
+            faults.append(Fault(what=f"column {origin} is empty in {wrong:,} of {whole:,} rows, and '{column}' needs it", at=at, mend="map another column"))
+            continue
+        example = next(value for value in values if value)
+        type = table.column(column).type if column in table.names else "timestamp"
+        what = f"column {origin} holds '{example}', which is no {_named(type)} as the mapping says ({wrong:,} of {whole:,} cells)"
+        faults.append(Fault(what=what, at=at, mend=_format_mend(type, values, picked.map)))
+    if faults:
+        raise SourceError(faults=faults)
+
+
+def _named(type: str) -> str:
+    return {"timestamp": "moment", "date": "date", "int64": "whole number", "bool": "yes or no", "string": "known value"}.get(type, "number")
+
+
+def _format_mend(type: str, values: Sequence[str], known: Iterable[str]) -> str:
+    if type in ("timestamp", "date"):
+        formats = sniff.date_formats(values, least=0.6)
+        return f"write dates: [{', '.join(repr(f) for f in formats)}] in the input's mapping" if formats else "write the format under dates, such as '%d.%m.%Y'"
+    if type == "string":
+        return nearest(next(value for value in values if value), known)
+    marks = sniff.decimal_marks(values, least=0.6)
+    return f"write decimal: '{marks[0]}' in the input's mapping" if marks else "map another column: these are no numbers"
+
+
+def _price(con: Connection, context: Context, landing: Landing, table: Table, existing: Existing) -> frozenset[tuple[dt.date, str]]:
+    """Fill the temporary table `_rates`; the pairs of day and currency that have no rate."""
+    con.execute("CREATE OR REPLACE TEMP TABLE _rates (local_day DATE, currency VARCHAR, rate DOUBLE, source VARCHAR)")
+    if not money_columns(table) or context.given.format == "segment_ndjson":
+        return frozenset()
+    day = _day_sql(context, table, landing)
+    joined, foreign_currency = _order_join(landing, existing, context)
+    pairs = con.execute(f"SELECT DISTINCT {day}, {foreign_currency} FROM _typed t {joined} WHERE {foreign_currency} <> ? AND {day} IS NOT NULL", [context.currency]).fetchall()
+    return fill_rates(con, pairs, context.currency, existing)
+
+
+def fill_rates(con: Connection, pairs: Iterable[tuple[dt.date, str]], currency: str, existing: Existing) -> frozenset[tuple[dt.date, str]]:
+    """Put the rates of these days and currencies into `_rates` (new ones carry their source); returns the pairs without one."""
+    needed = sorted(set(pairs))
+    if not needed:
+        return frozenset()
+    landed = existing("exchange_rates")
+    own = {(day, code): rate for day, code, rate in con.execute(f"SELECT local_day, currency, rate FROM {landed}").fetchall()} if landed else {}
+    found, missing = money.rates(needed, currency, own)
+    con.register("_found", found)
+    con.execute("INSERT INTO _rates SELECT * FROM _found")
+    con.unregister("_found")
+    known = [{"local_day": day, "currency": code, "rate": own[day, code], "source": ""} for day, code in needed if (day, code) in own]
+    if known:
+        con.register("_found", pa.Table.from_pylist(known, schema=money.SCHEMA))
+        con.execute("INSERT INTO _rates SELECT * FROM _found")
+        con.unregister("_found")
+    return missing
+
+
+def _day_sql(context: Context, table: Table, landing: Landing) -> str:
+    if landing.from_order:
+        return "o.local_day"
+    if "local_day" in landing.columns:
+        return 't."local_day"'
+    return f"CAST(timezone({literal(context.zone)}, t.\"occurred_at\") AS DATE)" if "occurred_at" in landing.columns else "CAST(NULL AS DATE)"
+
+
+def _order_join(landing: Landing, existing: Existing, context: Context) -> tuple[str, str]:
+    """The join that brings a line its order, and the expression of the row's currency."""
+    if not landing.from_order:
+        return "", "t._currency"
+    orders = existing("orders") or "(SELECT NULL::VARCHAR AS order_id, NULL::DATE AS local_day, NULL::VARCHAR AS original_currency, NULL::TIMESTAMPTZ AS occurred_at, NULL::TIMESTAMPTZ AS received_at, NULL::BIGINT AS identifier_key, NULL::BIGINT[] AS other_keys WHERE false)"
+    own = "t._currency" if context.given.currency_column else "coalesce(o.original_currency, t._currency)"
+    return f'LEFT JOIN {orders} o ON o.order_id = t."order_id"', own
+
+
+def _canonical_sql(context: Context, landing: Landing, table: Table, existing: Existing, unpriced: frozenset[tuple[dt.date, str]]) -> str:
+    mapped = set(landing.columns)
+    joined, code = _order_join(landing, existing, context)
+    day = _day_sql(context, table, landing)
+    amounts = set(money_columns(table))
+    foreign = bool(amounts)
+    rate = f"CASE WHEN {code} = {literal(context.currency)} THEN 1.0 ELSE r.rate END"
+    if foreign:
+        joined += f" LEFT JOIN _rates r ON r.local_day = {day} AND r.currency = {code}"
+    columns = []
+    for column in table.columns:
+        if column.name == "batch_id":
+            continue
+        made = _column_sql(context, landing, table, column.name, mapped, code, day)
+        if column.name in amounts:
+            made = f"CASE WHEN {code} = {literal(context.currency)} THEN {made} ELSE CAST(CAST({made} AS DOUBLE) * ({rate}) AS DECIMAL(18, 4)) END"
+        columns.append(f"CAST({made} AS {cells.DUCK_TYPES[column.type]}) AS {quoted(column.name)}")
+    numbers = range(len(landing.identifiers))
+    columns += [f"t._k{n} AS _k{n}, t._n{n} AS _n{n}" for n in numbers]
+    columns += [f"t.{quoted('o:' + name)} AS {quoted('o:' + name)}" for name in landing.orders or ()]
+    if "occurred_at" not in table.names:
+        columns.append(f"CAST({'t.occurred_at' if 'occurred_at' in mapped else 'NULL'} AS TIMESTAMPTZ) AS _occurred")
+    excused = ", ".join(literal(name) for name in sorted(LENIENT & mapped))
+    faults = f"list_filter(t._faults, x -> split_part(x, '{SEPARATOR}', 1) NOT IN ({excused}))" if excused else "t._faults"
+    if landing.from_order:
+        faults = f"CASE WHEN o.order_id IS NULL AND t.order_id IS NOT NULL THEN list_append({faults}, 'order_id{SEPARATOR}' || t.order_id) ELSE {faults} END"
+    if unpriced:
+        any_amount = " OR ".join(f't.{quoted(name)} IS NOT NULL' for name in sorted(amounts & mapped)) or "false"
+        faults = f"CASE WHEN ({rate}) IS NULL AND ({any_amount}) THEN list_append({faults}, '_currency{SEPARATOR}' || {code}) ELSE {faults} END"
+    return f"SELECT t._file, t._row, t._cancels, {', '.join(columns)}, {faults} AS _faults FROM _typed t {joined}"
+
+
+def _column_sql(context: Context, landing: Landing, table: Table, name: str, mapped: set[str], code: str, day: str) -> str:
+    own = f"t.{quoted(name)}"
+    has = own if name in mapped else "NULL"
+    if name == "source":
+        return literal(context.name)
+    if name == "occurred_at":
+        return "o.occurred_at" if landing.from_order else has
+    if name == "received_at":
+        return _received_sql(context, landing, mapped)
+    if name == "local_day":
+        return day
+    if name in ("identifier_key", "other_keys"):
+        return _keys_sql(landing, name)
+    if name == "referred_key":
+        return "NULL" if landing.referred is None else f"('0x' || substr(md5({literal(landing.referred.namespace + ':')} || t._referred), 1, 15))::BIGINT"
+    if name == "attributes":
+        return _attributes_sql(mapped)
+    if name == "original_currency":
+        return f"coalesce({has}, {code})"
+    if name == "line_kind":
+        return f"coalesce({has}, t._kind)"
+    if name == "status" and table.name == "orders":
+        return f"CASE WHEN t._cancels THEN 'cancelled' ELSE coalesce({has}, 'completed') END"
+    if table.name == "orders" and name == "net" and name not in mapped and "gross" in mapped:
+        return "t.gross" + "".join(f" - coalesce(t.{part}, 0)" for part in ("tax", "shipping") if part in mapped)
+    if table.name == "orders" and name == "gross" and name not in mapped and "net" in mapped:
+        return "t.net" + "".join(f" + coalesce(t.{part}, 0)" for part in ("tax", "shipping") if part in mapped)
+    if table.name == "order_lines" and name == "net" and name not in mapped and "unit_price" in mapped:
+        return "CAST(round(t.quantity * t.unit_price, 4) AS DECIMAL(18, 4))"
+    if table.name == "order_lines" and name == "unit_price" and name not in mapped and "net" in mapped:
+        return "CASE WHEN t.quantity <> 0 THEN round(CAST(t.net AS DOUBLE) / CAST(t.quantity AS DOUBLE), 4) END"
+    if table.name == "contacts" and name == "kind":
+        return f"coalesce({has}, 'customer')"
+    if table.name == "products" and name == "active":
+        return f"coalesce({has}, true)"
+    if table.name == "stock_levels" and name == "place":
+        return f"coalesce({has}, '')"
+    return has
+
+
+def _received_sql(context: Context, landing: Landing, mapped: set[str]) -> str:
+    how = landing.received_at or context.source.received_at
+    now = f"TIMESTAMPTZ '{context.now.astimezone(dt.UTC).isoformat(sep=' ')}'"
+    occurred = "o.occurred_at" if landing.from_order else "t.occurred_at" if "occurred_at" in mapped else "NULL"
+    if how == "import":
+        return now
+    if how == "as_occurred":
+        return "o.received_at" if landing.from_order else f"coalesce({occurred}, {now})"
+    read = cells.moment("t._received", formats=context.given.dates or ("iso",), zone=context.file_zone)
+    return f"greatest(coalesce({read}, {now}), {occurred})"
+
+
+def _keys_sql(landing: Landing, name: str) -> str:
+    keys = [f"t._k{n}" for n in range(len(landing.identifiers))]
+    if not keys:
+        return f"o.{name}" if landing.from_order else "NULL" if name == "identifier_key" else "[]::BIGINT[]"
+    strongest = f"coalesce({', '.join(keys)})" if len(keys) > 1 else keys[0]
+    if landing.from_order:
+        strongest = f"coalesce({strongest}, o.identifier_key)"
+    if name == "identifier_key":
+        return strongest
+    if len(keys) == 1:
+        return "[]::BIGINT[]"
+    return f"list_sort(list_distinct(list_filter([{', '.join(keys)}], x -> x IS NOT NULL AND x <> {strongest})))"
+
+
+def _attributes_sql(mapped: set[str]) -> str:
+    lenient = sorted((LENIENT & mapped) - {"hobbies"})
+    unread = ", ".join(f"{literal(name)}, CASE WHEN t.{quoted(name)} IS NULL THEN t.{quoted('t:' + name)} END" for name in lenient)
+    kept = f"json_merge_patch(coalesce(t._attributes, '{{}}'), json_object({unread}))" if unread else "t._attributes"
+    return f"nullif(CAST({kept} AS VARCHAR), '{{}}')::JSON"
+
+
+def _refuse_currency(con: Connection, context: Context, name: str, paths: Sequence[Any]) -> None:
+    wrong, whole = con.execute(f"SELECT count(*) FILTER (list_contains(list_transform(_faults, x -> split_part(x, '{SEPARATOR}', 1)), '_currency')), count(*) FROM {quoted(name)}").fetchone()
+    if whole < 2 or wrong < STRUCTURAL * whole:
+        return
+    code = con.execute(f"SELECT split_part(f, '{SEPARATOR}', 2) FROM (SELECT unnest(_faults) AS f FROM {quoted(name)}) WHERE starts_with(f, '_currency') LIMIT 1").fetchone()[0]
+    at = ", ".join(str(path) for path in paths[:3])
+    raise SourceError(f"no rate is known for the currency '{code}' ({wrong:,} of {whole:,} rows)", at=at, mend=currency_mend(code, context.currency))
+
+
+def currency_mend(code: str, into: str) -> str:
+    """How to mend a currency without a rate: the nearest code, or where to put the rate."""
+    known = money.known_currencies()
+    if code not in known:
+        return f"{nearest(code, known, most=8)}; or land its rates in exchange_rates"
+    return f"the newest rate is too old: land rates of {code} in {into} in exchange_rates, then kundig quarantine replay"
+
+
+def _broken(con: Connection, context: Context, table: Table, name: str, raw: Raw, unpriced: frozenset[tuple[dt.date, str]]) -> Iterable[Broken]:
+    found = con.execute(f"SELECT c._file, c._row, c._faults, {'c.identifier_key' if 'identifier_key' in table.names else 'NULL'}, CAST(to_json(r) AS VARCHAR) FROM {quoted(name)} c JOIN {quoted(raw.relation)} r USING (_file, _row) WHERE len(c._faults) > 0 ORDER BY 1, 2").fetchall()
+    for file, row, faults, key, body in found:
+        column, _, value = faults[0].partition(SEPARATOR)
+        what, mend = _row_fault(context, table, column, value)
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        yield Broken(file=file, row=row, what=what + more, mend=mend, body=body, stage="mapping", identifier_key=key)
+
+
+def _row_fault(context: Context, table: Table, column: str, value: str) -> tuple[str, str]:
+    if column == "_currency":
+        return f"no rate is known for the currency '{value}' on that day", currency_mend(value, context.currency)
+    if column == "order_id" and value:
+        return f"its order '{value}' has not landed", "import the orders first, then kundig quarantine replay"
+    if not value:
+        return f"'{column}' of '{table.name}' is empty", "fill it: kundig quarantine fix"
+    type = table.column(column).type if column in table.names else "timestamp"
+    return f"'{column}' is '{value[:80]}', which is no {_named(type)} as the mapping says", "mend the cell: kundig quarantine fix, then replay"

@@ -1,0 +1,334 @@
+"""Segment's JSON lines into events and contacts: parsed once by DuckDB with given columns, judged by predicates, in one pass.
+
+Only when something is wrong are the lines read a second time, to say which line and why.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kundig.collect import cells, channels
+from kundig.collect.identifiers import key_sql, literal, normalised_sql, quoted
+from kundig.collect.mapping import Context
+from kundig.collect.rows import STRUCTURAL, Canonical, Existing, fill_rates
+from kundig.collect.sources.readers import LINE_LIMIT, Broken, Connection, json_path, lines_sql
+from kundig.collect.tracking_plan import Plan, property_sql, spellings, violations_sql
+from kundig.config.collect import SegmentSpec
+from kundig.errors import SourceError
+from kundig.schema import Table, snake
+from kundig.tables.collect import CONTACTS
+
+KINDS = ("track", "identify", "page", "screen", "group", "alias")
+
+CALLS = {"page": "page_viewed", "screen": "screen_viewed", "identify": "identify", "group": "group", "alias": "alias"}
+"""Names of events that are no track call."""
+
+STRUCTURE: dict[str, object] = {
+    "messageId": "VARCHAR", "type": "VARCHAR", "event": "VARCHAR", "userId": "VARCHAR", "anonymousId": "VARCHAR", "timestamp": "VARCHAR",
+    "originalTimestamp": "VARCHAR", "sentAt": "VARCHAR", "receivedAt": "VARCHAR", "properties": "JSON", "traits": "JSON", "channel": "VARCHAR",
+    "context": {
+        "page": {"path": "VARCHAR", "url": "VARCHAR", "referrer": "VARCHAR"}, "campaign": {"name": "VARCHAR", "source": "VARCHAR", "medium": "VARCHAR"},
+        "device": {"id": "VARCHAR", "type": "VARCHAR"}, "os": {"name": "VARCHAR"}, "traits": {"email": "VARCHAR"}, "sessionId": "VARCHAR",
+    },
+}  # fmt: skip
+"""What is read of a line; the rest is skipped unparsed."""
+
+LARGEST = 32_768
+"""Bytes of properties beyond which an event is held."""
+
+REASONS: dict[str, tuple[str, str]] = {
+    "json": ("the line is no JSON object", "mend the line: one object in braces"),
+    "type": ("'type' is none of " + ", ".join(KINDS), "mend `type`"),
+    "ids": ("the call names nobody: neither userId nor anonymousId", "send one of the two; kundig quarantine fix, then replay"),
+    "timestamp": ("no moment can be read from timestamp or originalTimestamp", "write it as 2026-01-31T12:00:00Z"),
+    "event": ("a track call without `event`", "name the event"),
+    "size": (f"its properties are larger than {LARGEST:,} bytes", "send less; large texts do not belong into events"),
+    "currency": ("no rate is known for its currency on that day", "mend `currency`, or land its rates in exchange_rates, then replay"),
+}
+"""What is wrong with a held line, and the mend."""
+
+VALUES = ("revenue", "total", "value", "price")
+"""Properties that are an event's amount where the plan names none."""
+
+TRAITS: dict[str, tuple[str, ...]] = {
+    "salutation": ("salutation",), "title": ("title",), "first_name": ("first_name", "firstName", "firstname"), "last_name": ("last_name", "lastName", "lastname"),
+    "email": ("email", "e_mail"), "phone": ("phone", "phone_number", "mobile"), "street": ("street", "address.street"), "house_number": ("house_number", "houseNumber"),
+    "postcode": ("postcode", "zip", "address.postalCode", "address.zip"), "city": ("city", "address.city"), "country": ("country", "address.country"),
+    "birth_date": ("birth_date", "birthday", "birthDate"), "gender": ("gender",), "language": ("language", "locale"), "age": ("age",),
+    "company": ("company.name", "company"), "company_size": ("company_size", "company.employee_count"), "job_title": ("job_title", "title", "jobTitle"),
+    "industry": ("industry", "company.industry"), "lead_source": ("lead_source", "leadSource"), "acquisition_channel": ("acquisition_channel",),
+}  # fmt: skip
+"""Columns of contacts and the traits they are read from, first that is there."""
+
+
+def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[Path], existing: Existing, *, table: Table, name: str) -> tuple[Canonical, Canonical | None]:
+    """Events (temporary table `name`), and the contacts of identify calls (`name`_contacts) where they are kept.
+
+    Args:
+        con: DuckDB connection.
+        context: Source, input and workspace.
+        plan: The tracking plan.
+        paths: Files of JSON lines.
+        existing: Landed exchange rates.
+        table: `events` with the plan's columns.
+        name: Name of the temporary table.
+
+    Raises:
+        SourceError: A file is empty, cut, or not made of JSON lines.
+    """
+    given = context.given.segment or SegmentSpec()
+    _refuse_empty(paths)
+    _judge(con, context, given, plan, existing, table, name, _given_columns(paths), numbered=False)
+    broken: tuple[Broken, ...] = ()
+    if con.execute(f"SELECT count(*) FROM {quoted(name)} WHERE _fault IS NOT NULL").fetchone()[0]:
+        _judge(con, context, given, plan, existing, table, name, _numbered_lines(con, paths), numbered=True)
+        broken = tuple(_explained(con, name))
+        _refuse_foreign(con, name, broken, paths)
+        con.execute(f"DELETE FROM {quoted(name)} WHERE _fault IS NOT NULL")
+        con.execute("DROP TABLE _numbered")
+    contacts = _contacts(con, context, given, name) if given.contacts else None
+    return Canonical(relation=name, table=table, namespaces=_namespaces(context, given), broken=broken), contacts
+
+
+def _judge(
+    con: Connection, context: Context, given: SegmentSpec, plan: Plan, existing: Existing, table: Table, name: str, source: str, *, numbered: bool
+) -> None:
+    """Fill the temporary table `name` with all events of the source, each with its fault or none."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _lines AS {_lines_sql(context, given, plan, source, numbered=numbered)}")
+    _names(con, given)
+    con.execute("CREATE OR REPLACE TEMP TABLE _rates (local_day DATE, currency VARCHAR, rate DOUBLE, source VARCHAR)")
+    pairs = con.execute("SELECT DISTINCT local_day, currency FROM _lines WHERE currency <> ? AND amount IS NOT NULL AND local_day IS NOT NULL", [context.currency]).fetchall()
+    fill_rates(con, pairs, context.currency, existing)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {_events_sql(context, given, plan, table, numbered=numbered)}")
+    con.execute("DROP TABLE _lines")
+
+
+def _given_columns(paths: Sequence[Path]) -> str:
+    """The files parsed with given columns: what is broken beyond parsing comes as a row of nulls."""
+    listed = ", ".join(literal(str(path)) for path in paths)
+    columns = ", ".join(f"{column}: {literal(_type(type))}" for column, type in STRUCTURE.items())
+    return f"read_json([{listed}], format='newline_delimited', columns={{{columns}}}, ignore_errors=true, maximum_object_size={LINE_LIMIT})"
+
+
+def _type(structure: object) -> str:
+    if isinstance(structure, dict):
+        return "STRUCT(" + ", ".join(f"{name} {_type(type)}" for name, type in structure.items()) + ")"
+    return str(structure)
+
+
+def _numbered_lines(con: Connection, paths: Sequence[Path]) -> str:
+    """The same columns beside each line and its number; slower."""
+    con.execute("CREATE OR REPLACE TEMP TABLE _numbered (_file INTEGER, _row BIGINT, line VARCHAR, whole BOOLEAN)")
+    con.execute("SET preserve_insertion_order = true")
+    try:
+        for number, path in enumerate(paths):
+            whole = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
+            con.execute(f"INSERT INTO _numbered SELECT {number}, _row, line, {whole} FROM ({lines_sql(path)}) WHERE line IS NOT NULL AND trim(line) <> ''")
+    finally:
+        con.execute("SET preserve_insertion_order = false")
+    return f"(SELECT _file, _row, line, whole, unnest(from_json(CASE WHEN whole THEN line ELSE '{{}}' END, {literal(json.dumps(STRUCTURE))})) FROM _numbered)"
+
+
+def _explained(con: Connection, name: str) -> Iterator[Broken]:
+    """The rows that are held, with what is wrong and how to mend it."""
+    rows = con.execute(f"SELECT e._file, e._row, CASE WHEN n.whole THEN e._fault ELSE 'json' END, n.line, e.identifier_key FROM {quoted(name)} e JOIN _numbered n USING (_file, _row) WHERE e._fault IS NOT NULL ORDER BY 1, 2")
+    for file, row, fault, body, key in rows.fetchall():
+        what, mend = REASONS.get(fault, (f"the tracking plan is broken: {fault}", "mend the tracker, or the plan; kundig quarantine fix, then replay"))
+        yield Broken(file=file, row=row, what=what, mend=mend, body=body, stage="decode" if fault == "json" else "contract", identifier_key=key)
+
+
+def _refuse_foreign(con: Connection, name: str, broken: Sequence[Broken], paths: Sequence[Path]) -> None:
+    wrong, whole = con.execute(f"SELECT count(*) FILTER (_fault IN ('type', 'ids', 'timestamp')), count(*) FROM {quoted(name)}").fetchone()
+    if wrong >= 2 and wrong >= STRUCTURAL * whole:
+        what = f"{wrong:,} of {whole:,} lines are no Segment calls, the first: {broken[0].what}"
+        raise SourceError(what, at=str(paths[0]), mend="name the file's real format in the mapping (ndjson, json, csv)")
+
+
+def _refuse_empty(paths: Sequence[Path]) -> None:
+    for path in paths:
+        with path.open("rb") as file:
+            head = file.read(1)
+            if not head:
+                raise SourceError("the file is empty", at=str(path), mend="export it again")
+            file.seek(-1, 2)
+            if file.read(1) not in b"\n\r}":
+                raise SourceError("the file ends in the middle of a line", at=str(path), mend="export it again, whole; nothing was taken from it")
+
+
+def _namespaces(context: Context, given: SegmentSpec) -> tuple[str, ...]:
+    return tuple(sorted((given.user_id, "email", "phone", given.anonymous_id, "device_id"), key=context.rules.rank))
+
+
+def _lines_sql(context: Context, given: SegmentSpec, plan: Plan, source: str, *, numbered: bool) -> str:
+    """One row a line: moments, texts of identifiers and properties, what channels are told from; nothing judged yet."""
+    sent, received = (f"TRY_CAST({column} AS TIMESTAMPTZ)" for column in ('"sentAt"', '"receivedAt"'))
+    stamp = 'TRY_CAST("timestamp" AS TIMESTAMPTZ)'
+    original = 'TRY_CAST(coalesce("originalTimestamp", "timestamp") AS TIMESTAMPTZ)'
+    corrected = f"coalesce({received} - ({sent} - {original}), {stamp}, {original})"
+    when = "occurred" if context.source.received_at != "import" else f"TIMESTAMPTZ '{context.now.isoformat(sep=' ')}'"
+    values = {
+        given.user_id: '"userId"', given.anonymous_id: '"anonymousId"', "device_id": "context.device.id",
+        "email": "CASE WHEN traits IS NOT NULL THEN json_extract_string(traits, '$.email') ELSE context.traits.email END",
+        "phone": "CASE WHEN traits IS NOT NULL THEN json_extract_string(traits, '$.phone') END",
+    }  # fmt: skip
+    names = _namespaces(context, given)
+    identifiers = ", ".join(f"{normalised_sql(ns, values[ns], country=context.file_country, rules=context.rules)} AS _n{n}" for n, ns in enumerate(names))
+    paths, picks = _picks(plan)
+    extracted = f"json_extract_string(properties, [{', '.join(literal(json_path(path)) for path in paths)}])"
+    texts = "".join(f", {_first(places)} AS {quoted('p:' + name)}" for name, places in picks.items() if name in plan.properties)
+    dropped = _dropped(given, plan)
+    amount = _first([place for value in VALUES for place in picks[value]])
+    currency = cells.currency(f"coalesce({_first(picks['currency'])}, {literal(context.file_currency)})")
+    url, medium, campaign_source = "context.page.url", "context.campaign.medium", "context.campaign.source"
+    query = f"contains({url}, '?')"
+    return f"""
+WITH moments AS (
+  SELECT *, {corrected} AS occurred, {received} AS received_, {extracted} AS p FROM {source}
+), clocked AS (
+  SELECT *, coalesce(received_, {when}) AS received, least(occurred, coalesce(received_, {when})) AS moment FROM moments
+)
+SELECT {"_file, _row, " if numbered else ""}"messageId" AS message_id, type AS kind, event, moment AS occurred_at, greatest(received, moment) AS received_at,
+  CAST(timezone({literal(context.zone)}, moment) AS DATE) AS local_day, {identifiers}{texts},
+  {amount} AS amount, {currency} AS currency,
+  CASE WHEN type <> 'identify' AND properties IS NOT NULL THEN json_merge_patch(properties, {literal(dropped)}) END AS rest,
+  length(properties) > {LARGEST} AS too_large, traits, nullif(context.sessionId, '') AS session,
+  split_part(coalesce(context.page.path, '/' || split_part({url}, '/', 4)), '?', 1) AS page_path,
+  {url} IS NOT NULL OR context.page.path IS NOT NULL AS seen,
+  coalesce(context.campaign.name, CASE WHEN {query} THEN nullif(regexp_extract({url}, '[?&]utm_campaign=([^&#]*)', 1), '') END) AS campaign,
+  coalesce(nullif({campaign_source}, ''), CASE WHEN {query} THEN nullif(regexp_extract({url}, '[?&]utm_source=([^&#]*)', 1), '') END) AS utm_source,
+  coalesce(nullif({medium}, ''), CASE WHEN {query} THEN nullif(regexp_extract({url}, '[?&]utm_medium=([^&#]*)', 1), '') END) AS utm_medium,
+  CASE WHEN {query} THEN nullif(regexp_extract({url}, '[?&]({'|'.join(channels.CLICK_IDS)})=', 1), '') END AS click,
+  nullif(split_part(split_part(context.page.referrer, '/', 3), ':', 1), '') AS host,
+  lower(coalesce(context.os.name, '')) AS os, context.device.type AS device, channel AS sender
+FROM clocked"""
+
+
+def _picks(plan: Plan) -> tuple[list[str], dict[str, list[int]]]:
+    """The paths read of `properties`, and for each property the places (from 1) of its spellings among them."""
+    paths: list[str] = []
+    picks: dict[str, list[int]] = {}
+    wanted = {name: spellings(name, planned) for name, planned in plan.properties.items()}
+    for name in (*VALUES, "currency"):
+        wanted.setdefault(name, (name,))
+    for name, spelled in wanted.items():
+        picks[name] = []
+        for path in spelled:
+            if path not in paths:
+                paths.append(path)
+            picks[name].append(paths.index(path) + 1)
+    return paths, picks
+
+
+def _first(places: Sequence[int]) -> str:
+    return f"p[{places[0]}]" if len(places) == 1 else f"coalesce({', '.join(f'p[{place}]' for place in places)})"
+
+
+def _dropped(given: SegmentSpec, plan: Plan) -> str:
+    """A JSON merge patch that takes the planned and the personal properties off."""
+    words = [word for name, planned in plan.properties.items() for word in spellings(name, planned)]
+    return "{" + ", ".join('"' + word + '": null' for word in dict.fromkeys((*words, *given.drop))) + "}"
+
+
+def _names(con: Connection, given: SegmentSpec) -> None:
+    """The temporary table `_names`: each event name as sent, and as kept."""
+    sent = [row[0] for row in con.execute("SELECT DISTINCT event FROM _lines WHERE kind = 'track' AND event IS NOT NULL").fetchall()]
+    renamed = {snake(old): snake(new) for old, new in given.rename.items()}
+    con.execute("CREATE OR REPLACE TEMP TABLE _names (sent VARCHAR, kept VARCHAR)")
+    if sent:
+        con.executemany("INSERT INTO _names VALUES (?, ?)", [(word, renamed.get(snake(word), snake(word))) for word in sent])
+
+
+def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, *, numbered: bool) -> str:
+    names = _namespaces(context, given)
+    keys = ", ".join(f"{key_sql(ns, f'_n{n}')} AS _k{n}" for n, ns in enumerate(names))
+    listed = ", ".join(f"_k{n}" for n in range(len(names)))
+    calls = " ".join(f"WHEN {literal(kind)} THEN {literal(kept)}" for kind, kept in CALLS.items())
+    planned = "".join(f", {property_sql(name, p)} AS {quoted(name)}" for name, p in sorted(plan.properties.items()) if not p.drop)
+    channel = channels.channel_sql(click="click", source="utm_source", medium="utm_medium", host="host", seen="seen", own=given.hosts)
+    platform = literal(given.platform) if given.platform else _platform_sql()
+    own_value = " ".join(f"WHEN name = {literal(event)} THEN {quoted('p:' + agreed.value)}" for event, agreed in plan.events.items() if agreed.value in agreed.properties)
+    amount = f"CASE {own_value} ELSE amount END" if own_value else "amount"
+    number = cells.number(f"({amount})", decimal=".")
+    known = ", ".join(map(literal, KINDS))
+    identified = " OR ".join(f"_n{n} IS NOT NULL" for n in range(len(names)))
+    marks = violations_sql(plan, context.name)
+    held = ", ".join(literal(event) for event in sorted(plan.quarantined))
+    breaks = f"WHEN len(_marks) > 0 AND (name IN ({held}) OR list_contains(_marks, 'name: not in the plan')) THEN _marks[1]" if held or plan.unplanned == "quarantine" else ""
+    if not held and breaks:
+        breaks = "WHEN list_contains(_marks, 'name: not in the plan') THEN 'name: not in the plan'"
+    kept = _marked_sql(plan)
+    columns = ", ".join(quoted(name) for name in table.names if name != "batch_id")
+    place = "" if numbered else ", 0 AS _file, row_number() OVER () AS _row"
+    return f"""
+WITH named AS (
+  SELECT l.*, CASE kind WHEN 'track' THEN n.kept {calls} END AS name, {keys}{place} FROM _lines l LEFT JOIN _names n ON l.event = n.sent
+), typed AS (
+  SELECT *{planned}, {number} AS amount_ FROM named
+), judged AS (
+  SELECT *, {marks} AS _marks FROM typed
+), made AS (
+  SELECT _file, _row, {literal(context.name + ':')} || coalesce(message_id, 'md5-' || md5(concat_ws('|', kind, name, {', '.join(f'_n{n}' for n in range(len(names)))}, occurred_at, rest))) AS event_id,
+    {literal(context.name)} AS source, name, kind, occurred_at, received_at, j.local_day, coalesce({listed}) AS identifier_key,
+    list_sort(list_distinct(list_filter([{listed}], x -> x IS NOT NULL AND x <> coalesce({listed})))) AS other_keys,
+    {key_sql('session', 'session')} AS session_key, {channel} AS channel, campaign, {platform} AS platform, nullif(page_path, '') AS page_path,
+    CASE WHEN kind IN ('identify', 'group', 'alias') THEN NULL WHEN j.currency = {literal(context.currency)} THEN amount_ ELSE CAST(CAST(amount_ AS DOUBLE) * r.rate AS DECIMAL(18, 4)) END AS "value",
+    {kept} AS properties,
+    CASE WHEN kind IS NULL OR kind NOT IN ({known}) THEN 'type' WHEN NOT ({identified}) THEN 'ids' WHEN occurred_at IS NULL THEN 'timestamp'
+      WHEN name IS NULL OR name = '' THEN 'event' WHEN too_large THEN 'size' WHEN amount_ IS NOT NULL AND j.currency <> {literal(context.currency)} AND r.rate IS NULL THEN 'currency' {breaks} END AS _fault,
+    traits, {', '.join(f'_n{n}, _k{n}' for n in range(len(names)))}{''.join(f', {quoted(n)}' for n, p in sorted(plan.properties.items()) if not p.drop)}
+  FROM judged j LEFT JOIN _rates r ON r.local_day = j.local_day AND r.currency = j.currency
+)
+SELECT _file, _row, false AS _cancels, _fault, traits, {', '.join(f'_n{n}, _k{n}' for n in range(len(names)))}, {columns} FROM made"""
+
+
+def _marked_sql(plan: Plan) -> str:
+    """What stays in `properties`: what the plan does not name, and of marked events the values that break it, with the reasons."""
+    plain = "CASE WHEN CAST(rest AS VARCHAR) <> '{}' THEN rest END"
+    if not plan.events:
+        return plain
+    unread = ", ".join(
+        f"{literal(name)}, CASE WHEN {quoted(name)} IS NULL THEN {quoted('p:' + name)} END" for name, p in sorted(plan.properties.items()) if not p.drop and p.type != "string"
+    )
+    marked = f"json_merge_patch(coalesce(rest, '{{}}'), json_merge_patch('{{}}', json_object({unread})), json_object('_violations', _marks))"
+    return f"CASE WHEN len(_marks) > 0 THEN {marked} ELSE {plain} END"
+
+
+def _platform_sql() -> str:
+    return (
+        "CASE WHEN device IN ('ios', 'android') THEN device WHEN os LIKE '%ios%' OR os = 'ipados' THEN 'ios' WHEN os = 'android' AND sender = 'mobile' THEN 'android' "
+        "WHEN sender = 'server' THEN 'server' WHEN seen THEN 'web' ELSE nullif(sender, '') END"
+    )
+
+
+def _contacts(con: Connection, context: Context, given: SegmentSpec, name: str) -> Canonical | None:
+    """The contacts of identify calls: newest traits each, kind subscriber; None where no call has any."""
+    if not con.execute(f"SELECT count(*) FROM {quoted(name)} WHERE kind = 'identify' AND traits IS NOT NULL").fetchone()[0]:
+        return None
+    names = _namespaces(context, given)
+    user, anonymous = names.index(given.user_id), names.index(given.anonymous_id)
+    texts = {column: cells.trimmed("coalesce(" + ", ".join(f"json_extract_string(traits, {literal(json_path(path))})" for path in paths) + ")") for column, paths in TRAITS.items()}
+    made: list[str] = []
+    for column in CONTACTS.columns:
+        value = "NULL"
+        if column.name in texts:
+            value = cells.value(texts[column.name], column.type, zone=context.zone)
+        if column.name == "email":
+            value = f"lower({texts['email']})"
+        if column.name == "phone":
+            value = f"coalesce({normalised_sql('phone', texts['phone'], country=context.file_country)}, {texts['phone']})"
+        if column.name == "kind":
+            value = "'subscriber'"
+        if column.name == "contact_id":
+            value = f"{literal(context.name + ':')} || coalesce(_n{user}, _n{anonymous}, event_id)"
+        if column.name in ("source", "occurred_at", "received_at", "identifier_key", "other_keys"):
+            value = column.name
+        if column.name == "attributes":
+            words = ", ".join('"' + path.split(".")[0] + '": null' for paths in TRAITS.values() for path in paths)
+            value = f"nullif(CAST(json_merge_patch(traits, '{{{words}}}') AS VARCHAR), '{{}}')"
+        if column.name != "batch_id":
+            made.append(f"CAST({value} AS {cells.DUCK_TYPES[column.type]}) AS {quoted(column.name)}")
+    kept = ", ".join(f"_n{n}, _k{n}" for n in range(len(names)))
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name + '_contacts')} AS SELECT _file, _row, _cancels, {kept}, {', '.join(made)} FROM {quoted(name)} WHERE kind = 'identify' AND traits IS NOT NULL")
+    return Canonical(relation=name + "_contacts", table=CONTACTS, namespaces=names, broken=())

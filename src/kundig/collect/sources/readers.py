@@ -1,0 +1,411 @@
+"""Files into one raw relation of texts: every cell as it stands, with its file and row; broken rows beside it, with the reason."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import datetime as dt
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from kundig.collect.identifiers import literal, quoted
+from kundig.collect.sources import sniff
+from kundig.config.collect import Input
+from kundig.errors import Fault, SourceError, nearest
+
+Connection = Any
+"""A DuckDB connection, handed in by the store."""
+
+BLOCK = 8 * 1024 * 1024
+"""Bytes of CSV parsed at a time."""
+
+LINE_LIMIT = 64 * 1024 * 1024
+"""Longest JSON line that is read, in bytes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Broken:
+    """A row that could not be taken: what is wrong, in which row of which file, the mend, and the row as it came."""
+
+    file: int
+    row: int
+    what: str
+    mend: str
+    body: str
+    stage: str = "decode"
+    identifier_key: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Raw:
+    """The raw relation: its name, its text columns (beside `_file` and `_row`), and the rows that could not be cut."""
+
+    relation: str
+    columns: tuple[str, ...]
+    broken: tuple[Broken, ...] = ()
+
+
+def precheck(given: Input, paths: Sequence[Path], needed: Sequence[str] | None) -> list[Fault]:
+    """What is wrong with files of columns before anything is read: empty, undecodable, another delimiter, columns missing."""
+    faults = [Fault(what="the file is empty", at=str(path), mend="export it again; it has not even a header") for path in paths if path.stat().st_size == 0]
+    if given.format == "csv":
+        faults += [fault for path in paths if path.stat().st_size for fault in _csv_faults(path, given, needed)[0]]
+    return faults
+
+
+def missing_columns(needed: Sequence[str], known: Sequence[str], *, at: str) -> list[Fault]:
+    """A fault for each needed column that the file does not have, with the nearest one it has."""
+    return [Fault(what=f"column '{name}' is missing", at=at, mend=nearest(name, known)) for name in needed if name not in known]
+
+
+def read(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[str] | None, *, name: str = "raw") -> Raw:
+    """The raw relation of the files, a temporary table of that name.
+
+    Args:
+        con: DuckDB connection.
+        given: How the files are written.
+        paths: The files, all of one shape.
+        needed: Columns that must be there; None keeps every column (and demands none).
+        name: Name of the temporary table.
+
+    Raises:
+        SourceError: A file is structurally wrong; nothing of it was taken, and all its faults are told.
+    """
+    con.execute(f"DROP TABLE IF EXISTS {quoted(name)}")
+    faults = [Fault(what="the file is empty", at=str(path), mend="export it again; it has not even a header") for path in paths if path.stat().st_size == 0]
+    if faults:
+        raise SourceError(faults=faults)
+    if given.format == "csv":
+        return _csv(con, given, paths, needed, name)
+    if given.format == "xlsx":
+        return _xlsx(con, given, paths, needed, name)
+    if given.format == "parquet":
+        return _parquet(con, paths, needed, name)
+    return _json(con, given, paths, needed, name)
+
+
+# CSV ---------------------------------------------------------------------------------------------------------------
+
+
+def _csv(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[str] | None, name: str) -> Raw:
+    faults: list[Fault] = []
+    headers: list[tuple[str, ...]] = []
+    for path in paths:
+        found, header = _csv_faults(path, given, needed)
+        faults += found
+        headers.append(header)
+    if faults:
+        raise SourceError(faults=faults)
+    columns = tuple(dict.fromkeys(needed)) if needed is not None else headers[0]
+    if needed is None and any(header != headers[0] for header in headers[1:]):
+        raise SourceError("the files have different columns", at=", ".join(str(p) for p in paths[:3]), mend="give each shape an input of its own")
+    schema = pa.schema([("_file", pa.int32()), ("_row", pa.int64()), *((column, pa.string()) for column in columns)])
+    broken: list[Broken] = []
+    batches = (batch for number, path in enumerate(paths) for batch in _csv_batches(path, number, given, headers[number], columns, schema, broken, faults))
+    _store(con, name, pa.RecordBatchReader.from_batches(schema, batches))
+    if faults:
+        con.execute(f"DROP TABLE {quoted(name)}")
+        raise SourceError(faults=faults)
+    return Raw(relation=name, columns=columns, broken=tuple(broken))
+
+
+def _csv_faults(path: Path, given: Input, needed: Sequence[str] | None) -> tuple[list[Fault], tuple[str, ...]]:
+    at = str(path)
+    undecodable = _undecodable(path, given.encoding)
+    if undecodable is not None:
+        return [undecodable], ()
+    with path.open(encoding=_python_encoding(given.encoding), newline="") as file:
+        rows = csv.reader(file, delimiter=given.delimiter, quotechar=given.quote or '"')
+        try:
+            header = tuple(cell.strip() for cell in next(rows, []))
+        except csv.Error as error:
+            return [Fault(what=f"the header cannot be read: {error}", at=at, mend="check delimiter and quotes")], ()
+    if not any(header):
+        return [Fault(what="the first row is empty", at=f"{at}, row 1", mend="the first row names the columns")], header
+    wanted = [] if needed is None else [column for column in needed if column not in header]
+    if wanted or len(header) == 1:
+        seen = sniff.shape(path)
+        if seen.delimiter != given.delimiter and len(seen.header) > len(header):
+            given_mark, seen_mark = _mark(given.delimiter), _mark(seen.delimiter)
+            return [
+                Fault(
+                    what=f"the cells are not parted by {given_mark}: the first row has {len(header)} with it and {len(seen.header)} with {seen_mark}",
+                    at=at, mend=f"write delimiter: {seen_mark} in the source's mapping",
+                )
+            ], header  # fmt: skip
+    faults = missing_columns(wanted, header, at=f"{at}, row 1")
+    twice = sorted({cell for cell in header if header.count(cell) > 1 and (needed is None or cell in needed)})
+    faults += [Fault(what=f"the column '{cell}' stands twice in the header", at=f"{at}, row 1", mend="name each column once") for cell in twice]
+    return faults, header
+
+
+def _mark(delimiter: str) -> str:
+    return "'\\t'" if delimiter == "\t" else f"'{delimiter}'"
+
+
+def _python_encoding(name: str) -> str:
+    return "utf-8-sig" if name.lower().replace("_", "-") in ("utf-8", "utf8", "") else name
+
+
+def _undecodable(path: Path, encoding: str) -> Fault | None:
+    """The fault of a file that is not in this encoding, with the first byte that is wrong."""
+    try:
+        decoder = codecs.getincrementaldecoder(_python_encoding(encoding))()
+    except LookupError:
+        return Fault(what=f"there is no encoding '{encoding}'", at=str(path), mend=nearest(encoding, ["utf-8", "cp1252", "latin-1", "utf-16"]))
+    place = 0
+    head = b""
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            head = head or block
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as error:
+                seen = sniff.encoding(block[max(0, error.start - 65_536) : error.start + 65_536])
+                mend = f"write encoding: {seen} in the source's mapping" if seen != encoding else "export the file again"
+                return Fault(what=f"the file is not {encoding}: byte 0x{error.object[error.start]:02x} at place {place + error.start}", at=str(path), mend=mend)
+            place += len(block)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not encoding.lower().startswith("utf-16"):
+        return Fault(what=f"the file is utf-16, not {encoding}", at=str(path), mend="write encoding: utf-16 in the source's mapping")
+    return None
+
+
+def _csv_batches(
+    path: Path, number: int, given: Input, header: tuple[str, ...], columns: tuple[str, ...], schema: pa.Schema, broken: list[Broken], faults: list[Fault]
+) -> Iterator[pa.RecordBatch]:
+    """Batches of one file; an exception would be lost on its way through the engine, so faults are listed and told afterwards."""
+    bad: list[tuple[int, str, int]] = []
+
+    def invalid(row: Any) -> str:
+        bad.append((row.number, row.text, row.actual_columns))
+        return "skip"
+
+    names = [name if header.index(name) == place else f"{name}\x00{place}" for place, name in enumerate(header)]
+    reader = pa.csv.open_csv(
+        path,
+        read_options=pa.csv.ReadOptions(use_threads=False, block_size=BLOCK, encoding=given.encoding or "utf-8", column_names=names, skip_rows_after_names=1),
+        parse_options=pa.csv.ParseOptions(
+            delimiter=given.delimiter, quote_char=given.quote or False, double_quote=True, newlines_in_values=True, invalid_row_handler=invalid
+        ),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()), include_columns=list(columns), null_values=[""], strings_can_be_null=True
+        ),
+    )
+    start, told = 2, 0
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            break
+        except pa.ArrowInvalid as error:
+            faults.append(Fault(what=f"the rows cannot be cut: {error}", at=f"{path}, near row {start}", mend="look for a quote that is never closed"))
+            return
+        skipped = np.array([row for row, _, _ in bad[told:]], dtype=np.int64)
+        rows = np.setdiff1d(np.arange(start, start + batch.num_rows + len(skipped)), skipped, assume_unique=True)[: batch.num_rows]
+        told, start = len(bad), start + batch.num_rows + len(skipped)
+        yield pa.RecordBatch.from_arrays([pa.array(np.full(batch.num_rows, number, np.int32)), pa.array(rows), *batch.columns], schema=schema)
+    if bad and _is_cut(path, given, bad[-1]):
+        row, text, width = bad[-1]
+        what = f"the file ends in the middle of a row: {width} of {len(header)} cells"
+        faults.append(Fault(what=what, at=f"{path}, row {row}", mend="export it again, whole; nothing was taken from it"))
+    for row, text, width in bad:
+        what = f"{width} cells where the header has {len(header)}"
+        broken.append(Broken(file=number, row=row, what=what, mend=f"quote cells that hold '{given.delimiter}'", body=text))
+
+
+def _is_cut(path: Path, given: Input, last: tuple[int, str, int]) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - 65_536 * 4))
+        tail = file.read().decode(_python_encoding(given.encoding), errors="replace")
+    text = last[1].rstrip("\r\n")
+    if not tail.rstrip("\r\n").endswith(text[-60_000:]):
+        return False
+    quote = given.quote or '"'
+    return not tail.endswith(("\n", "\r")) or (text.count(quote) % 2 == 1 and "\n" in text)
+
+
+def _store(con: Connection, name: str, data: Any) -> None:
+    con.register("_incoming", data)
+    try:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT * FROM _incoming")
+    finally:
+        con.unregister("_incoming")
+
+
+# Excel -------------------------------------------------------------------------------------------------------------
+
+
+def _xlsx(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[str] | None, name: str) -> Raw:
+    faults: list[Fault] = []
+    tables: list[pa.Table] = []
+    for number, path in enumerate(paths):
+        header, rows, found = _sheet(path, given.sheet)
+        faults += found
+        if found:
+            continue
+        faults += missing_columns([] if needed is None else needed, header, at=f"{path}, row 1")
+        twice = sorted({cell for cell in header if cell and header.count(cell) > 1 and (needed is None or cell in needed)})
+        faults += [Fault(what=f"the column '{cell}' stands twice in the header", at=f"{path}, row 1", mend="name each column once") for cell in twice]
+        if faults:
+            continue
+        columns = tuple(dict.fromkeys(needed)) if needed is not None else tuple(cell for cell in header if cell)
+        cells = {"_file": pa.array([number] * len(rows), pa.int32()), "_row": pa.array([place for place, _ in rows], pa.int64())}
+        for column in columns:
+            at = header.index(column)
+            cells[column] = pa.array([_cell(row[at]) if at < len(row) else None for _, row in rows], pa.string())
+        tables.append(pa.table(cells))
+    if faults:
+        raise SourceError(faults=faults)
+    table = pa.concat_tables(tables)
+    _store(con, name, table)
+    return Raw(relation=name, columns=tuple(table.column_names[2:]))
+
+
+def _sheet(path: Path, sheet: str) -> tuple[list[str], list[tuple[int, list[Any]]], list[Fault]]:
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        book = CalamineWorkbook.from_path(str(path))
+    except (CalamineError, OSError, ValueError) as error:
+        return [], [], [Fault(what=f"this is no Excel workbook: {error}", at=str(path), mend="save it as .xlsx, or name its real format in the mapping")]
+    if sheet and sheet not in book.sheet_names:
+        return [], [], [Fault(what=f"the sheet '{sheet}' is missing", at=str(path), mend=nearest(sheet, book.sheet_names))]
+    rows = book.get_sheet_by_name(sheet or book.sheet_names[0]).to_python(skip_empty_area=False)
+    filled = [(place, row) for place, row in enumerate(rows, 1) if any(cell != "" for cell in row)]
+    if not filled:
+        return [], [], [Fault(what="the sheet is empty", at=str(path), mend="export it again; it has not even a header")]
+    return [str(cell).strip() for cell in filled[0][1]], filled[1:], []
+
+
+def _cell(value: Any) -> str | None:
+    if value == "" or value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, dt.datetime):
+        return value.isoformat(sep=" ")
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    return str(value)
+
+
+# Parquet -----------------------------------------------------------------------------------------------------------
+
+
+def _parquet(con: Connection, paths: Sequence[Path], needed: Sequence[str] | None, name: str) -> Raw:
+    import pyarrow.parquet as pq
+
+    faults: list[Fault] = []
+    known: list[str] = []
+    for path in paths:
+        try:
+            known = pq.read_schema(path).names
+        except (pa.ArrowInvalid, OSError) as error:
+            faults.append(Fault(what=f"this is no Parquet file: {str(error).splitlines()[0]}", at=str(path), mend="export it again, whole"))
+            continue
+        faults += missing_columns([] if needed is None else needed, known, at=str(path))
+    if faults:
+        raise SourceError(faults=faults)
+    columns = tuple(dict.fromkeys(needed)) if needed is not None else tuple(known)
+    listed = ", ".join(literal(str(path)) for path in paths)
+    relation = f"read_parquet([{listed}], file_row_number=true, union_by_name=true, filename='_path')"
+    types = {row[0]: row[1] for row in con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}
+    texts = ", ".join(f"{_as_text(column, types[column])} AS {quoted(column)}" for column in columns)
+    places = " ".join(f"WHEN {literal(str(path))} THEN {number}" for number, path in enumerate(paths))
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT CASE _path {places} END::INTEGER AS _file, file_row_number + 1 AS _row"
+        f"{', ' if texts else ''}{texts} FROM {relation}"
+    )
+    return Raw(relation=name, columns=columns)
+
+
+def _as_text(column: str, type: str) -> str:
+    cell = quoted(column)
+    if type.endswith("[]"):
+        return f"array_to_string({cell}, '|')"
+    if type == "TIMESTAMP WITH TIME ZONE":
+        return f"strftime(timezone('UTC', {cell}), '%Y-%m-%dT%H:%M:%S.%fZ')"
+    if type in ("DOUBLE", "FLOAT"):
+        return f"CASE WHEN {cell} = floor({cell}) AND abs({cell}) < 1e15 THEN CAST(CAST({cell} AS BIGINT) AS VARCHAR) ELSE CAST({cell} AS VARCHAR) END"
+    if type.startswith(("STRUCT", "MAP")):
+        return f"CAST(to_json({cell}) AS VARCHAR)"
+    return f"CAST({cell} AS VARCHAR)"
+
+
+# JSON --------------------------------------------------------------------------------------------------------------
+
+
+def lines_sql(path: Path) -> str:
+    """SQL that reads a file as numbered lines: `line` and `_row`, from 1; empty lines are null."""
+    columns = "columns={'line': 'VARCHAR'}, delim=e'\\x01', quote='', escape='', header=false, auto_detect=false"
+    return f"SELECT row_number() OVER () AS _row, line FROM read_csv({literal(str(path))}, {columns}, max_line_size={LINE_LIMIT}, buffer_size={LINE_LIMIT * 2})"
+
+
+def json_path(name: str) -> str:
+    """The JSON path of a dotted name.
+
+    Examples:
+        >>> json_path("customer.e-mail")
+        '$."customer"."e-mail"'
+    """
+    return "$" + "".join('."' + part.replace('"', '\\"') + '"' for part in name.split("."))
+
+
+def _json(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[str] | None, name: str) -> Raw:
+    faults = [fault for path in paths if (fault := _undecodable(path, given.encoding or "utf-8")) is not None]
+    if faults:
+        raise SourceError(faults=faults)
+    broken: list[Broken] = []
+    con.execute("CREATE OR REPLACE TEMP TABLE _objects (_file INTEGER, _row BIGINT, line VARCHAR)")
+    for number, path in enumerate(paths):
+        if given.format == "json":
+            _json_document(con, number, path)
+        else:
+            con.execute(f"INSERT INTO _objects SELECT {number}, _row, line FROM ({lines_sql(path)}) WHERE line IS NOT NULL AND trim(line) <> ''")
+    test = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
+    for number, row, line in con.execute(f"SELECT _file, _row, line FROM _objects WHERE NOT {test} ORDER BY ALL").fetchall():
+        last = row == con.execute("SELECT max(_row) FROM _objects WHERE _file = ?", [number]).fetchone()[0]
+        if last and not paths[number].read_bytes().endswith(b"\n") and line.lstrip().startswith("{"):
+            raise SourceError("the file ends in the middle of a record", at=f"{paths[number]}, row {row}", mend="export it again, whole; nothing was taken from it")
+        broken.append(Broken(file=number, row=row, what="the line is no JSON object", mend="mend the line: one object in braces", body=line))
+    con.execute(f"DELETE FROM _objects WHERE NOT {test}")
+    if broken and con.execute("SELECT count(*) FROM _objects").fetchone()[0] < len(broken):
+        raise SourceError("most lines are no JSON objects", at=str(paths[0]), mend="name the file's real format in the mapping (csv, json, ndjson)")
+    keys = [row[0] for row in con.execute("SELECT DISTINCT unnest(json_keys(line)) FROM (SELECT line FROM _objects LIMIT 50000) ORDER BY 1").fetchall()]
+    if needed is not None:
+        tops = list(dict.fromkeys(column.split(".")[0] for column in needed))
+        faults = missing_columns(tops, keys, at=", ".join(str(path) for path in paths[:3]))
+        if faults and con.execute("SELECT count(*) FROM _objects").fetchone()[0]:
+            raise SourceError(faults=faults)
+    columns = tuple(dict.fromkeys(needed)) if needed is not None else tuple(keys)
+    picks = ", ".join(f"json_extract_string(line, {literal(json_path(column))}) AS {quoted(column)}" for column in columns)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT _file, _row{', ' if picks else ''}{picks} FROM _objects")
+    con.execute("DROP TABLE _objects")
+    return Raw(relation=name, columns=columns, broken=tuple(broken))
+
+
+def _json_document(con: Connection, number: int, path: Path) -> None:
+    import msgspec
+
+    try:
+        records = msgspec.json.decode(path.read_bytes())
+        if isinstance(records, dict):
+            lists = [value for value in records.values() if isinstance(value, list)]
+            records = lists[0] if len(lists) == 1 else [records]
+        lines = [msgspec.json.encode(record).decode() for record in records or []]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SourceError(f"this is no JSON document: {error}", at=str(path), mend="export it again, whole; lines of JSON are format ndjson") from error
+    table = pa.table({"_file": pa.array([number] * len(lines), pa.int32()), "_row": pa.array(range(1, len(lines) + 1), pa.int64()), "line": pa.array(lines, pa.string())})
+    con.register("_incoming", table)
+    con.execute("INSERT INTO _objects SELECT * FROM _incoming")
+    con.unregister("_incoming")

@@ -1,0 +1,276 @@
+"""sources/*.yaml and tracking_plan/*.yaml: how a system's exports become tables, and which events are agreed on."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import Field, field_validator, model_validator
+
+from kundig.config.base import FileKind, Record
+from kundig.errors import nearest
+
+Format = Literal["csv", "xlsx", "json", "ndjson", "parquet", "segment_ndjson"]
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"'{value}' is no regular expression: {error}; mend the pattern") from error
+    return value
+
+
+class ColumnSpec(Record):
+    """How one canonical column is made. Applied in this order: pick, extract, strip, case, map, default, parse, negate."""
+
+    column: str = Field(default="", description="Column of the file; in JSON a path with dots.")
+    value: str | int | float | bool | None = Field(default=None, description="A constant instead of a column.")
+    concat: tuple[str, ...] = Field(default=(), description="Several columns, joined by `with`.")
+    joined_by: str = Field(default=" ", alias="with", description="What `concat` puts between them.")
+    first_of: tuple[str, ...] = Field(default=(), description="The first of these columns that holds something.")
+    number_within: str = Field(default="", description="This column and the row's running number within it: line numbers where the file has none.")
+    extract: str = Field(default="", description="Regular expression; its first group (or the whole match) is kept.")
+    strip: str = Field(default="", description="Characters taken off both ends, beside white space.")
+    lower: bool = Field(default=False, description="Lower case.")
+    upper: bool = Field(default=False, description="Upper case.")
+    map: dict[str, str] = Field(default_factory=dict, description="Given value to canonical value.")
+    otherwise: Literal["keep", "null", "fault"] = Field(default="keep", description="What happens to values that `map` does not name.")
+    default: str | None = Field(default=None, description="Value where the cell is empty.")
+    number: Literal["", "de", "en"] = Field(default="", description="1.234,56 or 1,234.56; else as the input says.")
+    format: tuple[str, ...] = Field(default=(), description="Date formats to try, such as '%d.%m.%Y'; also iso, excel, unix, unix_ms.")
+    split: str = Field(default="", description="Separator of a list in one cell.")
+    negate: bool = Field(default=False, description="Turn the sign.")
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("extract")
+    @classmethod
+    def _is_pattern(cls, value: str) -> str:
+        return _pattern(value)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ColumnSpec:
+        given = [n for n in ("column", "concat", "first_of", "number_within") if getattr(self, n)] + (["value"] if self.value is not None else [])
+        if len(given) != 1:
+            raise ValueError(f"a column comes from one place, not from {len(given)}; give one of column, value, concat, first_of, number_within")
+        return self
+
+    @property
+    def picks(self) -> tuple[str, ...]:
+        """The file's columns that it reads."""
+        return tuple(c for c in (self.column, *self.concat, *self.first_of, self.number_within) if c)
+
+
+class IdentifierSpec(Record):
+    """One identifier a record carries, in the order of strength."""
+
+    namespace: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="What kind: email, phone, shop_customer, anonymous_id, …")
+    column: str = Field(description="Column of the file.")
+    extract: str = Field(default="", description="Regular expression; its first group is the identifier.")
+
+    @field_validator("extract")
+    @classmethod
+    def _is_pattern(cls, value: str) -> str:
+        return _pattern(value)
+
+
+class MatchSpec(Record):
+    """A test of one column of the file."""
+
+    column: str = Field(description="Column of the file.")
+    matches: str = Field(description="Regular expression that the whole cell must match.")
+
+    @field_validator("matches")
+    @classmethod
+    def _is_pattern(cls, value: str) -> str:
+        return _pattern(value)
+
+
+class LineKind(MatchSpec):
+    """Lines whose cell matches are of this kind; the first rule that matches counts, goods else."""
+
+    kind: Literal["goods", "shipping", "fee", "discount", "voucher", "adjustment"] = Field(description="Kind of line.")
+
+
+class Landing(Record):
+    """One canonical table that an input's rows become."""
+
+    table: str = Field(description="Canonical table.")
+    columns: dict[str, str | ColumnSpec] = Field(description="Canonical column to the file's column, or how it is made.")
+    identifiers: tuple[IdentifierSpec, ...] = Field(default=(), description="Identifiers of the person, strongest first.")
+    referred: IdentifierSpec | None = Field(default=None, description="Identifier of the person referred (referrals).")
+    keep: tuple[MatchSpec, ...] = Field(default=(), description="Only rows that pass all of these tests; others are counted as left out.")
+    leave_out: tuple[MatchSpec, ...] = Field(default=(), description="Rows that pass any of these tests are left out and counted.")
+    line_kinds: tuple[LineKind, ...] = Field(default=(), description="Kinds of order lines.")
+    cancellation: MatchSpec | None = Field(default=None, description="Which documents are cancellations or returns.")
+    takes_back: Literal["", "names", "latest"] = Field(
+        default="", description="What a cancellation takes back: the order it `names`, or the `latest` earlier purchase of the article by that customer."
+    )
+    orders: dict[str, str | ColumnSpec] | None = Field(
+        default=None, description="Make `orders` from these lines: further columns of the order (channel, offer_code, …); {} for none."
+    )
+    from_order: bool = Field(default=False, description="Moment and identifiers come from the order that the line names.")
+    emits: dict[str, str] = Field(default_factory=dict, description="Event per status ('*' for any); placeholders in braces are canonical columns.")
+    attributes: tuple[str, ...] = Field(default=(), description="Columns kept as JSON in `attributes`; ['*'] keeps all that are not mapped.")
+    received_at: str = Field(default="", description="as_occurred, import, or the column that says when we knew; else as the source says.")
+
+    @field_validator("emits", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"*": value} if isinstance(value, str) else value
+
+
+class SegmentSpec(Record):
+    """What Segment JSON lines need to be told: names of identifiers, renames, own hosts."""
+
+    user_id: str = Field(default="customer_id", pattern=r"^[a-z][a-z0-9_]*$", description="Namespace of userId.")
+    anonymous_id: str = Field(default="anonymous_id", pattern=r"^[a-z][a-z0-9_]*$", description="Namespace of anonymousId.")
+    rename: dict[str, str] = Field(default_factory=dict, description="Event names as sent to names as kept.")
+    platform: str = Field(default="", description="web, ios, android, server; else read from the context.")
+    hosts: tuple[str, ...] = Field(default=(), description="Own hosts: a referrer from there begins no visit.")
+    contacts: bool = Field(default=True, description="Traits of identify calls become contacts of kind subscriber.")
+    drop: tuple[str, ...] = Field(
+        default=("email", "e_mail", "phone", "first_name", "firstName", "last_name", "lastName", "name", "address", "street", "birthday", "ip"),
+        description="Properties that name a person: never kept in `events`.",
+    )
+
+
+class Input(Record):
+    """Files of one shape, and the tables their rows become."""
+
+    files: tuple[str, ...] = Field(description="Globs below the workspace.")
+    format: Format = Field(default="csv", description="Kind of file.")
+    encoding: str = Field(default="", description="utf-8, cp1252, utf-16, …; utf-8 else.")
+    delimiter: str = Field(default="", max_length=1, description="Between cells; a comma else.")
+    quote: str = Field(default='"', max_length=1, description="Around cells that hold the delimiter.")
+    decimal: Literal["", ".", ","] = Field(default="", description="Decimal mark.")
+    dates: tuple[str, ...] = Field(default=(), description="Date formats of all date columns; iso else.")
+    zone: str = Field(default="", description="Zone of moments without one.")
+    currency: str = Field(default="", description="Currency of the amounts, or of those without one.")
+    currency_column: str = Field(default="", description="Column that names the currency.")
+    country: str = Field(default="", pattern="^([A-Z]{2})?$", description="Country of phone numbers without one.")
+    sheet: str = Field(default="", description="Sheet of the workbook; the first else.")
+    optional: bool = Field(default=False, description="No complaint when no such file is there.")
+    lands: tuple[Landing, ...] = Field(default=(), description="Tables.")
+    segment: SegmentSpec | None = Field(default=None, description="For segment_ndjson.")
+
+    @field_validator("files", "dates", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        return known_zone(value)
+
+    @model_validator(mode="after")
+    def _lands_somewhere(self) -> Input:
+        if self.format == "segment_ndjson" and self.lands:
+            raise ValueError("Segment lines know their tables; leave out `lands`")
+        if self.format != "segment_ndjson" and not self.lands:
+            raise ValueError("the rows land nowhere; add `lands`")
+        return self
+
+
+class Source(Record):
+    """One system that hands over files: what they mean, who answers for them, and how they are mapped."""
+
+    meaning: str = Field(default="", description="What the system is.")
+    connector: Literal["files"] = Field(default="files", description="How it is read.")
+    party: Literal["first", "second", "third"] = Field(default="first", description="Whose data it is.")
+    owner: str = Field(default="", description="Who answers for it.")
+    sla_hours: int = Field(default=24, ge=0, description="Hours after which a missing delivery is a fault.")
+    version: str = Field(default="", description="Version of the export.")
+    truth_for: tuple[str, ...] = Field(default=(), description="Attributes this system is the source of truth for.")
+    transformations: str = Field(default="", description="What is changed on the way, and where.")
+    authentication: str = Field(default="", description="How kundig gets in; a reference, never a key.")
+    rate_limit: str = Field(default="", description="What the system bears.")
+    cleaned_by: str = Field(default="", description="Who cleans the records.")
+    enriched_by: str = Field(default="", description="Who enriches them.")
+    schema_by: str = Field(default="", description="Who changes the schema.")
+    encoding: str = Field(default="utf-8", description="Default of its inputs.")
+    delimiter: str = Field(default=",", max_length=1, description="Default of its inputs.")
+    decimal: Literal[".", ","] = Field(default=".", description="Default of its inputs.")
+    dates: tuple[str, ...] = Field(default=("iso",), description="Default of its inputs.")
+    zone: str = Field(default="", description="Default of its inputs; the workspace's zone else.")
+    currency: str = Field(default="", pattern="^([A-Z]{3})?$", description="Default of its inputs; the workspace's currency else.")
+    country: str = Field(default="", pattern="^([A-Z]{2})?$", description="Default of its inputs; the workspace's country else.")
+    received_at: str = Field(default="import", description="as_occurred for backfills, import, or a column.")
+    inputs: tuple[Input, ...] = Field(min_length=1, description="Its files.")
+
+    @field_validator("dates", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        return known_zone(value)
+
+    def of(self, given: Input) -> Input:
+        """The input with this source's defaults filled in."""
+        fill = {n: getattr(given, n) or getattr(self, n) for n in ("encoding", "delimiter", "decimal", "dates", "zone", "currency", "country")}
+        return given.model_copy(update=fill)
+
+
+PropertyType = Literal["string", "int64", "float64", "bool", "date", "timestamp", "decimal(18,4)", "list<string>"]
+
+
+class Property(Record):
+    """One property of an event."""
+
+    type: PropertyType = Field(default="string", description="Type of the column it becomes.")
+    meaning: str = Field(default="", description="What it says.")
+    required: bool = Field(default=False, description="An event without it breaks the plan.")
+    allowed: tuple[str, ...] = Field(default=(), description="The only values; any else.")
+    spelled: tuple[str, ...] = Field(default=(), description="Other spellings it comes under.")
+    personal: Literal["none", "pseudonym", "contact", "sensitive"] = Field(default="none", description="Label of personal data.")
+    purpose: str = Field(default="analytics", description="What it is collected for.")
+    drop: bool = Field(default=False, description="Never kept.")
+
+
+class PlannedEvent(Record):
+    """One event of the plan."""
+
+    meaning: str = Field(default="", description="When it is sent.")
+    owner: str = Field(default="", description="Who answers for it.")
+    sources: tuple[str, ...] = Field(default=(), description="The only sources that may send it; any else.")
+    value: str = Field(default="", description="The property that is its amount.")
+    properties: dict[str, Property] = Field(default_factory=dict, description="Its properties.")
+
+
+class TrackingPlan(Record):
+    """Events agreed on; a workspace may hold several files, which are read as one plan."""
+
+    on_violation: Literal["quarantine", "mark"] = Field(default="mark", description="What happens to events that break the plan.")
+    unplanned: Literal["keep", "quarantine"] = Field(default="keep", description="What happens to events the plan does not name.")
+    events: dict[str, PlannedEvent] = Field(default_factory=dict, description="By name in snake case.")
+
+    @field_validator("events")
+    @classmethod
+    def _snake_names(cls, value: dict[str, PlannedEvent]) -> dict[str, PlannedEvent]:
+        for name, event in value.items():
+            for word in (name, *event.properties):
+                if not re.fullmatch(r"[a-z][a-z0-9_]*", word):
+                    raise ValueError(f"'{word}' is not in snake case; write small letters, digits and underscores")
+        return value
+
+
+def known_zone(value: str) -> str:
+    """The zone's name, if it is one (or empty)."""
+    if value and value not in available_timezones():
+        raise ValueError(f"unknown time zone '{value}'; {nearest(value, available_timezones(), most=3)}")
+    return value
+
+
+FILES = (
+    FileKind(name="sources", pattern="sources/*.yaml", model=Source, meaning="What a system hands over and how it is mapped.", many=True),
+    FileKind(name="tracking_plan", pattern="tracking_plan/*.yaml", model=TrackingPlan, meaning="Events agreed on, with their properties.", many=True),
+)
