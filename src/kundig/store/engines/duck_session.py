@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kundig.schema import Table
+from kundig.store.engines.duckdb import ibis_backend
 from kundig.store.engines.portable import DIALECT
 from kundig.store.engines.session import duckdb_type
 
@@ -21,11 +22,9 @@ class DuckSession:
     """Views and temporary tables on one DuckDB connection, and Ibis over them."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        import ibis
-
         DIALECT.set("duckdb")
         self.connection = connection
-        self.backend: Any = ibis.duckdb.from_connection(connection)
+        self.backend: Any = ibis_backend(connection)
         self._names: set[str] = set()
 
     def open_table(self, lake: Lake, table: Table, at: int, name: str) -> ir.Table:

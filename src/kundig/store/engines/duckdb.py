@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,11 +31,23 @@ def connect(*, threads: int = 0, memory: str = "60%", spill: Path | None = None)
         "temp_directory": str(folder),
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "python_enable_replacements": False,
     }
     connection = engine.connect(config=settings)
-    connection.execute("SET TimeZone='UTC'")
-    connection.execute("SET preserve_insertion_order=false")
+    connection.execute("SET TimeZone='UTC'; SET preserve_insertion_order=false; SET lock_configuration=true")
     return connection
+
+
+def ibis_backend(connection: duckdb.DuckDBPyConnection) -> Any:
+    """Ibis over a connection of `connect`; Ibis' own way would set what is set already, and the door is locked."""
+    from ibis.backends.duckdb import Backend
+
+    class Locked(Backend):  # type: ignore[misc]
+        def _post_connect(self, extensions: Any = None) -> None:
+            self._record_batch_readers_consumed: dict[str, Any] = {}
+
+    return Locked.from_connection(connection)
 
 
 def native(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

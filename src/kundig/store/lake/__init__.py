@@ -6,8 +6,9 @@ needed to use it here. One transaction commits all tables of a run.
 
 from __future__ import annotations
 
-from kundig.store.lake.commit import Append, Change, Release, ReleaseMark, Replace, Upsert
+from kundig.store.lake.commit import Append, Change, Release, ReleaseMark, Replace, Swap, Upsert
 from kundig.store.lake.files import StagedFiles
+from kundig.store.lake.forgetting import Erasure
 from kundig.store.lake.lake import Lake
 
-__all__ = ["Append", "Change", "Lake", "Release", "ReleaseMark", "Replace", "StagedFiles", "Upsert"]
+__all__ = ["Append", "Change", "Erasure", "Lake", "Release", "ReleaseMark", "Replace", "StagedFiles", "Swap", "Upsert"]

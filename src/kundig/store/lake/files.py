@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kundig.errors import ContractError, StoreError
 from kundig.schema import Table
 from kundig.store.lake.shapes import Field, field_ids, literal, quoted, selected
+from kundig.store.lake.writers import Presence
 
 ROW_GROUP = 122_880
-FILE_ROWS = 20_000_000
 DELETE_FIELDS = (Field(id=2_147_483_646, name="file_path", kind="VARCHAR"), Field(id=2_147_483_645, name="pos", kind="BIGINT"))
+"""Columns of a delete file, with the field ids that the format reserves for them."""
+
 OWN_NAME = re.compile(r"([0-9a-f]{12})-[0-9a-f]{32}\.parquet")
+"""Names of files this house wrote: the writer, and a name of its own. No other file is ever swept."""
+
 _LONGEST_BOUND = 64
 
 Crash = Callable[[str], None]
+"""Called with the name of each step of a commit; tests end the process there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,11 +42,12 @@ class DataFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StagedFiles:
-    """Files of a table that no snapshot names yet; JSON in and out, so that a later process can adopt them."""
+    """Files of a table that no snapshot shows yet; JSON in and out, so that a later process can adopt them."""
 
     staged_id: str
     table: str
     files: tuple[DataFile, ...]
+    fields: tuple[Field, ...]
 
     @property
     def rows(self) -> int:
@@ -50,53 +56,67 @@ class StagedFiles:
 
     def text(self) -> str:
         """As JSON."""
-        return json.dumps([asdict(file) for file in self.files])
+        return json.dumps({"files": [asdict(file) for file in self.files], "fields": [asdict(field) for field in self.fields]})
 
     @staticmethod
     def of(staged_id: str, table: str, text: str) -> StagedFiles:
         """From JSON."""
-        files = tuple(DataFile(**(item | {"stats": tuple(item["stats"])})) for item in json.loads(text))
-        return StagedFiles(staged_id=staged_id, table=table, files=files)
+        held = json.loads(text)
+        files = tuple(DataFile(**(item | {"stats": tuple(item["stats"])})) for item in held["files"])
+        return StagedFiles(staged_id=staged_id, table=table, files=files, fields=tuple(Field(**item) for item in held["fields"]))
 
 
 class Writer:
-    """Writes files under a name of its own, and holds a lock by which others see that it lives."""
+    """Writes files whose names begin with its own, while its presence shows that it lives."""
 
-    def __init__(self, data: Path, connection: Any, crash: Crash) -> None:
-        self.data, self.connection, self.crash = data, connection, crash
-        self.name = uuid.uuid4().hex[:12]
-        folder = data / ".writers"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (folder / self.name).open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+    def __init__(self, data: Path, connection: Any, crash: Crash, presence: Presence) -> None:
+        self.data, self.connection, self.crash, self.presence = data, connection, crash, presence
 
-    def write(self, table: Table, fields: tuple[Field, ...], query: str, *, order: str = "") -> tuple[DataFile, ...]:
-        """The query's rows as Parquet files: zstd, every column cast to its declared type, sorted by subject; none for no rows."""
-        order = order or (f"ORDER BY {quoted(table.subject)}" if table.subject is not None else "")
-        sql = f"SELECT {selected(fields)} FROM ({query}) {order}"
-        file = self._copy(table.name, sql, fields, _hidden(table))
+    def write(self, table: Table, fields: tuple[Field, ...], query: str, *, order: str | None = None) -> tuple[DataFile, ...]:
+        """The query's rows as a Parquet file: zstd, every column cast to its declared type, sorted by subject; none for no rows.
+
+        `order` is an ORDER BY clause that takes the place of the subject's.
+
+        Raises:
+            ContractError: A column is missing, or a value cannot be cast to the declared type.
+        """
+        if order is None:
+            order = f"ORDER BY {quoted(table.subject)}" if table.subject is not None else ""
+        file = self._copy(table.name, f"SELECT {selected(fields)} FROM ({query}) {order}", fields, table.personal_columns)
         return () if file is None else (file,)
 
-    def write_deletes(self, table: str, query: str) -> DataFile:
-        """A delete file: the positions of rows that are gone from one data file."""
-        file = self._copy(table, f"SELECT {selected(DELETE_FIELDS)} FROM ({query}) ORDER BY pos", DELETE_FIELDS, frozenset({"file_path", "pos"}))
-        assert file is not None
-        return file
+    def write_deletes(self, table: str, query: str) -> DataFile | None:
+        """A delete file of the query's (file_path, pos): the rows that are gone from one data file; none for no rows."""
+        return self._copy(table, f"SELECT {selected(DELETE_FIELDS)} FROM ({query}) ORDER BY pos", DELETE_FIELDS, frozenset({"file_path", "pos"}))
 
     def _copy(self, table: str, sql: str, fields: tuple[Field, ...], hidden: frozenset[str]) -> DataFile | None:
-        folder = self.folder(table)
-        name = f"{self.name}-{uuid.uuid4().hex}.parquet"
+        path = self.folder(table) / f"{self.presence.name}-{uuid.uuid4().hex}.parquet"
         self.crash("before file")
         options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}, FIELD_IDS {field_ids(fields)}, RETURN_STATS"
-        made = self.connection.execute(f"COPY ({sql}) TO {literal(folder / name)} ({options})").fetchall()
+        made = self._run(f"COPY ({sql}) TO {literal(path)} ({options})", table, path)
         if not made or made[0][1] == 0:
-            (folder / name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             return None
         self.crash("after file")
         _, count, size, footer, statistics = made[0][:5]
-        fsync(folder / name)
+        fsync(path)
         self.crash("after fsync")
-        return DataFile(path=name, record_count=count, file_size_bytes=size, footer_size=footer, stats=_bounds(fields, statistics, count, hidden))
+        return DataFile(path=path.name, record_count=count, file_size_bytes=size, footer_size=footer, stats=_bounds(fields, statistics, count, hidden))
+
+    def _run(self, sql: str, table: str, path: Path) -> list[Any]:
+        import duckdb
+
+        try:
+            return list(self.connection.execute(sql).fetchall())
+        except duckdb.Error as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error, duckdb.BinderException):
+                raise ContractError(f"the rows lack a column: {str(error).splitlines()[0]}", at=f"table '{table}'", mend="return every declared column") from error
+            if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException):  # its text holds the value, which may be a person's
+                raise ContractError("a value cannot be cast to the declared type of its column", at=f"table '{table}'", mend="cast it in the step") from None
+            if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
+                raise StoreError(f"rows could not be written: {str(error).splitlines()[0]}", at=f"table '{table}'", mend="see disk space and `memory`") from error
+            raise
 
     def folder(self, table: str) -> Path:
         """The table's folder, made to stay."""
@@ -107,27 +127,14 @@ class Writer:
             fsync(self.data)
         return folder
 
+    def discard(self, table: str, files: Iterable[DataFile]) -> None:
+        """Remove files that nothing names and nothing will."""
+        for file in files:
+            (self.data / "main" / table / file.path).unlink(missing_ok=True)
+
     def close(self) -> None:
-        """Let go of the lock."""
-        if not self._lock.closed:
-            (self.data / ".writers" / self.name).unlink(missing_ok=True)
-            self._lock.close()
-
-
-def living_writers(data: Path) -> tuple[set[str], list[Path]]:
-    """Names of the writers whose lock is held, and the lock files of those that are gone."""
-    alive: set[str] = set()
-    gone: list[Path] = []
-    for lock in (data / ".writers").iterdir() if (data / ".writers").is_dir() else ():
-        try:
-            with lock.open("r+") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            gone.append(lock)
-        except BlockingIOError:
-            alive.add(lock.name)
-        except FileNotFoundError:
-            continue
-    return alive, gone
+        """End the writer's sign of life."""
+        self.presence.close()
 
 
 def fsync(path: Path) -> None:
@@ -139,29 +146,37 @@ def fsync(path: Path) -> None:
         os.close(handle)
 
 
-def _hidden(table: Table) -> frozenset[str]:
-    return table.personal_columns
+def unlink(paths: Iterable[Path], crash: Crash) -> None:
+    """Remove files and make their absence last."""
+    folders = set()
+    for path in paths:
+        crash("before unlink")
+        path.unlink(missing_ok=True)
+        folders.add(path.parent)
+    for folder in folders:
+        if folder.is_dir():
+            fsync(folder)
 
 
 def _bounds(fields: tuple[Field, ...], found: dict[str, Any], count: int, hidden: frozenset[str]) -> tuple[dict[str, Any], ...]:
+    """Rows of `ducklake_file_column_stats`: bounds that hold, or none; a value of a person is never among them."""
     stats = []
     for field in fields:
-        places = [(field.id, quoted(field.name))]
-        if field.element_id is not None:
-            places = [(field.element_id, f"{quoted(field.name)}.\"element\"")]
-        for column_id, place in places:
-            one = found.get(place)
-            if one is None:
-                continue
-            low, high = (None, None) if field.name in hidden or field.element_id is not None else (one.get("min"), one.get("max"))
-            if field.kind in ("VARCHAR", "JSON") and max(len(low or ""), len(high or "")) > _LONGEST_BOUND:
-                low = high = None
-            nulls = int(one.get("null_count", 0))
-            nan = one.get("has_nan")
-            stats.append(
-                {
-                    "column_id": column_id, "column_size_bytes": int(one["column_size_bytes"]), "value_count": count - nulls, "null_count": nulls,
-                    "min_value": low, "max_value": high, "contains_nan": None if nan is None else nan == "true",
-                }
-            )  # fmt: skip
+        nested = field.element_id is not None
+        one = found.get(f'{quoted(field.name)}."element"' if nested else quoted(field.name))
+        if one is None:
+            continue
+        nulls, nan = int(one.get("null_count", 0)), one.get("has_nan")
+        low, high = one.get("min"), one.get("max")
+        if field.name in hidden or nested or field.kind == "JSON" or (field.kind == "DOUBLE" and nan != "false"):
+            low = high = None
+        if max(len(low or ""), len(high or "")) > _LONGEST_BOUND:  # an upper bound that is cut is no bound
+            low = high = None
+        values = int(one.get("num_values", count))
+        stats.append(
+            {
+                "column_id": field.element_id if nested else field.id, "column_size_bytes": int(one["column_size_bytes"]), "value_count": values - nulls,
+                "null_count": nulls, "min_value": low, "max_value": high, "contains_nan": None if nan is None else nan == "true",
+            }
+        )  # fmt: skip
     return tuple(stats)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,45 +10,61 @@ from typing import TYPE_CHECKING, Any
 
 from kundig.errors import AlreadyLanded, ContractError, StoreError, nearest
 from kundig.schema import Table
-from kundig.store.lake.catalogue import Catalogue, insert, moment, now, refuse_foreign, rows
-from kundig.store.lake.commit import Append, Change, Prepared, Release, ReleaseMark, Replace, Transaction, Upsert, live_fields
+from kundig.store.lake.catalogue import Catalogue, execute, insert, moment, now, refuse_foreign, rows
+from kundig.store.lake.commit import Append, Change, Prepared, Release, ReleaseMark, Replace, Swap, Transaction, Upsert, erasures
 from kundig.store.lake.files import Crash, DataFile, StagedFiles, Writer, fsync
-from kundig.store.lake.shapes import Field, declared_fields, literal, nothing, quoted, read_schema
+from kundig.store.lake.reading import FileRow, Ranges, TableState, newest, pruned, select, table_states
+from kundig.store.lake.shapes import Field, literal, nothing, quoted, read_schema
+from kundig.store.lake.sources import as_keys, as_query
+from kundig.store.lake.writers import FileLock, LeaseRow
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-    from kundig.store.lake.reading import FileRow
-
+    from kundig.store.lake.forgetting import Erasure
 
 
 class Lake:
     """Declared tables as Parquet files under `data`, with their catalogue at `url` (`sqlite:///…` or `postgresql+psycopg://…`).
 
-    `duck` is the DuckDB connection that reads and writes the files (one is opened when none is given); `crash` is called with the
-    name of each step of a commit, for tests that kill the process there.
+    `duck` is the DuckDB connection that reads and writes the files (one is opened when none is given); `leases` is for several hosts
+    that share a PostgreSQL catalogue; `crash` is called with the name of each step of a commit, for tests that kill the process there.
     """
 
-    def __init__(self, url: str, data: Path | str, tables: Mapping[str, Table], *, duck: Any = None, crash: Crash = lambda step: None) -> None:
-        from kundig.store.engines.duckdb import connect
-
+    def __init__(
+        self, url: str, data: Path | str, tables: Mapping[str, Table], *, duck: Any = None, leases: bool = False, crash: Crash = lambda step: None
+    ) -> None:
         self.data = Path(data).absolute()
         self.data.mkdir(parents=True, exist_ok=True)
         self.tables = dict(tables)
-        self.crash = crash
+        self.leases, self.crash = leases, crash
         self.catalogue = Catalogue(url, self.data)
-        self.duck = duck if duck is not None else connect()
+        self._duck = duck
         self._writer: Writer | None = None
         self._backend: Any = None
+        self._writing = threading.RLock()
+        if leases and self.catalogue.sqlite:
+            raise StoreError("several hosts cannot share a SQLite catalogue", mend="give the lake a PostgreSQL URL (store.catalogue)")
         with self.catalogue.transaction() as connection:
             refuse_foreign(connection)
 
     @property
+    def duck(self) -> Any:
+        """The DuckDB connection that reads and writes the files."""
+        if self._duck is None:
+            from kundig.store.engines.duckdb import connect
+
+            self._duck = connect()
+        return self._duck
+
+    @property
     def writer(self) -> Writer:
         """The writer of this process, made at its first use; readers hold no lock."""
-        if self._writer is None:
-            self._writer = Writer(self.data, self.duck, self.crash)
-        return self._writer
+        with self._writing:
+            if self._writer is None:
+                presence = LeaseRow(self.catalogue) if self.leases else FileLock(self.data)
+                self._writer = Writer(self.data, self.duck, self.crash, presence)
+            return self._writer
 
     def close(self) -> None:
         """Give back the writer's lock and the catalogue's connections."""
@@ -61,7 +78,7 @@ class Lake:
     def snapshot(self) -> int:
         """The newest snapshot."""
         with self.catalogue.transaction() as connection:
-            return int(rows(connection, "SELECT max(snapshot_id) AS s FROM ducklake_snapshot")[0].s)
+            return newest(connection)
 
     def release(self) -> Release | None:
         """The newest release."""
@@ -75,12 +92,10 @@ class Lake:
         return tuple(Release(id=r.release_id, snapshot_id=r.snapshot_id, run_id=r.run_id, moment=moment(r.moment)) for r in found)
 
     def versions(self, at: int) -> dict[str, int]:
-        """Per table, the snapshot that last changed its rows, as of a snapshot."""
+        """Per table, the snapshot that last changed its rows, as of a snapshot; compaction changes files, not rows."""
         sql = """
-            SELECT t.table_name AS name, max(x.s) AS s FROM ducklake_table t JOIN (
-              SELECT table_id, begin_snapshot AS s FROM ducklake_data_file UNION ALL SELECT table_id, end_snapshot FROM ducklake_data_file WHERE end_snapshot IS NOT NULL
-              UNION ALL SELECT table_id, begin_snapshot FROM ducklake_delete_file UNION ALL SELECT table_id, begin_snapshot FROM ducklake_table
-            ) x ON x.table_id=t.table_id WHERE x.s<=:s AND t.begin_snapshot<=:s GROUP BY t.table_name"""
+            SELECT t.table_name AS name, max(v.snapshot_id) AS s FROM kundig_version v JOIN ducklake_table t ON t.table_id=v.table_id
+            WHERE v.snapshot_id<=:s GROUP BY t.table_name"""
         with self.catalogue.transaction() as connection:
             return {row.name: int(row.s) for row in rows(connection, sql, s=at)}
 
@@ -94,70 +109,88 @@ class Lake:
             raise ContractError(f"there is no table '{name}'", at=str(self.data), mend=nearest(name, self.tables, most=90))
         return self.tables[name]
 
+    def has_batch(self, batch: str) -> bool:
+        """This batch has landed."""
+        with self.catalogue.transaction() as connection:
+            return bool(rows(connection, "SELECT 1 FROM kundig_batch WHERE batch_id=:b", b=batch))
+
     # reading
 
-    def scan(self, name: str, at: int | None = None, *, ranges: Mapping[str, tuple[Any, Any]] | None = None) -> str:
-        """SQL that yields a table's rows as of a snapshot (the newest by default), in its declared columns; put it behind FROM.
-
-        `ranges` maps columns to (low, high): files whose bounds cannot meet them are left out; the rows are not filtered.
-        """
-        fields, files = self.files(name, at, ranges=ranges)
-        if not files:
-            return nothing(fields)
-        clean = [file.path for file in files if file.deletes is None]
-        names = ", ".join(quoted(field.name) for field in fields)
-        schema = read_schema(fields)
-        parts = []
-        if clean:
-            parts.append(f"SELECT {names} FROM read_parquet([{', '.join(map(literal, clean))}], schema={schema})")
-        for file in files:
-            if file.deletes is not None:
-                source = f"read_parquet([{literal(file.path)}], schema={schema}, file_row_number=true)"
-                parts.append(f"SELECT {names} FROM {source} d ANTI JOIN read_parquet([{literal(file.deletes)}]) g ON d.file_row_number=g.pos")
-        return "(" + " UNION ALL ".join(parts) + ")"
-
-    def files(self, name: str, at: int | None = None, *, ranges: Mapping[str, tuple[Any, Any]] | None = None) -> tuple[tuple[Field, ...], tuple[FileRow, ...]]:
-        """The fields and the files of a table as of a snapshot."""
-        from kundig.store.lake.reading import find_files
-
+    def state(self, name: str, at: int | None = None) -> TableState:
+        """The fields and files of a table as of a snapshot (the newest by default)."""
         table = self.known(name)
         with self.catalogue.transaction() as connection:
-            snapshot = at if at is not None else int(rows(connection, "SELECT max(snapshot_id) AS s FROM ducklake_snapshot")[0].s)
-            return find_files(connection, self.data, table, snapshot, ranges or {})
+            return table_states(connection, self.data, [table], newest(connection) if at is None else at)[name]
+
+    def files(self, name: str, at: int | None = None, *, ranges: Ranges | None = None) -> tuple[tuple[Field, ...], tuple[FileRow, ...]]:
+        """The fields and the files of a table as of a snapshot; with `ranges`, those files whose bounds can meet them."""
+        table = self.known(name)
+        with self.catalogue.transaction() as connection:
+            state = table_states(connection, self.data, [table], newest(connection) if at is None else at)[name]
+            return state.fields, pruned(connection, state, ranges or {})
+
+    def scan(self, name: str, at: int | None = None, *, ranges: Ranges | None = None) -> str:
+        """SQL that yields a table's rows as of a snapshot (the newest by default), in its declared columns; put it behind FROM.
+
+        `ranges` maps columns to (low, high): files whose bounds cannot meet them are left out; the rows are not filtered. The text
+        names files: when one was erased or expired since, reading raises `duckdb.IOException`, and a new text reads what is left.
+        """
+        return select(*self.files(name, at, ranges=ranges))
 
     def scan_staged(self, staged: StagedFiles) -> str:
-        """SQL that yields the rows of staged files."""
-        fields = self._fields(staged.table)
+        """SQL that yields the rows of staged files; put it behind FROM."""
         if not staged.files:
-            return nothing(fields)
+            return nothing(staged.fields)
         folder = self.data / "main" / staged.table
-        return f"read_parquet([{', '.join(literal(folder / file.path) for file in staged.files)}], schema={read_schema(fields)})"
+        names = ", ".join(quoted(field.name) for field in staged.fields)
+        return f"(SELECT {names} FROM read_parquet([{', '.join(literal(folder / file.path) for file in staged.files)}], schema={read_schema(staged.fields)}))"
 
-    def ibis(self, name: str, at: int | None = None) -> ir.Table:
-        """The table as of a snapshot, as an Ibis table over this lake's connection."""
-        import ibis
+    def ibis(self, name: str, at: int | None = None, *, backend: Any = None) -> ir.Table:
+        """The table as of a snapshot, as an Ibis table over this lake's connection (or a DuckDB backend of Ibis); JSON columns are text."""
+        from kundig.store.engines.duckdb import ibis_backend
 
-        if self._backend is None:
-            self._backend = ibis.duckdb.from_connection(self.duck)
-        view = f"{name}@{at if at is not None else self.snapshot()}"
-        self.duck.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(view)} AS SELECT * FROM {self.scan(name, at)}")
-        return self._backend.table(view)
+        if backend is None:
+            if self._backend is None:
+                self._backend = ibis_backend(self.duck)
+            backend = self._backend
+        snapshot = self.snapshot() if at is None else at
+        fields, files = self.files(name, snapshot)
+        columns = ", ".join(f"{quoted(f.name)}::VARCHAR AS {quoted(f.name)}" if f.kind == "JSON" else quoted(f.name) for f in fields)
+        view = f"{name}@{snapshot}"
+        backend.con.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(view)} AS SELECT {columns} FROM {select(fields, files)}")
+        return backend.table(view)
+
+    def export(self, name: str, path: Path, *, at: int | None = None, limit: int = 0) -> int:
+        """Write a table's rows as one Parquet file, whole or not at all. Returns how many."""
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        cut = f" LIMIT {limit}" if limit else ""
+        count = self.duck.execute(f"COPY (SELECT * FROM {self.scan(name, at)}{cut}) TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd)").fetchone()
+        fsync(temporary)
+        temporary.replace(path)
+        return int(count[0])
 
     # writing
 
-    def stage(self, name: str, source: Any, *, order: str = "", run: str | None = None, step: str | None = None) -> StagedFiles:
+    def stage(self, name: str, source: Any, *, order: str | None = None, run: str = "", step: str = "") -> StagedFiles:
         """Write rows as files that nobody sees yet. `source`: SQL text of a query, or Arrow rows.
 
-        With `run` and `step`, the files are kept over the death of this process and found again by `staged`.
+        They are kept over the death of this process until they are committed or unstaged, and found again by `staged` under `run` and `step`.
+
+        Raises:
+            ContractError: The rows are not as declared.
         """
-        fields = self._fields(name)
-        with self._query(source, fields) as query:
-            files = self.writer.write(self.known(name), fields, query, order=order)
-        staged = StagedFiles(staged_id=uuid.uuid4().hex, table=name, files=files)
-        if run is not None and step is not None:
+        table = self.known(name)
+        with self._writing:
+            with self.catalogue.transaction() as connection:
+                state = table_states(connection, self.data, [table], newest(connection))[name]
+                before = erasures(connection, {name: None})
+            with as_query(self.duck, source, state.fields) as query:
+                files = self.writer.write(table, state.fields, query, order=order)
+            staged = StagedFiles(staged_id=uuid.uuid4().hex, table=name, files=files, fields=state.fields)
             fsync(self.writer.folder(name))
             row = {"staged_id": staged.staged_id, "run": run, "step": step, "table_name": name, "files": staged.text(), "created": now()}
             with self.catalogue.transaction(write=True) as connection:
+                Transaction(connection, self.crash).demand_not_erased(before)
                 insert(connection, "kundig_staged", [row])
         return staged
 
@@ -174,182 +207,157 @@ class Lake:
     def unstage(self, *, keep_run: str | None = None) -> int:
         """Forget staged files, but for those of one run; the next sweep removes what nothing names. Returns how many."""
         with self.catalogue.transaction(write=True) as connection:
-            import sqlalchemy as sa
-
-            return connection.execute(sa.text("DELETE FROM kundig_staged WHERE run<>:r"), {"r": keep_run or ""}).rowcount
+            return execute(connection, "DELETE FROM kundig_staged WHERE run<>:r", r=keep_run) if keep_run is not None else execute(connection, "DELETE FROM kundig_staged")
 
     def commit(
-        self, changes: Sequence[Change], *, batch: str | None = None, message: str | None = None, release: ReleaseMark | None = None, expect: int | None = None
-    ) -> int:
+        self, changes: Sequence[Change], *, batch: str | None = None, message: str | None = None, release: ReleaseMark | None = None,
+        expect: int | Mapping[str, int] | None = None,
+    ) -> int:  # fmt: skip
         """All changes as one snapshot, or none. Returns the snapshot.
 
-        `batch` is taken once for all time; `expect` is the snapshot that replaced and upserted rows were computed on (the newest by default).
+        Tables are created at their first change, and columns declared since are added. `batch` is taken once for all time. `expect` is the
+        snapshot that the rows of replaced and upserted tables were computed on (the newest by default); as a mapping, it holds for every
+        table it names. Rows may be appended at any time.
 
         Raises:
             AlreadyLanded: The batch is in the catalogue.
-            Conflict: A table that is replaced or upserted changed since.
+            Conflict: A table changed since, or rows were erased meanwhile; nothing of the commit is visible, and its files are gone.
+            ContractError: Rows are not as declared.
         """
-        expected = expect if expect is not None else self.snapshot()
-        if batch is not None and self.has_batch(batch):
-            raise AlreadyLanded(f"the batch '{batch}' has landed before", mend="nothing to do")
-        prepared = [self._prepare(change, expected) for change in changes]
-        for folder in sorted({self.writer.folder(change.table.name) for change in prepared if change.files or change.deletes}):
-            fsync(folder)
-        self.crash("before transaction")
-        with self.catalogue.transaction(write=True) as connection:
-            transaction = Transaction(connection, self.crash)
-            transaction.claim(batch)
-            for change in prepared:
-                transaction.enter(change, expected)
-            self._forget_staged(connection, changes)
-            snapshot = transaction.finish(message=message, release=release)
-            self.crash("before commit")
+        declared = {change.table: self.known(change.table) for change in changes}
+        _demand_one_per_table(changes)
+        with self._writing:
+            with self.catalogue.transaction() as connection:
+                base = newest(connection)
+                if batch is not None and rows(connection, "SELECT 1 FROM kundig_batch WHERE batch_id=:b", b=batch):
+                    raise AlreadyLanded(f"the batch '{batch}' has landed before", mend="nothing to do")
+                states = table_states(connection, self.data, declared.values(), base)
+                before = erasures(connection, declared)
+            expected = _expected(changes, expect, base)
+            written: list[tuple[str, DataFile]] = []
+            sent = False
+            try:
+                prepared = [self._prepare(change, states[change.table], written) for change in changes]
+                for folder in sorted({self.writer.folder(name) for name, _ in written}):
+                    fsync(folder)
+                self.crash("before transaction")
+                with self.catalogue.transaction(write=True) as connection:
+                    self.writer.presence.demand(connection)
+                    transaction = Transaction(connection, self.crash)
+                    transaction.claim(batch)
+                    transaction.demand_unchanged(expected)
+                    transaction.demand_not_erased(before)
+                    transaction.take_staged([change.source.staged_id for change in changes if isinstance(change.source, StagedFiles)])
+                    transaction.load(declared)
+                    for one in prepared:
+                        transaction.enter(one)
+                    snapshot = transaction.finish(message=message, release=release)
+                    self.crash("before commit")
+                    sent = True
+            except Exception:
+                if not sent:  # once COMMIT was sent, only the catalogue knows; the sweep asks it
+                    for name, file in written:
+                        self.writer.discard(name, [file])
+                raise
         self.crash("after commit")
         return snapshot
 
-    def has_batch(self, batch: str) -> bool:
-        """This batch has landed."""
-        with self.catalogue.transaction() as connection:
-            return bool(rows(connection, "SELECT 1 FROM kundig_batch WHERE batch_id=:b", b=batch))
-
-    def export(self, name: str, path: Path, *, at: int | None = None, limit: int = 0) -> int:
-        """Write a table's rows as one Parquet file, whole or not at all. Returns how many."""
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        cut = f" LIMIT {limit}" if limit else ""
-        count = self.duck.execute(f"COPY (SELECT * FROM {self.scan(name, at)}{cut}) TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd)").fetchone()
-        fsync(temporary)
-        temporary.replace(path)
-        return int(count[0])
-
     # forgetting
 
-    def expire(self, keep: int) -> int:
+    def expire(self, keep: int = 14) -> int:
         """Forget all but the newest `keep` releases and the snapshots since the newest; see `forgetting.expire`."""
         from kundig.store.lake.forgetting import expire
 
         return expire(self, keep)
 
-    def erase(self, wanted: Mapping[str, tuple[str, Iterable[Any]]]) -> dict[str, int]:
+    def erase(self, wanted: Mapping[str, Erasure | tuple[str, Any]]) -> dict[str, int]:
         """Take rows out of every kept snapshot: table → (column, keys); see `forgetting.erase`."""
         from kundig.store.lake.forgetting import erase
 
         return erase(self, wanted)
 
     def compact(self, names: Iterable[str] | None = None, *, force: bool = False) -> dict[str, int]:
-        """Write tables of many small files or many hidden rows anew; see `forgetting.compact`."""
-        from kundig.store.lake.forgetting import compact
+        """Write tables of many small files or many hidden rows anew; see `compaction.compact`."""
+        from kundig.store.lake.compaction import compact
 
         return compact(self, names, force=force)
 
     def sweep(self) -> list[str]:
-        """Remove what dead writers left; see `forgetting.sweep`."""
-        from kundig.store.lake.forgetting import sweep
+        """Remove what dead writers left; see `sweeping.sweep`."""
+        from kundig.store.lake.sweeping import sweep
 
         return sweep(self)
 
-    def verify(self) -> list[str]:
-        """What is not as the catalogue says; see `forgetting.verify`."""
-        from kundig.store.lake.forgetting import verify
+    def verify(self, *, deep: bool = False) -> list[str]:
+        """What is not as the catalogue says; see `sweeping.verify`."""
+        from kundig.store.lake.sweeping import verify
 
-        return verify(self)
+        return verify(self, deep=deep)
 
     # parts
 
-    def _fields(self, name: str) -> tuple[Field, ...]:
-        table = self.known(name)
-        with self.catalogue.transaction() as connection:
-            found = rows(connection, "SELECT table_id FROM ducklake_table WHERE table_name=:n AND end_snapshot IS NULL", n=name)
-            known = live_fields(connection, found[0].table_id) if found else ()
-        return declared_fields(table, known)
-
-    def _query(self, source: Any, fields: tuple[Field, ...]) -> _Query:
-        return _Query(self.duck, source, fields)
-
-    def _prepare(self, change: Change, expected: int) -> Prepared:
-        table, fields = self.known(change.table), self._fields(change.table)
+    def _prepare(self, change: Change, state: TableState, written: list[tuple[str, DataFile]]) -> Prepared:
+        table, fields = state.table, state.fields
         if isinstance(change.source, StagedFiles):
             if change.source.table != change.table:
                 raise StoreError(f"files staged for '{change.source.table}' cannot be committed to '{change.table}'")
-            files: tuple[DataFile, ...] = change.source.files
+            files, fields = change.source.files, change.source.fields
         else:
-            with self._query(change.source, fields) as query:
+            with as_query(self.duck, change.source, fields) as query:
                 files = self.writer.write(table, fields, query)
-        if isinstance(change, Append):
-            return Prepared(table=table, fields=fields, files=files)
-        _, live = self.files(change.table, expected)
-        if isinstance(change, Replace):
-            return Prepared(table=table, fields=fields, files=files, ended=tuple(file.id for file in live), replaces=True)
-        deletes, whole = self._hide(change, live)
-        return Prepared(table=table, fields=fields, files=files, ended=whole, replaces=True, deletes=deletes)
+            written += [(table.name, file) for file in files]
+        seen = {file.id: None if file.deletes is None else Path(file.deletes).name for file in state.files}
+        if isinstance(change, Upsert):
+            deletes, whole = self._hidden(change, state, written)
+            return Prepared(change=change, table=table, fields=fields, files=files, ended=whole, deletes=deletes, seen=seen)
+        if isinstance(change, Swap):
+            return Prepared(change=change, table=table, fields=fields, files=files, ended=change.file_ids, seen={i: seen.get(i) for i in change.file_ids})
+        return Prepared(change=change, table=table, fields=fields, files=files)
 
-    def _hide(self, change: Upsert, live: tuple[FileRow, ...]) -> tuple[dict[int, tuple[DataFile, int]], tuple[int, ...]]:
+    def _hidden(self, change: Upsert, state: TableState, written: list[tuple[str, DataFile]]) -> tuple[dict[int, tuple[DataFile, int]], tuple[int, ...]]:
+        """The delete files that hide the rows of the keys, and the files of which no row would be left."""
         deletes: dict[int, tuple[DataFile, int]] = {}
         whole: list[int] = []
-        if not live:
+        key = next((field for field in state.fields if field.name == change.column), None)
+        if key is None:
+            raise ContractError(f"column '{change.column}' is not declared", at=f"table '{change.table}'", mend=nearest(change.column, state.table.names))
+        if not state.files:
             return deletes, ()
-        with _Keys(self.duck, change.keys, change.column) as keys:
-            for file in live:
+        with as_keys(self.duck, change.keys) as keys:
+            for file in state.files:
                 before = f"SELECT pos FROM read_parquet([{literal(file.deletes)}])" if file.deletes is not None else "SELECT NULL::BIGINT AS pos WHERE false"
-                hit = f"SELECT file_row_number AS pos FROM read_parquet([{literal(file.path)}], file_row_number=true) SEMI JOIN {keys} k ON {quoted(change.column)}=k.key"
-                positions = f"SELECT DISTINCT pos FROM ({hit} UNION ALL {before})"
-                count = int(self.duck.execute(f"SELECT count(*) FROM ({positions})").fetchone()[0])
-                if count == file.deleted:
-                    continue
-                if count == file.record_count:
-                    whole.append(file.id)
-                    continue
-                query = f"SELECT {literal(file.path)} AS file_path, pos FROM ({positions})"
-                deletes[file.id] = (self.writer.write_deletes(change.table, query), count)
+                source = f"read_parquet([{literal(file.path)}], schema={read_schema((key,))}, file_row_number=true)"
+                hit = f"SELECT file_row_number AS pos FROM {source} f SEMI JOIN {keys} k ON f.{quoted(key.name)}=k.key"
+                positions = f"kundig_positions_{uuid.uuid4().hex[:12]}"
+                self.duck.execute(f"CREATE TEMP TABLE {positions} AS SELECT DISTINCT pos FROM ({hit} UNION ALL {before})")
+                try:
+                    count = int(self.duck.execute(f"SELECT count(*) FROM {positions}").fetchone()[0])
+                    if count == file.record_count:
+                        whole.append(file.id)
+                    elif count > file.deleted:
+                        made = self.writer.write_deletes(change.table, f"SELECT {literal(file.path)} AS file_path, pos FROM {positions}")
+                        assert made is not None
+                        deletes[file.id] = (made, count)
+                        written.append((change.table, made))
+                finally:
+                    self.duck.execute(f"DROP TABLE {positions}")
         return deletes, tuple(whole)
 
-    def _forget_staged(self, connection: Any, changes: Iterable[Change]) -> None:
-        from kundig.store.lake.catalogue import execute_in
 
-        ids = [change.source.staged_id for change in changes if isinstance(change.source, StagedFiles)]
-        if ids:
-            execute_in(connection, "DELETE FROM kundig_staged WHERE staged_id IN :ids", ids)
-
-
-class _Query:
-    """SQL text of a source, for the time of a block; Arrow rows are made known to the connection, missing columns become null."""
-
-    def __init__(self, connection: Any, source: Any, fields: tuple[Field, ...]) -> None:
-        self.connection, self.source, self.fields = connection, source, fields
-        self.name = ""
-
-    def __enter__(self) -> str:
-        if isinstance(self.source, str):
-            return self.source if self.source.lstrip().upper().startswith(("SELECT", "WITH", "FROM", "VALUES")) else f"SELECT * FROM {self.source}"
-        self.name = f"kundig_source_{uuid.uuid4().hex[:12]}"
-        self.connection.register(self.name, self.source)
-        present = set(self.source.column_names)
-        columns = ", ".join(quoted(f.name) if f.name in present else f"NULL AS {quoted(f.name)}" for f in self.fields)
-        return f"SELECT {columns} FROM {self.name}"
-
-    def __exit__(self, *_: object) -> None:
-        if self.name:
-            self.connection.unregister(self.name)
+def _demand_one_per_table(changes: Sequence[Change]) -> None:
+    """An upsert looks at the files that a replacement in the same commit, or another upsert, would end."""
+    moving = [change.table for change in changes if isinstance(change, Replace | Upsert)]
+    twice = sorted({name for name in moving if moving.count(name) > 1})
+    if twice:
+        raise StoreError(f"a commit replaces or upserts a table once; twice: {', '.join(twice)}", mend="join the rows before the commit")
 
 
-class _Keys:
-    """A temporary table of keys, for the time of a block."""
-
-    def __init__(self, connection: Any, keys: Any, column: str) -> None:
-        self.connection, self.keys, self.column = connection, keys, column
-        self.name = f"kundig_keys_{uuid.uuid4().hex[:12]}"
-
-    def __enter__(self) -> str:
-        if isinstance(self.keys, str):
-            self.connection.execute(f"CREATE TEMP TABLE {self.name} AS SELECT * FROM ({self.keys}) t(key)")
-        else:
-            import pyarrow as pa
-
-            self.connection.register(f"{self.name}_arrow", pa.table({"key": self.keys}))
-            self.connection.execute(f"CREATE TEMP TABLE {self.name} AS SELECT key FROM {self.name}_arrow")
-            self.connection.unregister(f"{self.name}_arrow")
-        return self.name
-
-    def __exit__(self, *_: object) -> None:
-        self.connection.execute(f"DROP TABLE IF EXISTS {self.name}")
+def _expected(changes: Sequence[Change], expect: int | Mapping[str, int] | None, base: int) -> dict[str, int]:
+    """Table → the snapshot since which it may not have changed."""
+    moving = {change.table for change in changes if isinstance(change, Replace | Upsert)}
+    if isinstance(expect, Mapping):
+        return dict.fromkeys(moving, base) | dict(expect)
+    return dict.fromkeys(moving, base if expect is None else expect)
 
 
+__all__ = ["Append", "Lake"]
