@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kundig.clock import now
 from kundig.pipeline.order import steps, upstream
+from kundig.pipeline.plan import Plan, rehearse
 from kundig.pipeline.run import Progress, Run, RunReport, StepReport
 from kundig.pipeline.workbench import Workbench
 from kundig.schema import Step, Table
@@ -57,6 +58,31 @@ def run(
             bench.session.close()
 
 
+def plan(
+    lake: Lake,
+    state: State | None,
+    config: Config,
+    tables: Mapping[str, Table],
+    *,
+    as_of: dt.datetime | None = None,
+    files: tuple[Any, ...] = (),
+    effect: bool = True,
+    declared: tuple[Step, ...] | None = None,
+) -> Plan:
+    """What the next run would do, without committing anything.
+
+    Raises:
+        RunError: A step failed, as it would in the run.
+    """
+    bench = Workbench(lake, open_session(lake, config), state)
+    chosen = _with_columns(declared if declared is not None else steps(), tables)
+    try:
+        return rehearse(Run(bench=bench, config=config, steps=chosen, as_of=as_of or now()), bench, files, effect=effect)
+    finally:
+        bench.session.close()
+        lake.unstage()
+
+
 def open_session(lake: Lake, config: Config) -> Any:
     """The session of the engine that kundig.toml names."""
     if config.settings.store.engine == "spark":
@@ -101,4 +127,4 @@ def _end(state: State | None) -> None:
         connection.execute(runs.update().where(runs.c.schedule == "run").values(status="finished", finished_at=now()))
 
 
-__all__ = ["Progress", "RunReport", "StepReport", "open_session", "run", "steps"]
+__all__ = ["Plan", "Progress", "RunReport", "StepReport", "open_session", "plan", "run", "steps"]

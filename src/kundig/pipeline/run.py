@@ -80,8 +80,8 @@ class Run:
     rows: list[dict[str, Any]] = field(default_factory=list)
     resumed: int = 0
 
-    def execute(self) -> RunReport:
-        """Do every step's work and commit it as one release; commits nothing when no step had any."""
+    def execute(self, *, commit: bool = True) -> RunReport:
+        """Do every step's work and commit it as one release; commits nothing when no step had any, or when it is a rehearsal."""
         began = time.perf_counter()
         self.bench.open(self.as_of, {table.name: table for step in self.steps for table in step.reads})
         memory = self.bench.memory()
@@ -96,7 +96,7 @@ class Run:
             if self.progress is not None:
                 self.progress(report)
         worked = any(report.cause != "unchanged" for report in self.reports)
-        release = self.bench.commit(self._bookkeeping(), self.as_of) if worked else None
+        release = self.bench.commit(self._bookkeeping(), self.as_of) if worked and commit else None
         return RunReport(
             run_id=self.bench.run_id, as_of=self.as_of, release=release, steps=tuple(self.reports), seconds=time.perf_counter() - began, resumed=self.resumed
         )

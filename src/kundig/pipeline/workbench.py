@@ -148,6 +148,10 @@ class Workbench:
             found.append(changes.distinct_keys(self.session, rows.semi_join(keys, PERSON), IDENTIFIER))
         return changes.union(found)
 
+    def state_of(self, name: str, *, before: bool) -> ir.Table:
+        """A table as of the last release, or as this run has made it."""
+        return self._before(declared.ALL[name]) if before else self.session.table(name)
+
     def _before(self, table: Table) -> ir.Table:
         name = f"{table.name}__before"
         if name not in self._views:
