@@ -11,8 +11,8 @@ from kundig.config.unify import ATTRIBUTES
 from kundig.schema import step
 from kundig.tables.collect import CONTACTS, ORDERS
 from kundig.tables.unify import IDENTIFIERS, IDENTITIES, PERSON_DAYS, PROFILES, TRAIT_CHANGES
-from kundig.unify.identifiers import person_id_column
 from kundig.unify.person_days import owned
+from kundig.unify.person_ids import person_id_column
 from kundig.unify.trait_changes import list_of
 
 KINDS = ("customer", "lead", "subscriber", "company_contact", "visitor")
@@ -50,11 +50,14 @@ def _signs(certain: ir.Table, identifiers: ir.Table, people: ir.Table, bought: i
     customer = ibis.literal(KINDS.index("customer"), type="int64")
     rank = ibis.cases(*[(people.kind == name, ibis.literal(number, type="int64")) for number, name in enumerate(KINDS)], else_=visitor)
     parts = [
-        owners.select("person_key", "source", first=ibis.ifelse(owners.first_at.isnull(), ibis.null(moment.type()), moment), last=ibis.null(moment.type()), record=none, rank=visitor),
+        owners.select(
+            "person_key", "source", first=ibis.ifelse(owners.first_at.isnull(), ibis.null(moment.type()), moment), last=ibis.null(moment.type()),
+            record=none, rank=visitor,
+        ),
         people.select("person_key", "source", first=people.occurred_at, last=people.occurred_at, record=record, rank=rank),
         bought.select("person_key", "source", first=bought.occurred_at, last=bought.occurred_at, record=none, rank=customer),
         seen.select("person_key", source=ibis.null("string"), first=seen.first_at, last=seen.last_at, record=none, rank=visitor),
-    ]
+    ]  # fmt: skip
     signs = functools.reduce(lambda above, below: above.union(below, distinct=False), parts)
     return signs.group_by("person_key").aggregate(
         first_seen_at=signs["first"].min(), last_seen_at=ibis.coalesce(signs["last"].max(), signs["first"].max()),
