@@ -1,0 +1,302 @@
+"""Answers about one person: who this is, what is known and where it comes from, and why they did (not) get something."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kundig import reasons
+from kundig.errors import IdentityError
+
+if TYPE_CHECKING:
+    from kundig.workspace import Workspace
+
+TIMELINE = 60
+_HIDDEN = {"person_key", "person_id", "provenance", "changed_run", "sources", "records"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line of a timeline."""
+
+    at: dt.datetime
+    kind: str
+    what: str
+    channel: str = ""
+    value: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Why a person did or did not get something, in one sentence."""
+
+    audience: str
+    outcome: str
+    """sent, queued, on_audience, refused or not_chosen."""
+    reason: str
+    sentence: str
+    at: dt.datetime | None = None
+    channel: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowed:
+    """What the consents say of a purpose and channel at a moment."""
+
+    purpose: str
+    channel: str
+    allow: bool
+    reason: str
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """Everything that is known of one person, as of the newest release."""
+
+    person_id: str
+    person_key: int
+    profile: dict[str, Any]
+    provenance: dict[str, Any]
+    identifiers: tuple[tuple[str, str, str], ...]
+    value: dict[str, Any]
+    lifecycle: dict[str, Any]
+    segment: dict[str, Any]
+    features: dict[str, Any]
+    consents: tuple[Allowed, ...]
+    answers: tuple[Answer, ...]
+    timeline: tuple[Entry, ...]
+
+    def lines(self) -> list[str]:
+        """In words, for the command line."""
+        found = [f"person {self.person_id}"]
+        found += [f"  {name}: {value}" for name, value in self.profile.items() if value not in (None, "", [])]
+        found += [f"  identifier {namespace}: {value} (from {source})" for namespace, value, source in self.identifiers]
+        if self.value:
+            low, high = self.value["expected_value_low"], self.value["expected_value_high"]
+            found.append(f"  expected value: {self.value['expected_value']:,.2f} ({low:,.2f} to {high:,.2f}); {self.value['verdict']}")
+        if self.lifecycle:
+            found.append(f"  state: {self.lifecycle['state']} since {self.lifecycle['since']:%Y-%m-%d}")
+        if self.segment:
+            found.append(f"  segment: {self.segment['segment_id']}")
+        found += [f"  {one.purpose} by {one.channel}: {'allowed' if one.allow else 'not allowed'}. {one.sentence}" for one in self.consents]
+        found += [f"  {answer.sentence}" for answer in self.answers]
+        found += [f"  {entry.at:%Y-%m-%d %H:%M}  {entry.kind:<9} {entry.what}" for entry in self.timeline[:15]]
+        return found
+
+
+def resolve(workspace: Workspace, identifier: str) -> tuple[int, str]:
+    """Key and public id of the person that an identifier belongs to now: a person id, an e-mail address, a number, any value.
+
+    Raises:
+        IdentityError: Nobody has it.
+    """
+    given = identifier.strip()
+    if re.fullmatch(r"p[0-9a-f]{15}", given):
+        found = _one(workspace, f"SELECT person_key, person_id FROM profiles WHERE person_id = {_text(given)}")
+        if not found:
+            moved = _one(workspace, f"SELECT p.person_key, p.person_id FROM merges m JOIN profiles p USING (person_key) WHERE m.other_key = {int(given[1:], 16)}")
+            found = moved
+        if found:
+            return int(found["person_key"]), str(found["person_id"])
+    forms = sorted({given, given.lower(), re.sub(r"[^\d+]", "", given) or given, _international(given, workspace.config.settings.workspace.country)})
+    sql = f"""
+        SELECT p.person_key, p.person_id FROM identifiers i JOIN identities d USING (identifier_key) JOIN profiles p ON p.person_key = d.person_key
+        WHERE i.value IN ({", ".join(map(_text, forms))}) AND d.valid_until IS NULL ORDER BY d.valid_from DESC, p.person_id LIMIT 1"""
+    found = _one(workspace, sql)
+    if not found:
+        raise IdentityError("nobody is known by this identifier", mend="try the e-mail address, a customer number as the source spells it, or a person id such as p0123456789abcde")
+    return int(found["person_key"]), str(found["person_id"])
+
+
+def person(workspace: Workspace, identifier: str) -> Person:
+    """Everything known of a person, by any identifier.
+
+    Raises:
+        IdentityError: Nobody has the identifier.
+    """
+    key, public = resolve(workspace, identifier)
+    profile = _one(workspace, f"SELECT * FROM profiles WHERE person_key = {key}")
+    names = _rows(workspace, f"SELECT i.namespace, i.value, i.source FROM identities d JOIN identifiers i USING (identifier_key) WHERE d.person_key = {key} AND d.valid_until IS NULL ORDER BY 1, 2")
+    provenance = profile.get("provenance")
+    return Person(
+        person_id=public, person_key=key, profile={name: value for name, value in profile.items() if name not in _HIDDEN},
+        provenance=json.loads(provenance) if provenance else {}, identifiers=tuple((row["namespace"], row["value"], row["source"]) for row in names),
+        value=_one(workspace, f"SELECT * FROM lifetime_values WHERE person_key = {key}"), lifecycle=_one(workspace, f"SELECT * FROM lifecycle_states WHERE person_key = {key}"),
+        segment=_one(workspace, f"SELECT * FROM segment_members WHERE person_key = {key} AND member ORDER BY occurred_at DESC LIMIT 1"),
+        features=_one(workspace, f"SELECT * EXCLUDE (person_key, changed_run) FROM features WHERE person_key = {key}"),
+        consents=allowed(workspace, public, None), answers=why(workspace, public, locale=workspace.config.settings.workspace.locale), timeline=timeline(workspace, key),
+    )  # fmt: skip
+
+
+def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> tuple[Entry, ...]:
+    """What happened to a person, newest first: visits, purchases, messages, cases, advertising."""
+    mine = f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {person_key}"
+    during = "x.occurred_at >= m.valid_from AND (m.valid_until IS NULL OR x.occurred_at < m.valid_until)"
+    parts = [
+        "SELECT x.occurred_at AS at, 'event' AS kind, x.name || coalesce(' ' || x.page_path, '') AS what, coalesce(x.channel, '') AS channel, x.value::DOUBLE AS value FROM events x",
+        "SELECT x.occurred_at, 'order', x.status || ' ' || x.order_id, coalesce(x.channel, ''), x.net::DOUBLE FROM orders x",
+        "SELECT x.occurred_at, 'message', x.outcome || coalesce(' ' || x.campaign, ''), x.channel, NULL FROM campaign_messages x",
+        "SELECT x.occurred_at, 'case', coalesce(x.topic, '') || ' ' || x.status, coalesce(x.channel, ''), NULL FROM tickets x",
+        "SELECT x.occurred_at, 'ad', x.platform || coalesce(' ' || x.campaign, ''), x.channel, NULL FROM ad_contacts x",
+    ]
+    joined = " UNION ALL ".join(f"{part} JOIN ({mine}) m ON x.identifier_key = m.identifier_key AND {during}" for part in parts)
+    found = _rows(workspace, f"SELECT * FROM ({joined}) ORDER BY at DESC, kind, what LIMIT {int(most)}")
+    return tuple(Entry(**row) for row in found)
+
+
+def allowed(workspace: Workspace, identifier: str, at: dt.datetime | None) -> tuple[Allowed, ...]:
+    """What a person allows, purpose by purpose and channel by channel, at a moment (the release's by default)."""
+    key, _ = resolve(workspace, identifier)
+    release = workspace.lake.release()
+    assert release is not None
+    moment = at or release.moment
+    sql = f"""
+        SELECT purpose, channel, status, basis, until, occurred_at FROM consents WHERE person_key = {key} AND occurred_at <= TIMESTAMPTZ '{moment.isoformat()}'
+        QUALIFY row_number() OVER (PARTITION BY purpose, channel ORDER BY occurred_at DESC, received_at DESC, seq DESC) = 1 ORDER BY purpose, channel"""
+    locale = workspace.config.settings.workspace.locale
+    return tuple(_allowed(row, moment, locale) for row in _rows(workspace, sql))
+
+
+def _allowed(row: dict[str, Any], moment: dt.datetime, locale: str) -> Allowed:
+    lapsed = row["until"] is not None and row["until"] <= moment
+    by_status = {"given": "consent_given", "withdrawn": "consent_withdrawn", "objected": "objected", "pending": "consent_pending", "missing": "consent_missing"}
+    code = "consent_expired" if lapsed and row["status"] == "given" else by_status.get(row["status"], "consent_missing")
+    channel, purpose = row["channel"], row["purpose"]
+    return Allowed(purpose=purpose, channel=channel, allow=code == "consent_given", reason=code, sentence=reasons.sentence(code, locale, purpose=purpose, channel=channel))
+
+
+def why(workspace: Workspace, identifier: str, *, audience: str | None = None, segment: str | None = None, locale: str | None = None) -> tuple[Answer, ...]:
+    """Why a person did (not) get the messages of an audience (of all by default), one sentence each.
+
+    Raises:
+        IdentityError: Nobody has the identifier.
+    """
+    key, public = resolve(workspace, identifier)
+    language = locale or workspace.config.settings.workspace.locale
+    if segment is not None:
+        return (_segment_answer(workspace, key, public, segment, language),)
+    chosen = [audience] if audience is not None else sorted(workspace.config.audiences)
+    return tuple(_audience_answer(workspace, key, public, name, language) for name in chosen)
+
+
+_WORDS = {
+    "de": {
+        "sent": "{person} hat die Nachricht „{audience}“ am {at} über {channel} bekommen. {reason}",
+        "queued": "{person} bekommt „{audience}“ über {channel}; die Nachricht wartet. {reason}",
+        "on_audience": "{person} steht auf „{audience}“, Platz {rank}, über {channel}. {reason}",
+        "refused": "{person} bekommt „{audience}“ nicht. {reason}",
+        "not_chosen": "{person} bekommt „{audience}“ nicht: {reason}",
+        "in_segment": "{person} ist im Segment {segment}: Wert {value_tier}, Verhalten {behavior_cluster}, Zustand {state}.",
+        "not_in_segment": "{person} ist nicht im Segment {segment}, sondern in {other}.",
+        "in_none": "{person} ist in keinem Segment.",
+    },
+    "en": {
+        "sent": "{person} got the message “{audience}” on {at} by {channel}. {reason}",
+        "queued": "{person} will get “{audience}” by {channel}; the message is waiting. {reason}",
+        "on_audience": "{person} is on “{audience}”, rank {rank}, by {channel}. {reason}",
+        "refused": "{person} does not get “{audience}”. {reason}",
+        "not_chosen": "{person} does not get “{audience}”: {reason}",
+        "in_segment": "{person} is in segment {segment}: value {value_tier}, behaviour {behavior_cluster}, state {state}.",
+        "not_in_segment": "{person} is not in segment {segment}, but in {other}.",
+        "in_none": "{person} is in no segment.",
+    },
+}
+
+
+def _audience_answer(workspace: Workspace, key: int, public: str, name: str, locale: str) -> Answer:
+    messages = [row for row in _messages(workspace, key) if row["audience"] == name]
+    if messages and messages[0]["status"] in ("sent", "claimed", "queued", "refused"):
+        last = messages[0]
+        outcome = {"sent": "sent", "claimed": "queued", "queued": "queued", "refused": "refused"}[last["status"]]
+        reason = _spoken(last["reason"] or "", locale, {"purpose": last["purpose"], "channel": last["channel"]}) if outcome == "refused" else _allowed_reason(workspace, key, name, locale)
+        at = last["sent_at"] or last["queued_at"]
+        return _answer(name, outcome, last["reason"] or "", locale, public, at=at, channel=last["channel"], reason_text=reason)
+    quoted = _text(name)
+    member = _one(workspace, f"SELECT channel, rank, reason FROM audience_members WHERE person_key = {key} AND audience = {quoted}")
+    if member:
+        text = _allowed_reason(workspace, key, name, locale)
+        return _answer(name, "on_audience", member["reason"], locale, public, channel=member["channel"], reason_text=text, rank=member["rank"])
+    refused = _rows(workspace, f"SELECT channel, purpose, reason, evidence, decided_at FROM decisions WHERE person_key = {key} AND audience = {quoted} ORDER BY allow, channel")
+    if refused:
+        texts = list(dict.fromkeys(_decision_text(row, locale) for row in refused))
+        return _answer(name, "refused", refused[0]["reason"], locale, public, at=refused[0]["decided_at"], channel=refused[0]["channel"], reason_text=" ".join(texts))
+    return _answer(name, "not_chosen", "rule_not_met", locale, public, reason_text=_rule_text(workspace, name, locale))
+
+
+def _answer(name: str, outcome: str, reason: str, locale: str, public: str, *, reason_text: str, at: dt.datetime | None = None, channel: str = "", rank: int = 0) -> Answer:
+    moment = "" if at is None else at.strftime("%d.%m.%Y, %H:%M UTC" if locale == "de" else "%d %b %Y, %H:%M UTC")
+    sentence = _WORDS[locale][outcome].format(person=public, audience=name, at=moment, channel=channel, reason=reason_text, rank=rank).strip()
+    return Answer(audience=name, outcome=outcome, reason=reason, sentence=sentence, at=at, channel=channel)
+
+
+def _allowed_reason(workspace: Workspace, key: int, name: str, locale: str) -> str:
+    found = _rows(workspace, f"SELECT channel, purpose, reason, evidence FROM decisions WHERE person_key = {key} AND audience = {_text(name)} AND allow LIMIT 1")
+    return _decision_text(found[0], locale) if found else ""
+
+
+def _decision_text(row: dict[str, Any], locale: str) -> str:
+    evidence = json.loads(row["evidence"]) if row.get("evidence") else {}
+    return _spoken(row["reason"], locale, {"purpose": row["purpose"], "channel": row["channel"]} | evidence)
+
+
+def _spoken(code: str, locale: str, values: dict[str, Any]) -> str:
+    if code not in reasons.ALL:
+        return code
+    missing = dict.fromkeys(reasons.ALL[code].fields - set(values), "–")
+    return reasons.sentence(code, locale, **values, **missing)
+
+
+def _rule_text(workspace: Workspace, name: str, locale: str) -> str:
+    from kundig import rules
+
+    text = reasons.sentence("rule_not_met", locale)
+    audience = workspace.config.audiences.get(name)
+    if audience is None:
+        return text
+    parsed = rules.parse_many({name: audience.rule}, workspace.config)[name]
+    return f"{text} {'Sie lautet' if locale == 'de' else 'It reads'}: {parsed.sentence(locale)}"
+
+
+def _segment_answer(workspace: Workspace, key: int, public: str, segment: str, locale: str) -> Answer:
+    found = _one(workspace, f"SELECT * FROM segment_members WHERE person_key = {key} AND member ORDER BY occurred_at DESC LIMIT 1")
+    if not found:
+        text, code = _WORDS[locale]["in_none"].format(person=public), "not_in_segment"
+    elif found["segment_id"] == segment:
+        text, code = _WORDS[locale]["in_segment"].format(person=public, segment=segment, **{k: found[k] for k in ("value_tier", "behavior_cluster", "state")}), "selected"
+    else:
+        text, code = _WORDS[locale]["not_in_segment"].format(person=public, segment=segment, other=found["segment_id"]), "not_in_segment"
+    return Answer(audience="", outcome=code, reason=code, sentence=text, at=found.get("occurred_at") if found else None)
+
+
+def _messages(workspace: Workspace, key: int) -> list[dict[str, Any]]:
+    table = workspace.state.sql("messages")
+    return workspace.state.select("messages", table.c.person_key == key, order_by=table.c.queued_at.desc())
+
+
+def _international(text: str, country: str) -> str:
+    digits = re.sub(r"[^\d+]", "", text)
+    codes = {"DE": "49", "AT": "43", "CH": "41"}
+    if digits.startswith("00"):
+        return f"+{digits[2:]}"
+    return f"+{codes[country]}{digits[1:]}" if digits.startswith("0") and country in codes else digits or text
+
+
+def _rows(workspace: Workspace, sql: str) -> list[dict[str, Any]]:
+    columns, found = workspace.rows(sql)
+    return [dict(zip(columns, row, strict=True)) for row in found]
+
+
+def _one(workspace: Workspace, sql: str) -> dict[str, Any]:
+    found = _rows(workspace, sql)
+    return found[0] if found else {}
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+__all__ = ["Allowed", "Answer", "Entry", "Person", "allowed", "person", "resolve", "timeline", "why"]
