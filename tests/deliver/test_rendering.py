@@ -8,6 +8,7 @@ import email as standard
 import email.policy
 import io
 import json
+import zipfile
 
 import pytest
 from hypothesis import given, settings
@@ -135,6 +136,18 @@ def test_a_part_is_there_once_and_whole(tmp_path):
     listed = (channel.finish(7) / "messages.csv").read_text(encoding="utf-8").splitlines()
     assert [line.split(",")[0] for line in listed] == ["message_id", "a", "b", "c"]
     assert listed[1].endswith("p1/a.eml")
+
+
+def test_a_large_part_is_packed_and_some_stand_beside_it(tmp_path):
+    channel = FilesChannel(folder=tmp_path, durable=False, loose=3, samples=2)
+    messages = [rendered(f"m{number}") for number in range(5)]
+    channel.hand_over(7, "p1", messages)
+    part = tmp_path / "7" / "p1"
+    assert sorted(path.name for path in part.iterdir()) == ["m0.eml", "m1.eml", "messages.csv", "messages.zip"]
+    with zipfile.ZipFile(part / "messages.zip") as packed:
+        assert {name: packed.read(name) for name in packed.namelist()} == {message.file: message.content for message in messages}
+    assert channel.handed_over(7, "p1") == {message.message_id for message in messages}
+    assert "messages.zip/m4.eml" in (part / "messages.csv").read_text(encoding="utf-8")
 
 
 def test_a_slow_claimant_finds_its_part_taken_back(tmp_path):

@@ -79,13 +79,18 @@ class Personal:
         return "".join([part if isinstance(part, str) else part(values) for part in self.parts])
 
 
-def personal(template: str, *, html: bool, at: str) -> Personal:
+Known = dict[tuple[str, bool], Piece]
+"""Pieces by their source and escaping: templates that share one also share what it has filled."""
+
+
+def personal(template: str, *, html: bool, at: str, known: Known | None = None) -> Personal:
     """The template, ready to be filled for many persons; `html` escapes what fields hold.
 
     Raises:
         TemplateError: It is no Liquid, asks for a field nobody fills, or uses a tag that a creative never holds.
     """
     env = _Limited(autoescape=html, undefined=StrictUndefined, strict_filters=True)
+    pieces = known if known is not None else {}
     parts: list[str | Piece] = []
     position = depth = start = 0
     for match in _TAG.finditer(template):
@@ -100,7 +105,10 @@ def personal(template: str, *, html: bool, at: str) -> Personal:
         elif tag is not None and tag.startswith("end"):
             depth -= 1
         if depth == 0:
-            parts.append(_piece(env, template[start : match.end()], html=html, at=at))
+            source = template[start : match.end()]
+            piece = pieces.get((source, html)) or _piece(env, source, html=html, at=at)
+            pieces[source, html] = piece
+            parts.append(piece)
             position = match.end()
     if depth != 0:
         raise TemplateError("a block is not closed", at=at, mend="close it with endif, endunless or endcase")

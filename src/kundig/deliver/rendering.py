@@ -13,7 +13,7 @@ from typing import Any
 from kundig.deliver.channels.email import Email, Sender, email
 from kundig.deliver.channels.files import Rendered
 from kundig.deliver.channels.push import Push, push
-from kundig.deliver.personal import PERSON_FIELDS
+from kundig.deliver.personal import PERSON_FIELDS, Known
 from kundig.errors import TemplateError
 
 Row = Mapping[str, Any]
@@ -48,6 +48,7 @@ class Renderer:
     sender: Sender
     links: Links
     compiled: dict[str, Email | Push] = field(default_factory=dict)
+    pieces: Known = field(default_factory=dict)
 
     def render(self, rows: Iterable[Row], *, at: dt.datetime) -> tuple[list[Rendered], dict[str, str]]:
         """The messages as their channel takes them, and the ids of those that cannot be rendered with their reason code."""
@@ -82,9 +83,9 @@ class Renderer:
             raise TemplateError(f"there is no creative '{creative_id}'", mend="queue the message again after a run")
         if row["channel"] == "email":
             made: Email | Push = email(
-                subject=row["subject_line"], html=row["body"], text=row["text_body"], sender=self.sender, boundary=row["made_from"], at=creative_id
+                subject=row["subject_line"], html=row["body"], text=row["text_body"], sender=self.sender, boundary=row["made_from"], at=creative_id, known=self.pieces
             )
         else:
-            made = push(title=row["subject_line"], text=row["body"], link=row["link"], at=creative_id)
+            made = push(title=row["subject_line"], text=row["body"], link=row["link"], at=creative_id, known=self.pieces)
         self.compiled[creative_id] = made
         return made

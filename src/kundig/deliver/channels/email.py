@@ -14,7 +14,7 @@ from email.header import Header
 from email.utils import format_datetime, formataddr
 from functools import lru_cache
 
-from kundig.deliver.personal import Personal, Piece, Values, personal
+from kundig.deliver.personal import Known, Personal, Piece, Values, personal
 from kundig.errors import TemplateError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\x85]")
@@ -77,15 +77,15 @@ class Email:
         return f'--{self.boundary}\r\nContent-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'.encode()
 
 
-def email(*, subject: str, html: str, text: str, sender: Sender, boundary: str, at: str) -> Email:
+def email(*, subject: str, html: str, text: str, sender: Sender, boundary: str, at: str, known: Known | None = None) -> Email:
     """A creative's templates, compiled and encoded. `boundary` is a word that no body holds, such as a hash.
 
     Raises:
         TemplateError: A template cannot be compiled.
     """
     return Email(
-        subject=personal(subject, html=False, at=f"{at}, subject"), html=_encoded(personal(html, html=True, at=f"{at}, html")),
-        text=_encoded(personal(text, html=False, at=f"{at}, text")), sender=sender, boundary=f"=_{boundary}",
+        subject=personal(subject, html=False, at=f"{at}, subject", known=known), html=_encoded(personal(html, html=True, at=f"{at}, html", known=known)),
+        text=_encoded(personal(text, html=False, at=f"{at}, text", known=known)), sender=sender, boundary=f"=_{boundary}",
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The channel `files`: a folder per run with messages.csv and each rendered message; a part of it is there whole, or not at all.
 
-A part is written below a name that begins with a dot, flushed, and then renamed. The rename is the handing over: whoever
+Few messages stand as files of their own; many are packed into messages.zip, with some beside it to look at. A part is written
+below a name that begins with a dot, flushed, and then renamed. The rename is the handing over: whoever
 crashed before it handed nothing over, whoever crashed after it finds the part when it looks.
 """
 
@@ -12,8 +13,10 @@ import io
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 
 from kundig.errors import Conflict, StoreError
@@ -44,18 +47,26 @@ class Rendered:
 
 
 COLUMNS = tuple(field.name for field in fields(Rendered) if field.name != "content")
-"""Columns of messages.csv."""
+"""Columns of messages.csv; `file` comes last."""
+
+PACKED = "messages.zip"
+"""The file that holds the messages of a large part."""
+
+_CELLS = attrgetter(*COLUMNS[:-1])
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilesChannel:
     """Hands messages over by writing them below `folder`.
 
-    `durable` flushes a part to disk before its rename, so that a power cut leaves no renamed part with empty files.
+    `durable` flushes a part to disk before its rename, so that a power cut leaves no renamed part with empty files. A part of
+    more than `loose` messages is packed (a file system makes some thousand files a second), with `samples` of them unpacked.
     """
 
     folder: Path
     durable: bool = True
+    loose: int = 1_000
+    samples: int = 20
 
     def hand_over(self, run_id: int, part: str, messages: Sequence[Rendered]) -> None:
         """Write the messages as one part of the run's folder: all of them, or none.
@@ -69,10 +80,12 @@ class FilesChannel:
         try:
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)
-            for message in messages:
-                with (staging / _name(message.file)).open("xb") as file:
-                    file.write(message.content)
-            (staging / "messages.csv").write_bytes(csv_of(messages))
+            packed = len(messages) > self.loose
+            for message in messages[: self.samples] if packed else messages:
+                (staging / _name(message.file)).write_bytes(message.content)
+            if packed:
+                _pack(staging / PACKED, messages)
+            (staging / "messages.csv").write_bytes(csv_of(messages, packed=packed))
             if self.durable:
                 os.sync()
             staging.rename(final)
@@ -133,13 +146,14 @@ class FilesChannel:
         return sorted(path.name for path in run.iterdir() if path.is_dir() and not path.name.startswith(".")) if run.is_dir() else []
 
 
-def csv_of(messages: Iterable[Rendered]) -> bytes:
+def csv_of(messages: Iterable[Rendered], *, packed: bool = False) -> bytes:
     """The messages as CSV (RFC 4180, UTF-8): what a spreadsheet would take for a formula begins with an apostrophe."""
+    place = f"{PACKED}/" if packed else ""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
     for message in messages:
-        writer.writerow([safe_cell(str(getattr(message, name))) for name in COLUMNS])
+        writer.writerow([safe_cell(value) for value in _CELLS(message)] + [place + message.file])
     return text.getvalue().encode()
 
 
@@ -156,6 +170,14 @@ def safe_cell(value: str) -> str:
 def _rows(path: Path) -> Iterator[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file)
+
+
+def _pack(path: Path, messages: Sequence[Rendered]) -> None:
+    with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        for message in messages:
+            entry = zipfile.ZipInfo(_name(message.file))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            packed.writestr(entry, message.content)
 
 
 def _name(text: str) -> str:

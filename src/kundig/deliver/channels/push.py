@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from kundig.deliver.personal import Personal, Values, personal
+from kundig.deliver.personal import Known, Personal, Values, personal
 from kundig.errors import TemplateError
 
 MOST_BYTES = 4_096
@@ -32,10 +32,11 @@ class Push:
         return written
 
 
-def push(*, title: str, text: str, link: str, at: str) -> Push:
+def push(*, title: str, text: str, link: str, at: str, known: Known | None = None) -> Push:
     """A creative's templates, compiled.
 
     Raises:
         TemplateError: A template cannot be compiled.
     """
-    return Push(title=personal(title, html=False, at=f"{at}, title"), text=personal(text, html=False, at=f"{at}, text"), link=link)
+    first = personal(title, html=False, at=f"{at}, title", known=known)
+    return Push(title=first, text=personal(text, html=False, at=f"{at}, text", known=known), link=link)
