@@ -364,8 +364,9 @@ def _newer(con: Connection, rows: Canonical, existing: Callable[[str], str | Non
     """The newest row of each key, where it is new, or newer than and different from the landed one."""
     table, name = rows.table, quoted(rows.relation)
     key = ", ".join(quoted(column) for column in table.key)
-    newest = "received_at DESC, " if "received_at" in table.names else ""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {name} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {newest}_file DESC, _row DESC) = 1")
+    newest = "(epoch_us(received_at)::HUGEINT << 48) + " if "received_at" in table.names else ""
+    order = f"{newest}(_file::HUGEINT << 36) + _row"
+    con.execute(f"DELETE FROM {name} WHERE rowid NOT IN (SELECT arg_max(rowid, {order}) FROM {name} GROUP BY {key})")
     landed = existing(table.name)
     if landed is not None:
         on = " AND ".join(f"n.{quoted(c)} IS NOT DISTINCT FROM o.{quoted(c)}" for c in table.key)

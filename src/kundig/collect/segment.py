@@ -13,7 +13,7 @@ from kundig.collect import cells, channels
 from kundig.collect.identifiers import key_sql, literal, normalised_sql, quoted
 from kundig.collect.mapping import Context
 from kundig.collect.rows import STRUCTURAL, Canonical, Existing, fill_rates
-from kundig.collect.sources.readers import LINE_LIMIT, Broken, Connection, json_path, lines_sql
+from kundig.collect.sources.readers import LINE_LIMIT, Broken, Connection, json_path, store_lines
 from kundig.collect.tracking_plan import Plan, property_sql, spellings, violations_sql
 from kundig.config.collect import SegmentSpec
 from kundig.errors import SourceError
@@ -120,14 +120,10 @@ def _type(structure: object) -> str:
 
 def _numbered_lines(con: Connection, paths: Sequence[Path]) -> str:
     """The same columns beside each line and its number; slower."""
-    con.execute("CREATE OR REPLACE TEMP TABLE _numbered (_file INTEGER, _row BIGINT, line VARCHAR, whole BOOLEAN)")
-    con.execute("SET preserve_insertion_order = true")
-    try:
-        for number, path in enumerate(paths):
-            whole = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
-            con.execute(f"INSERT INTO _numbered SELECT {number}, _row, line, {whole} FROM ({lines_sql(path)}) WHERE line IS NOT NULL AND trim(line) <> ''")
-    finally:
-        con.execute("SET preserve_insertion_order = false")
+    store_lines(con, "_text_lines", paths)
+    whole = "readable AND CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _numbered AS SELECT _file, _row, line, {whole} AS whole FROM _text_lines")
+    con.execute("DROP TABLE _text_lines")
     return f"(SELECT _file, _row, line, whole, unnest(from_json(CASE WHEN whole THEN line ELSE '{{}}' END, {literal(json.dumps(STRUCTURE))})) FROM _numbered)"
 
 

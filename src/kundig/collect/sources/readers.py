@@ -345,10 +345,44 @@ def _as_text(column: str, type: str) -> str:
 # JSON --------------------------------------------------------------------------------------------------------------
 
 
-def lines_sql(path: Path) -> str:
-    """SQL that reads a file as numbered lines: `line` and `_row`, from 1; empty lines are null."""
-    columns = "columns={'line': 'VARCHAR'}, delim=e'\\x01', quote='', escape='', header=false, auto_detect=false"
-    return f"SELECT row_number() OVER () AS _row, line FROM read_csv({literal(str(path))}, {columns}, max_line_size={LINE_LIMIT}, buffer_size={LINE_LIMIT * 2})"
+LINES = pa.schema([("_file", pa.int32()), ("_row", pa.int64()), ("line", pa.string()), ("readable", pa.bool_())])
+
+
+def store_lines(con: Connection, name: str, paths: Sequence[Path]) -> None:
+    """Fill the temporary table `name` with the files' lines that are not empty: `_file`, `_row` (from 1), `line`, and whether its bytes are UTF-8."""
+    _store(con, name, pa.RecordBatchReader.from_batches(LINES, (batch for number, path in enumerate(paths) for batch in _line_batches(path, number))))
+
+
+def _line_batches(path: Path, number: int, *, size: int = 50_000) -> Iterator[pa.RecordBatch]:
+    rows: list[int] = []
+    lines: list[str] = []
+    readable: list[bool] = []
+
+    def batch() -> pa.RecordBatch:
+        columns = [pa.array([number] * len(rows), pa.int32()), pa.array(rows, pa.int64()), pa.array(lines, pa.string()), pa.array(readable, pa.bool_())]
+        return pa.RecordBatch.from_arrays(columns, schema=LINES)
+
+    with path.open("rb") as file:
+        for row, bytes in enumerate(file, 1):
+            if not bytes.strip():
+                continue
+            text = bytes.decode("utf-8", errors="replace").rstrip("\r\n").removeprefix("\ufeff")
+            rows.append(row)
+            lines.append(text)
+            readable.append("\ufffd" not in text or _is_utf8(bytes))
+            if len(rows) == size:
+                yield batch()
+                rows, lines, readable = [], [], []
+    if rows:
+        yield batch()
+
+
+def _is_utf8(bytes: bytes) -> bool:
+    try:
+        bytes.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def json_path(name: str) -> str:
@@ -366,12 +400,12 @@ def _json(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence
     if faults:
         raise SourceError(faults=faults)
     broken: list[Broken] = []
-    con.execute("CREATE OR REPLACE TEMP TABLE _objects (_file INTEGER, _row BIGINT, line VARCHAR)")
-    for number, path in enumerate(paths):
-        if given.format == "json":
+    if given.format == "json":
+        con.execute("CREATE OR REPLACE TEMP TABLE _objects (_file INTEGER, _row BIGINT, line VARCHAR)")
+        for number, path in enumerate(paths):
             _json_document(con, number, path)
-        else:
-            con.execute(f"INSERT INTO _objects SELECT {number}, _row, line FROM ({lines_sql(path)}) WHERE line IS NOT NULL AND trim(line) <> ''")
+    else:
+        store_lines(con, "_objects", paths)
     test = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
     for number, row, line in con.execute(f"SELECT _file, _row, line FROM _objects WHERE NOT {test} ORDER BY ALL").fetchall():
         last = row == con.execute("SELECT max(_row) FROM _objects WHERE _file = ?", [number]).fetchone()[0]
