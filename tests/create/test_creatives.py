@@ -145,7 +145,7 @@ def test_missing_files_and_unknown_segments_are_named(world):
 def test_a_text_of_the_matrix_is_never_shown_in_the_wrong_language(world):
     assert "zurückgelegt" in world.one()["text_body"]
     assert "zurückgelegt" not in world.one(locale="en")["text_body"]
-    world.edit("creatives/win_back/copy.en.yaml", "words: {}", "words: {Wir haben etwas für dich zurückgelegt: We kept something for you}")
+    world.edit("creatives/win_back/copy.en.yaml", "neutral:", "words: {Wir haben etwas für dich zurückgelegt: We kept something for you}\nneutral:")
     assert "We kept something for you" in world.one(locale="en")["text_body"]
 
 
@@ -184,3 +184,22 @@ def test_files_that_are_wrong_are_refused_with_line_and_mend(world):
         world.creatives()
     assert "did you mean 'push'" in str(refused.value)
     assert "did you mean 'neutral'" in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["du", "sie"])
+def test_the_default_workspace_speaks_well_in_both_languages(tmp_path, address):
+    world = World(tmp_path, defaults=True)
+    world.edit("kundig.toml", "[brand]", f'[brand]\naddress = "{address}"')
+    rows = world.creatives().to_pylist()
+    assert {row["status"] for row in rows} == {"approved"}
+    assert {row["creative"] for row in rows} == {"win_back", "welcome", "cross_sell"}
+    for row in rows:
+        read = told(row, PERSON)
+        if row["locale"] == "en":
+            assert not re.search(r"\b(und|dich|dein\w*|der|die|das|für)\b", read.replace("Söhne", ""), re.IGNORECASE), row["creative_id"]
+        elif address == "sie":
+            assert not re.search(r"\b(du|dich|dir|dein\w*)\b", read, re.IGNORECASE), row["creative_id"]
+        else:
+            assert not re.search(r"\b(Sie|Ihnen|Ihr\w*)\b", read), row["creative_id"]
+    english = {row["segment_id"]: row["text_body"] for row in rows if (row["creative"], row["channel"], row["locale"]) == ("win_back", "email", "en")}
+    assert "We have missed you" in english["at_risk_top"]

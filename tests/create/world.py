@@ -31,13 +31,13 @@ def rows(table, dicts):
 class World:
     """A workspace's folder, and its creatives and findings as the files stand."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, defaults: bool = False) -> None:
         self.root = folder / "shop"
         shutil.copytree(Path(kundig.config.__file__).parent / "defaults", self.root)
-        for name in ("welcome", "cross_sell"):
+        for name in () if defaults else ("welcome", "cross_sell"):
             shutil.rmtree(self.root / "creatives" / name)
         (self.root / "kundig.toml").write_text(TOML, encoding="utf-8")
-        self.matrix = [ROW, PLAIN_ROW]
+        self.matrix = list(load(self.root).matrix.rows) if defaults else [ROW, PLAIN_ROW]
         self.offers = [OFFER]
         self.approvals: list[dict] = []
 
@@ -53,7 +53,7 @@ class World:
         return creatives(
             rows(OFFERS, self.offers), rows(APPROVALS, self.approvals), as_of=AS_OF, matrix=SimpleNamespace(rows=self.matrix), briefs=config.briefs, copies=config.copies,
             email_templates=config.email_templates, liquid_templates=config.liquid_templates, brand_voice=config.brand_voice, brand_tokens=config.brand_tokens,
-            brand_variables=config.brand_variables, settings=config.settings,
+            brand_variables=config.brand_variables, brand_words=config.brand_words, settings=config.settings,
         )  # fmt: skip
 
     def one(self, segment="gold_quiet", channel="email", locale="de", variant="a") -> dict:

@@ -47,7 +47,7 @@ class CopyFile(Record):
     du: Texts = Field(default_factory=dict, description="German copy with du.")
     sie: Texts = Field(default_factory=dict, description="German copy with Sie.")
     neutral: Texts = Field(default_factory=dict, description="Copy of languages that know one form of address.")
-    words: Texts = Field(default_factory=dict, description="What texts of persona_matrix.csv (in the workspace's language) are in this one.")
+    words: Texts = Field(default_factory=dict, description="What texts of persona_matrix.csv are in this language, before brand/words.yaml.")
     variants: dict[str, dict[Form, Texts]] = Field(default_factory=dict, description="Per variant: the texts that differ.")
 
     @model_validator(mode="after")
@@ -114,6 +114,17 @@ class BrandTokens(Record):
     image_bytes: int = Field(default=150_000, ge=1_000, description="Heaviest picture in bytes.")
 
 
+class Words(Record):
+    """brand/words.yaml: what texts of persona_matrix.csv are in other languages, and with Sie."""
+
+    locales: dict[str, Texts] = Field(default_factory=dict, description="Per language: the matrix's text and its translation.")
+    sie: Texts = Field(default_factory=dict, description="The matrix's text as it reads with Sie.")
+
+    def of(self, locale: str, form: Form) -> Texts:
+        """The translations for a language, or for Sie."""
+        return self.locales.get(locale, {}) | (self.sie if form == "sie" else {})
+
+
 class CreativeVariable(Record):
     """One column of persona_matrix.csv that a creative is made with."""
 
@@ -149,6 +160,7 @@ FILES = (
     FileKind(name="email_templates", pattern="creatives/*/*.mjml", model=TemplateFile, meaning="E-mail templates.", many=True, format="text"),
     FileKind(name="liquid_templates", pattern="creatives/*/*.liquid", model=TemplateFile, meaning="Push and text templates.", many=True, format="text"),
     FileKind(name="brand_voice", pattern="brand/voice.yaml", model=Voice, meaning="How the brand speaks."),
+    FileKind(name="brand_words", pattern="brand/words.yaml", model=Words, meaning="Texts of the matrix in other languages, and with Sie."),
     FileKind(name="brand_tokens", pattern="brand/tokens.json", model=BrandTokens, meaning="Colours, type, weights.", format="json"),
     FileKind(name="brand_variables", pattern="brand/variables.yaml", model=CreativeVariables, meaning="Creative variables of the matrix."),
 )

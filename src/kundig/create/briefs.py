@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from kundig.config.create import BrandTokens, Brief, CopyFile, CreativeVariables, Form, TemplateFile, Voice
+from kundig.config.create import BrandTokens, Brief, CopyFile, CreativeVariables, Form, TemplateFile, Voice, Words
 from kundig.config.settings import Settings
 from kundig.create.copy import form_of
 from kundig.errors import Fault, TemplateError, nearest
@@ -64,6 +64,7 @@ class Inputs:
     voice: Voice
     tokens: BrandTokens
     variables: CreativeVariables
+    words: Words
     settings: Settings
     offers: Mapping[str, Mapping[str, Any]]
 
@@ -130,7 +131,8 @@ def _template(inputs: Inputs, name: str, channel: str) -> str | None:
 
 def fingerprints(order: Order, inputs: Inputs) -> Fingerprints:
     """What the order is made from, as hashes: any change of an input changes `made_from`."""
-    matrix = digest(dict(order.segment))
+    words = inputs.words.of(order.locale, order.form)
+    matrix = digest(dict(order.segment), {value: words[value] for value in order.segment.values() if value in words})
     template = digest(order.brief, order.copy, order.template, order.text_template, order.channel, order.locale, order.variant)
     voice = digest(inputs.voice, inputs.tokens, inputs.settings.brand, inputs.settings.workspace.name, order.form)
     offer = {key: str(value) for key, value in order.offer.items() if key != "active"}

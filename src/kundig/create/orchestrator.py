@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from markupsafe import Markup
 
-from kundig.config.create import BrandTokens, Brief, CopyFile, CreativeVariables, TemplateFile, Voice
+from kundig.config.create import BrandTokens, Brief, CopyFile, CreativeVariables, TemplateFile, Voice, Words
 from kundig.config.settings import Settings
 from kundig.create.briefs import GENERATOR, Inputs, Order, fingerprints, orders
 from kundig.create.copy import rendered_texts, texts_of
@@ -66,6 +66,7 @@ def creatives(
     brand_voice: Voice,
     brand_tokens: BrandTokens,
     brand_variables: CreativeVariables,
+    brand_words: Words,
     settings: Settings,
 ) -> pa.Table:
     """Every message the briefs ask for, made from the present files, with its status.
@@ -78,7 +79,7 @@ def creatives(
     """
     inputs = Inputs(
         matrix=tuple(dict(row) for row in matrix.rows), briefs=briefs, copies=copies, email_templates=email_templates, liquid_templates=liquid_templates,
-        voice=brand_voice, tokens=brand_tokens, variables=brand_variables, settings=settings,
+        voice=brand_voice, tokens=brand_tokens, variables=brand_variables, words=brand_words, settings=settings,
         offers={row["offer_code"]: row for row in offers.to_pylist()},
     )  # fmt: skip
     rules = Rules(voice=brand_voice, tokens=brand_tokens, settings=settings)
@@ -174,7 +175,7 @@ def _cells(order: Order, inputs: Inputs) -> dict[str, str]:
     known = inputs.variables.known()
     free = {"key_message"} | {name for name, variable in known.items() if not variable.values}
     foreign = order.locale != inputs.settings.workspace.locale
-    words = order.copy.words
+    words = inputs.words.of(order.locale, order.form) | order.copy.words
     row = {name: words.get(value, "" if foreign else value) if name in free else value for name, value in order.segment.items()}
     return dict.fromkeys(known, "") | row
 
