@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kundig.store.lake.lake import Lake
 
-_COPIES = 200
+_AT_ONCE = 200
 
 
 def sweep(lake: Lake) -> list[str]:
@@ -86,15 +86,17 @@ def verify(lake: Lake, *, deep: bool = False) -> list[str]:
         faults = [*_counters(connection, files, deletes), *_bounds_of_persons(connection, lake)]
         bounds = _bounds(connection, lake, files) if deep else []
         states = table_states(connection, lake.data, lake.tables.values(), newest(connection))
-    faults += _files(lake, files, deletes)
+    found, whole = _files(lake, files, deletes)
+    faults += found
     faults += _unnamed(lake, on_disk, named, gone)
     for state in states.values():
         if state.rows < 0:
             faults.append(f"'{state.table.name}' hides more rows than it has")
-    return faults + [fault for check in bounds for fault in _narrow(lake, *check)]
+    return faults + [fault for check in bounds if str(lake.data / "main" / check[0].table_name / check[0].path) in whole for fault in _narrow(lake, *check)]
 
 
-def _files(lake: Lake, files: list[Any], deletes: list[Any]) -> list[str]:
+def _files(lake: Lake, files: list[Any], deletes: list[Any]) -> tuple[list[str], set[str]]:
+    """What is wrong with the files, and the paths of those that are there in the size the catalogue says."""
     faults = []
     whole: dict[str, int] = {}
     for file, count in [(file, file.record_count) for file in files] + [(delete, delete.delete_count) for delete in deletes]:
@@ -107,8 +109,8 @@ def _files(lake: Lake, files: list[Any], deletes: list[Any]) -> list[str]:
         else:
             whole[str(path)] = count
     paths = sorted(whole)
-    for start in range(0, len(paths), _COPIES):
-        some = paths[start : start + _COPIES]
+    for start in range(0, len(paths), _AT_ONCE):
+        some = paths[start : start + _AT_ONCE]
         held = dict(lake.duck.execute(f"SELECT file_name, num_rows FROM parquet_file_metadata([{', '.join(map(literal, some))}])").fetchall())
         faults += [f"{Path(path).parent.name}/{Path(path).name} holds {held.get(path)} rows, the catalogue says {whole[path]}" for path in some if held.get(path) != whole[path]]
     records = {file.data_file_id: file.record_count for file in files}
@@ -118,7 +120,7 @@ def _files(lake: Lake, files: list[Any], deletes: list[Any]) -> list[str]:
             distinct, last = lake.duck.execute(f"SELECT count(DISTINCT pos), max(pos) FROM read_parquet([{literal(path)}])").fetchone()
             if distinct != delete.delete_count or last >= records.get(delete.data_file_id, 0):
                 faults.append(f"{delete.table_name}/{delete.path} hides rows twice, or rows that its file does not have")
-    return faults
+    return faults, set(whole)
 
 
 def _unnamed(lake: Lake, on_disk: dict[str, Path], named: set[str], gone: set[str]) -> list[str]:
