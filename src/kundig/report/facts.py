@@ -1,0 +1,224 @@
+"""What pages and reports show: the numbers of one release, asked once, as plain rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from kundig import reasons
+
+if TYPE_CHECKING:
+    from kundig.workspace import Workspace
+
+Row = dict[str, Any]
+BUYERS = ("onboarding", "active", "loyal", "at_risk", "dormant", "former")
+SMALL_CELL = 50
+
+
+@dataclass
+class Facts:
+    """The numbers of the newest release; each is asked for when it is first needed."""
+
+    workspace: Workspace
+
+    @cached_property
+    def release(self) -> Any:
+        """The release shown."""
+        release = self.workspace.lake.release()
+        assert release is not None
+        return release
+
+    def rows(self, sql: str) -> list[Row]:
+        """Rows of a query over the release's tables."""
+        columns, found = self.workspace.rows(sql)
+        return [dict(zip(columns, row, strict=True)) for row in found]
+
+    def one(self, sql: str) -> Row:
+        """The first row, or an empty one."""
+        found = self.rows(sql)
+        return found[0] if found else {}
+
+    @cached_property
+    def people(self) -> Row:
+        """How many people, and how many of them bought."""
+        counted = self.one("SELECT count(*) AS persons FROM profiles")
+        return counted | self.one("SELECT count(*) FILTER (purchase_days > 0) AS customers FROM features")
+
+    @cached_property
+    def value(self) -> Row:
+        """Expected value of all buyers with the interval of their total, and what is at risk."""
+        sql = """
+            SELECT sum(expected_value)::DOUBLE AS value, sum(expected_value_low)::DOUBLE AS low, sum(expected_value_high)::DOUBLE AS high,
+                   sum(value_at_risk)::DOUBLE AS at_risk, min(verdict) AS verdict FROM lifetime_values"""
+        return self.one(sql)
+
+    @cached_property
+    def reachable(self) -> int:
+        """People with a consent to e-mail that holds at the release's moment."""
+        moment = self.release.moment.isoformat()
+        sql = f"""
+            WITH now AS (SELECT person_key, purpose, channel, status, until FROM consents WHERE occurred_at <= TIMESTAMPTZ '{moment}'
+              QUALIFY row_number() OVER (PARTITION BY person_key, purpose, channel ORDER BY occurred_at DESC, received_at DESC, seq DESC) = 1)
+            SELECT count(DISTINCT person_key) AS n FROM now WHERE channel = 'email' AND status = 'given' AND (until IS NULL OR until > TIMESTAMPTZ '{moment}')"""
+        return int(self.one(sql)["n"])
+
+    @cached_property
+    def states(self) -> list[Row]:
+        """Buyers by lifecycle state."""
+        found = {row["state"]: row["n"] for row in self.rows("SELECT state, count(*) AS n FROM lifecycle_states GROUP BY state")}
+        return [{"state": state, "persons": found.get(state, 0)} for state in BUYERS]
+
+    @cached_property
+    def revenue(self) -> list[Row]:
+        """Net revenue by month, oldest first."""
+        return self.rows("SELECT period_start AS month, value FROM kpis WHERE kpi = 'revenue' AND dimension = '' AND value IS NOT NULL ORDER BY 1")
+
+    @cached_property
+    def tenths(self) -> list[Row]:
+        """Expected value by tenth of buyers, the most valuable first."""
+        sql = """
+            SELECT tenth, sum(v) AS value, count(*) AS persons FROM (SELECT expected_value::DOUBLE AS v, ntile(10) OVER (ORDER BY expected_value DESC, person_key) AS tenth FROM lifetime_values)
+            GROUP BY tenth ORDER BY tenth"""
+        return self.rows(sql)
+
+    @cached_property
+    def models(self) -> list[Row]:
+        """The newest version of each model, with the figures of its holdout."""
+        sql = "SELECT * FROM models QUALIFY row_number() OVER (PARTITION BY model ORDER BY fitted_at DESC, version DESC) = 1 ORDER BY model"
+        return [row | {"check": json.loads(row["holdout"]) if row["holdout"] else {}} for row in self.rows(sql)]
+
+    @cached_property
+    def segments(self) -> list[Row]:
+        """Cells of the matrix with their members, value and message."""
+        sql = """
+            SELECT s.segment_id, count(*) AS persons, avg(v.expected_value)::DOUBLE AS value FROM segment_members s LEFT JOIN lifetime_values v USING (person_key)
+            WHERE s.member GROUP BY 1"""
+        counted = {row["segment_id"]: row for row in self.rows(sql)}
+        nothing = {"persons": 0, "value": None}
+        cells = [row | {k: counted.get(row["segment_id"], nothing)[k] for k in ("persons", "value")} for row in self.workspace.config.matrix.rows]
+        return [cell | {"small": 0 < cell["persons"] < SMALL_CELL} for cell in cells]
+
+    @cached_property
+    def unsegmented(self) -> int:
+        """People in no cell."""
+        return int(self.one("SELECT count(*) AS n FROM profiles WHERE person_key NOT IN (SELECT person_key FROM segment_members WHERE member)")["n"])
+
+    @cached_property
+    def funnel(self) -> list[Row]:
+        """Audiences: chosen by the rule, allowed by the gate, on the audience."""
+        sql = """
+            SELECT c.audience, count(DISTINCT c.person_key) AS chosen, count(DISTINCT d.person_key) FILTER (d.allow) AS allowed, count(DISTINCT m.person_key) AS members
+            FROM audience_candidates c LEFT JOIN decisions d ON d.audience = c.audience AND d.person_key = c.person_key
+            LEFT JOIN audience_members m ON m.audience = c.audience AND m.person_key = c.person_key GROUP BY 1"""
+        found = {row["audience"]: row for row in self.rows(sql)}
+        nothing = {"chosen": 0, "allowed": 0, "members": 0}
+        return [{"audience": name, "meaning": a.meaning} | {k: found.get(name, nothing)[k] for k in nothing} for name, a in sorted(self.workspace.config.audiences.items())]
+
+    def refusals(self, locale: str, audience: str | None = None) -> list[Row]:
+        """Why the gate said no, by reason, most often first."""
+        where = "" if audience is None else f" AND audience = '{audience.replace(chr(39), chr(39) * 2)}'"
+        found = self.rows(f"SELECT reason, channel, count(*) AS n, any_value(purpose) AS purpose, any_value(evidence) AS evidence FROM decisions WHERE NOT allow{where} GROUP BY 1, 2 ORDER BY n DESC, 1, 2")
+        return [row | {"sentence": self.sentence(row, locale)} for row in found]
+
+    def sentence(self, row: Row, locale: str) -> str:
+        """The sentence of a decision's reason."""
+        if row["reason"] not in reasons.ALL:
+            return str(row["reason"])
+        evidence = json.loads(row["evidence"]) if row.get("evidence") else {}
+        values = {"purpose": row["purpose"], "channel": row["channel"]} | evidence
+        missing = dict.fromkeys(reasons.ALL[row["reason"]].fields - set(values), "–")
+        return reasons.sentence(row["reason"], locale, **values, **missing)
+
+    @cached_property
+    def kpis(self) -> list[Row]:
+        """The newest whole month of each KPI in all, with the month before it; or the null and its reason."""
+        first = self.release.moment.astimezone().date().replace(day=1)
+        sql = f"""
+            SELECT * FROM kpis WHERE dimension = '' AND (period_start < DATE '{first.isoformat()}' OR unit IS NULL OR kpi IN (SELECT kpi FROM kpis WHERE dimension = '' GROUP BY kpi HAVING min(period_start) >= DATE '{first.isoformat()}'))
+            QUALIFY row_number() OVER (PARTITION BY kpi ORDER BY period_start DESC) <= 2 ORDER BY kpi, period_start DESC"""
+        newest: dict[str, Row] = {}
+        for row in self.rows(sql):
+            if row["kpi"] not in newest:
+                newest[row["kpi"]] = row | {"before": None}
+            else:
+                newest[row["kpi"]]["before"] = row["value"]
+        for row in self.rows("SELECT * FROM kpis WHERE kpi = 'brand_lift' AND dimension = 'exposure' ORDER BY period_start DESC, member DESC LIMIT 2"):
+            newest[f"brand_lift · {row['member']}"] = row | {"before": None}
+        return list(newest.values())
+
+    def kpi_reason(self, row: Row, locale: str) -> str:
+        """Why a KPI is empty, in words."""
+        code = row["reason"]
+        if not code:
+            return ""
+        values = {"source": row["basis"].partition("without: ")[2].rstrip(")") or row["kpi"], "denominator": row["basis"], "count": 0, "needed": 0}
+        missing = dict.fromkeys(reasons.ALL[code].fields - set(values), "–") if code in reasons.ALL else {}
+        return reasons.sentence(code, locale, **values, **missing) if code in reasons.ALL else code
+
+    @cached_property
+    def channels(self) -> list[Row]:
+        """Cost of a new customer and expected value per acquisition channel, over the last twelve months."""
+        sql = """
+            WITH recent AS (SELECT * FROM kpis WHERE dimension = 'acquisition_channel' AND period_start >= (SELECT max(period_start) FROM kpis) - INTERVAL 12 MONTH)
+            SELECT member AS channel, sum(numerator) FILTER (kpi = 'cac') AS spent, sum(denominator) FILTER (kpi = 'cac') AS arrived,
+                   max(value) FILTER (kpi = 'clv') AS clv, max(denominator) FILTER (kpi = 'clv') AS persons FROM recent WHERE kpi IN ('cac', 'clv') GROUP BY 1 ORDER BY persons DESC NULLS LAST, 1"""
+        return [row | {"cac": row["spent"] / row["arrived"] if row["spent"] is not None and row["arrived"] else None} for row in self.rows(sql)]
+
+    @cached_property
+    def cohorts(self) -> list[Row]:
+        """The last twelve cohorts: size and share of active buyers by month since the first purchase."""
+        found: dict[dt.date, Row] = {}
+        for row in self.rows("SELECT cohort, month, persons, active FROM cohorts ORDER BY cohort, month"):
+            cohort = found.setdefault(row["cohort"], {"cohort": row["cohort"], "persons": row["persons"], "months": {}})
+            cohort["months"][row["month"]] = row["active"] / row["persons"]
+        return list(found.values())[-12:]
+
+    @cached_property
+    def urgent(self) -> list[Row]:
+        """The most urgent buyers."""
+        sql = "SELECT p.person_id, u.value_at_stake, u.urgency, u.reason, u.rank FROM urgency u JOIN profiles p USING (person_key) WHERE u.urgency > 0 ORDER BY u.rank LIMIT 20"
+        return self.rows(sql)
+
+    @cached_property
+    def creatives(self) -> list[Row]:
+        """Creatives with their status."""
+        return self.rows("SELECT creative_id, creative, segment_id, channel, locale, variant, subject_line, status, made_at FROM creatives ORDER BY creative, segment_id, channel, locale, creative_id")
+
+    @cached_property
+    def findings(self) -> list[Row]:
+        """What the checks of creatives found, what blocks first."""
+        return self.rows("SELECT * FROM qa_findings ORDER BY severity, creative_id, \"check\" LIMIT 100")
+
+    @cached_property
+    def consents(self) -> list[Row]:
+        """People by purpose, channel and status at the release's moment."""
+        moment = self.release.moment.isoformat()
+        sql = f"""
+            WITH now AS (SELECT person_key, purpose, channel, status, until FROM consents WHERE occurred_at <= TIMESTAMPTZ '{moment}'
+              QUALIFY row_number() OVER (PARTITION BY person_key, purpose, channel ORDER BY occurred_at DESC, received_at DESC, seq DESC) = 1)
+            SELECT purpose, channel, CASE WHEN status = 'given' AND until <= TIMESTAMPTZ '{moment}' THEN 'expired' ELSE status END AS status, count(*) AS persons,
+                   count(*) FILTER (status = 'given' AND until > TIMESTAMPTZ '{moment}' AND until <= TIMESTAMPTZ '{moment}' + INTERVAL 30 DAY) AS expiring
+            FROM now GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+        return self.rows(sql)
+
+    @cached_property
+    def sources(self) -> list[Row]:
+        """What each source landed: table, rows, newest record."""
+        parts = [
+            f"SELECT source, '{name}' AS table_name, count(*) AS records, max(occurred_at) AS newest FROM {name} GROUP BY 1"
+            for name in ("events", "orders", "order_lines", "contacts", "tickets", "campaign_messages", "consent_records", "survey_answers", "ad_contacts", "deals", "subscriptions", "referrals")
+        ]
+        return self.rows(f"SELECT * FROM ({' UNION ALL '.join(parts)}) ORDER BY source, table_name")
+
+    @cached_property
+    def held(self) -> list[Row]:
+        """What waits in quarantine, by source and reason."""
+        return self.rows("SELECT source, stage, what, any_value(mend) AS mend, count(*) AS records FROM quarantined_records WHERE status = 'held' GROUP BY 1, 2, 3 ORDER BY records DESC LIMIT 50")
+
+    @cached_property
+    def steps(self) -> list[Row]:
+        """What the release's run did."""
+        return self.rows(f"SELECT step, table_name, cause, rows_written, seconds, peak_mb FROM runs WHERE run_id = {int(self.release.run_id)} ORDER BY finished_at")
