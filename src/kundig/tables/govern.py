@@ -51,6 +51,10 @@ CONSENT_LOG = table(
     subject="identifier_key", home="state", purpose="legal", retention_days=1_095,
 )  # fmt: skip
 
+CONSENT_KEYS = table(
+    "govern", "consent_keys", "Which records of the consent log name an identifier.", ("identifier_key", "seq"), col("identifier_key", "int64", "Identifier.", "pseudonym"), col("seq", "int64", "Record of the log."), subject="identifier_key", home="state", purpose="legal", retention_days=1_095,
+)  # fmt: skip
+
 CAPS = table(
     "govern", "caps", "Messages handed over, for the rolling caps; one row a message.", ("message_id",), col("message_id", "string", "Message.", "pseudonym"), col("person_key", "int64", "Person.", "pseudonym"), col("channel", "string", "Channel."), col("at", "timestamp", "When claimed."), subject="person_key", home="state", purpose="marketing", retention_days=60,
 )  # fmt: skip
@@ -71,4 +75,4 @@ LEASES = table(
     "govern", "leases", "Who holds what right now.", ("lease",), col("lease", "string", "What."), col("holder", "string", "Host, pid and a one-off key."), col("until", "timestamp", "Until when without a renewal."), col("fence", "int64", "Rises with each taking."), home="state",
 )  # fmt: skip
 
-GOVERN = (RUNS, LINEAGE_EDGES, QUALITY_RESULTS, INTEGRATION_HEALTH, SCHEDULE_RUNS, PROPOSALS, PRIVACY_REQUESTS, PROCESSORS, AUDIT_LOG, CONSENT_LOG, CAPS, SUPPRESSIONS, USERS, TOKENS, LEASES)
+GOVERN = (RUNS, LINEAGE_EDGES, QUALITY_RESULTS, INTEGRATION_HEALTH, SCHEDULE_RUNS, PROPOSALS, PRIVACY_REQUESTS, PROCESSORS, AUDIT_LOG, CONSENT_LOG, CONSENT_KEYS, CAPS, SUPPRESSIONS, USERS, TOKENS, LEASES)
