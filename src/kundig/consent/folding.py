@@ -145,7 +145,7 @@ def fold(
 
 
 def _identity(record: ConsentRecord) -> tuple[Any, ...]:
-    return (record.received_at, _turn(record))
+    return (record.received_at, _turn(record), record.wording or "")
 
 
 def _turn(record: ConsentRecord) -> tuple[Any, ...]:

@@ -110,9 +110,9 @@ def _sorted(records: pa.Table, purposes: Purposes, as_of: int) -> _Records:
     until = _ints(records["until"], NEVER)
     person = _ints(records["person_key"], 0)
     part = _ints(records["part"], 0) if "part" in records.column_names else np.zeros(len(person), np.int64)
-    text = {name: _ranks(records[name]) for name in ("record_id", "purpose", "channel", "status")}
+    text = {name: _ranks(records[name]) for name in ("record_id", "purpose", "channel", "status", "wording")}
     turn = [part, text["status"], text["channel"], text["purpose"], text["record_id"], np.where(until == NEVER, 0, -until), (until != NEVER).astype(np.int64), spoken, effective]
-    by_id = np.lexsort([*turn, received, text["record_id"], person])
+    by_id = np.lexsort([text["wording"], *turn, received, text["record_id"], person])
     first = np.ones(len(by_id), bool)
     first[1:] = (np.diff(person[by_id]) != 0) | (np.diff(text["record_id"][by_id]) != 0)
     kept = by_id[first]
@@ -128,7 +128,7 @@ def _sorted(records: pa.Table, purposes: Purposes, as_of: int) -> _Records:
 
 def _ranks(column: pa.ChunkedArray) -> Ints:
     """Dense ranks of texts in their code-point order."""
-    coded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    coded = pc.fill_null(column.cast(pa.string()), "").combine_chunks().dictionary_encode()
     words = coded.dictionary
     ranks = np.empty(len(words), np.int64)
     ranks[pc.sort_indices(words).to_numpy()] = np.arange(len(words))
