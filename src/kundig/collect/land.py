@@ -66,6 +66,8 @@ class Delivery:
     number: int
     given: Input
     paths: tuple[Path, ...]
+    format: str = ""
+    """Format the records first came in, where these files are a replay of theirs."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -226,9 +228,9 @@ def land(lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.d
     before = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()}
     try:
         existing = _existing(lake)
-        context = _context(config, name, source, delivery.given, now)
+        context = _context(config, name, source, delivery, now)
         if delivery.given.format == "segment_ndjson":
-            _collect_segment(con, context, plan, delivery, existing, lake.known("events"), batch)
+            _collect_segment(con, context, plan, delivery, existing, lake.known("events"), batch, strict=strict)
         else:
             _collect_mapped(con, lake, context, delivery, existing, batch, strict=strict)
         expect = lake.snapshot()
@@ -261,19 +263,19 @@ def _existing(lake: Lake) -> Callable[[str], str | None]:
     return relation
 
 
-def _context(config: Config, name: str, source: Source, given: Input, now: dt.datetime) -> mapping.Context:
+def _context(config: Config, name: str, source: Source, delivery: Delivery, now: dt.datetime) -> mapping.Context:
     workspace = config.settings.workspace
     return mapping.Context(
-        name=name, source=source, given=given, zone=workspace.zone, currency=workspace.currency, country=workspace.country, now=now.astimezone(dt.UTC),
+        name=name, source=source, given=delivery.given, format=delivery.format or delivery.given.format, zone=workspace.zone, currency=workspace.currency, country=workspace.country, now=now.astimezone(dt.UTC),
         rules=Rules(identity=config.identity),
     )  # fmt: skip
 
 
-def _collect_segment(con: Connection, context: mapping.Context, plan: Plan, delivery: Delivery, existing: Callable[[str], str | None], events: Table, batch: Batch) -> None:
+def _collect_segment(con: Connection, context: mapping.Context, plan: Plan, delivery: Delivery, existing: Callable[[str], str | None], events: Table, batch: Batch, *, strict: bool) -> None:
     missing = [column.name for column in plan.columns if column.name not in events.names]
     if missing:
         raise ContractError(f"the lake's events lack the planned columns {', '.join(missing)}", at="events", mend="open the lake with EVENTS.with_columns(event_columns(plan))")
-    rows, contacts = read_segment(con, context, plan, delivery.paths, existing, table=events, name="_events")
+    rows, contacts = read_segment(con, context, plan, delivery.paths, existing, table=events, name="_events", strict=strict)
     batch.add(rows)
     if contacts is not None:
         batch.add(contacts)
@@ -282,7 +284,7 @@ def _collect_segment(con: Connection, context: mapping.Context, plan: Plan, deli
 
 def _collect_mapped(con: Connection, lake: Lake, context: mapping.Context, delivery: Delivery, existing: Callable[[str], str | None], batch: Batch, *, strict: bool) -> None:
     given = delivery.given
-    raw = readers.read(con, given, delivery.paths, _needed(given), name="_raw")
+    raw = readers.read(con, given, delivery.paths, _needed(given), name="_raw", strict=strict)
     batch.broken += [("-", broken, delivery.paths[broken.file].name) for broken in raw.broken]
     for number, landing in enumerate(given.lands):
         table = lake.known(landing.table)
@@ -299,11 +301,13 @@ def _collect_mapped(con: Connection, lake: Lake, context: mapping.Context, deliv
         if landing.orders is not None:
             orders = lake.known("orders")
             documents.orders_from_lines(con, context, landing, relation, existing, name=f"{relation}_orders")
-            told = Canonical(relation=f"{relation}_orders", table=orders, namespaces=(), broken=())
+            told = Canonical(relation=f"{relation}_orders", table=orders, namespaces=(), derived=True)
             batch.add(told)
         if landing.emits:
             documents.emitted(con, context, landing.emits, told, lake.known("events"), name=f"{relation}_events")
-            batch.add(Canonical(relation=f"{relation}_events", table=lake.known("events"), namespaces=(), broken=()))
+            events = Canonical(relation=f"{relation}_events", table=lake.known("events"), namespaces=(), derived=True)
+            _leave_out_landed(con, events, existing, batch)
+            batch.add(events)
     con.execute("DROP TABLE _raw")
 
 
@@ -317,11 +321,12 @@ def _leave_out_landed(con: Connection, rows: Canonical, existing: Callable[[str]
         gone = con.execute(f"SELECT (SELECT count(*) FROM {name}) - (SELECT count(*) FROM _once)").fetchone()[0]
         con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM _once")
         con.execute("DROP TABLE _once")
-        batch.duplicates += gone
+        batch.duplicates += 0 if rows.derived else gone
     landed = existing(rows.table.name)
     if landed is not None:
         on = " AND ".join(f"n.{quoted(c)} IS NOT DISTINCT FROM o.{quoted(c)}" if len(rows.table.key) > 1 else f"n.{quoted(c)} = o.{quoted(c)}" for c in rows.table.key)
-        batch.duplicates += con.execute(f"DELETE FROM {name} n USING (SELECT {key} FROM {landed}) o WHERE {on}").fetchone()[0]
+        gone = con.execute(f"DELETE FROM {name} n USING (SELECT {key} FROM {landed}) o WHERE {on}").fetchone()[0]
+        batch.duplicates += 0 if rows.derived else gone
 
 
 def _changes(con: Connection, lake: Lake, existing: Callable[[str], str | None], batch: Batch) -> list[Change]:
@@ -332,7 +337,7 @@ def _changes(con: Connection, lake: Lake, existing: Callable[[str], str | None],
         if len(relations) > 1:
             shared = ", ".join(quoted(c) for c in ("_file", "_row", *(c for c in table.names if c != "batch_id")))
             con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(one)} AS {' UNION ALL '.join(f'SELECT {shared} FROM {quoted(r.relation)}' for r in relations)}")
-        rows = Canonical(relation=one, table=table, namespaces=(), broken=())
+        rows = Canonical(relation=one, table=table, namespaces=(), derived=all(relation.derived for relation in relations))
         if name in mapping.MUTABLE:
             change = _newer(con, rows, existing, batch)
         else:
@@ -373,7 +378,8 @@ def _newer(con: Connection, rows: Canonical, existing: Callable[[str], str | Non
         told = [c for c in table.names if c not in table.key and c not in ("batch_id", "received_at", "seq")]
         same = " AND ".join(f"CAST(n.{quoted(c)} AS VARCHAR) IS NOT DISTINCT FROM CAST(o.{quoted(c)} AS VARCHAR)" for c in told) or "true"
         older = " OR n.received_at < o.received_at" if "received_at" in table.names else ""
-        batch.duplicates += con.execute(f"DELETE FROM {name} n USING {landed} o WHERE {on} AND (({same}){older})").fetchone()[0]
+        gone = con.execute(f"DELETE FROM {name} n USING {landed} o WHERE {on} AND (({same}){older})").fetchone()[0]
+        batch.duplicates += 0 if rows.derived else gone
     column = table.key[0]
     source = _select(con, rows, existing, batch)
     if len(table.key) > 1 and landed is not None:
@@ -425,10 +431,11 @@ def _identifiers(con: Connection, existing: Callable[[str], str | None], batch: 
 
 
 def _quarantine(con: Connection, name: str, delivery: Delivery, batch: Batch, existing: Callable[[str], str | None], held: Sequence[str]) -> list[Change]:
-    """Held records of this batch, and the ones it brings in again as replayed."""
+    """Held records of this batch; of a replay, the ones that landed are marked so, and the others keep their id and place."""
+    again = {held[broken.row - 1] for _, broken, _ in batch.broken} if held else set()
     rows = [
         {
-            "record_id": f"{batch.digest[:12]}:{delivery.number}:{landing}:{broken.file}:{broken.row}", "source": name, "received_at": batch.now, "identifier_key": broken.identifier_key,
+            "record_id": held[broken.row - 1] if held else f"{batch.digest[:12]}:{delivery.number}:{landing}:{broken.file}:{broken.row}", "source": name, "received_at": batch.now, "identifier_key": broken.identifier_key,
             "stage": broken.stage, "what": broken.what, "where": f"{file}, row {broken.row}", "mend": broken.mend, "body": _as_json(broken.body), "status": "held",
             "batch_id": batch.id,
         }
@@ -444,10 +451,13 @@ def _quarantine(con: Connection, name: str, delivery: Delivery, batch: Batch, ex
     con.execute(f"CREATE OR REPLACE TEMP TABLE _held AS SELECT {columns} FROM _held_arrow")
     con.unregister("_held_arrow")
     if landed:
-        con.execute(f"DELETE FROM _held n USING {landed} o WHERE n.record_id = o.record_id AND o.status = 'held'")
+        con.execute(f"DELETE FROM _held n USING {landed} o WHERE n.record_id = o.record_id AND (o.status <> 'held' OR o.what = n.what)")
         if held:
-            ids = ", ".join(map(literal, held))
-            con.execute(f"INSERT INTO _held SELECT * REPLACE ('replayed' AS status, {literal(batch.id)} AS batch_id) FROM {landed} WHERE record_id IN ({ids}) AND record_id NOT IN (SELECT record_id FROM _held)")
+            con.execute(f'UPDATE _held n SET "where" = o."where", body = o.body, received_at = o.received_at FROM {landed} o WHERE n.record_id = o.record_id')
+        landing = [record_id for record_id in held if record_id not in again]
+        if landing:
+            ids = ", ".join(map(literal, landing))
+            con.execute(f"INSERT INTO _held SELECT * REPLACE ('replayed' AS status, {literal(batch.id)} AS batch_id) FROM {landed} WHERE record_id IN ({ids})")
     if not con.execute("SELECT count(*) FROM _held").fetchone()[0]:
         return []
     return [Upsert(table="quarantined_records", column="record_id", keys="SELECT record_id FROM _held", source="SELECT * FROM _held")]

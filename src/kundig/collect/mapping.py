@@ -49,6 +49,19 @@ class Context:
     country: str
     now: dt.datetime
     rules: Rules = field(default_factory=Rules)
+    format: str = ""
+
+    @property
+    def decimal(self) -> str:
+        """Decimal mark of the texts: files that know numbers write them with a point."""
+        return "." if self.format in ("parquet", "json", "ndjson") else self.given.decimal or "."
+
+    @property
+    def dates(self) -> tuple[str, ...]:
+        """Date formats of the texts; files that know dates hand them over as ISO, workbooks also as serial days."""
+        given = self.given.dates or ("iso",)
+        more = {"xlsx": ("iso", "excel"), "parquet": ("iso",), "json": ("iso",), "ndjson": ("iso",)}.get(self.format, ())
+        return tuple(dict.fromkeys((*given, *more)))
 
     @property
     def file_zone(self) -> str:
@@ -226,7 +239,8 @@ def typed_sql(context: Context, landing: Landing, table: Table, raw: str, column
         values.append(f"{_value_sql(context, LAKE['orders'], name, spec(given), prefix='t:o:')} AS {quoted('o:' + name)}")
     faults = ", ".join(_fault_sql(name, column) for name, column in specs.items() if _may_fail(table, name, column))
     must = ", ".join(f"CASE WHEN {quoted(name)} IS NULL AND {quoted('t:' + name)} IS NULL THEN {literal(name + SEPARATOR)} END" for name in required(table, landing))
-    listed = ", ".join(part for part in (faults, must) if part)
+    signs = "" if landing.from_order else ", ".join(_sign_fault_sql(name) for name in specs if name in money_columns(table))
+    listed = ", ".join(part for part in (faults, must, signs) if part)
     return f"""
 WITH texts AS (SELECT _file, _row, {', '.join(texts)} FROM {quoted(raw)}{where}),
 typed AS (SELECT *, {', '.join(values)} FROM texts)
@@ -257,9 +271,8 @@ def _attributes_sql(landing: Landing, columns: Iterable[str]) -> str:
 def _value_sql(context: Context, table: Table, name: str, column: ColumnSpec, *, prefix: str = "t:") -> str:
     type = table.column(name).type if name in table.names else "timestamp"
     text = mapped_sql(quoted(prefix + name), column)
-    typed = context.given.format in ("parquet", "json", "ndjson")
-    decimal = {"de": ",", "en": "."}.get(column.number) or ("." if typed else context.given.decimal or ".")
-    value = cells.value(text, type, decimal=decimal, formats=column.format or context.given.dates or ("iso",), zone=context.file_zone, split=column.split or "|")
+    decimal = {"de": ",", "en": "."}.get(column.number) or context.decimal
+    value = cells.value(text, type, decimal=decimal, formats=column.format or context.dates, zone=context.file_zone, split=column.split or "|")
     if column.negate:
         value = f"-({value})"
     if name in PREFIXED:
@@ -280,3 +293,10 @@ def _fault_sql(name: str, column: ColumnSpec) -> str:
     text, value = quoted("t:" + name), quoted(name)
     excused = f" AND {mapped_sql(text, column)} IS NOT NULL" if column.map and column.otherwise == "null" else ""
     return f"CASE WHEN {text} IS NOT NULL AND {value} IS NULL{excused} THEN {literal(name + SEPARATOR)} || {text} END"
+
+
+def _sign_fault_sql(name: str) -> str:
+    """The fault of an amount that bears the sign of another currency than the row's."""
+    text = quoted("t:" + name)
+    sign = cells.money_sign(text)
+    return f"CASE WHEN {text} IS NOT NULL AND TRY_CAST({text} AS DOUBLE) IS NULL AND {sign} <> _currency THEN '_sign{SEPARATOR}' || {sign} || ', not ' || _currency END"

@@ -21,6 +21,9 @@ from kundig.schema import Table
 Existing = Callable[[str], str | None]
 """The relation of a table's landed rows, as SQL for FROM; None where nothing has landed."""
 
+SPOKEN = ("given", "requested", "confirmed", "withdrawn", "objected", "contract", "customer", "legitimate_interest")
+"""Statuses a consent record may have."""
+
 STRUCTURAL = 0.5
 """From this share of unreadable cells on, the mapping is wrong and not the row: the file is refused."""
 
@@ -32,8 +35,9 @@ class Canonical:
     relation: str
     table: Table
     namespaces: tuple[str, ...]
-    broken: tuple[Broken, ...]
-    cancels: bool = False
+    broken: tuple[Broken, ...] = ()
+    derived: bool = False
+    """Made from other rows of the same import: what it repeats is no record sent again."""
 
 
 def canonical(con: Connection, context: Context, landing: Landing, table: Table, raw: Raw, paths: Sequence[Any], existing: Existing, *, name: str, strict: bool) -> Canonical:
@@ -67,7 +71,7 @@ def canonical(con: Connection, context: Context, landing: Landing, table: Table,
         con.execute(f"DELETE FROM {quoted(name)} WHERE len(_faults) > 0")
     con.execute("DROP TABLE _typed")
     namespaces = tuple(identifier.namespace for identifier in ordered_identifiers(landing, context.rules))
-    return Canonical(relation=name, table=table, namespaces=namespaces, broken=broken, cancels=landing.cancellation is not None)
+    return Canonical(relation=name, table=table, namespaces=namespaces, broken=broken)
 
 
 def _refuse_structural(con: Connection, context: Context, landing: Landing, table: Table, paths: Sequence[Any]) -> None:
@@ -77,10 +81,14 @@ def _refuse_structural(con: Connection, context: Context, landing: Landing, tabl
     faults: list[Fault] = []
     at = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
     for column, wrong, values in counted:
+        if column == "_sign":
+            if wrong >= 2 and wrong >= STRUCTURAL * con.execute("SELECT count(*) FROM _typed").fetchone()[0]:
+                faults.append(Fault(what=f"the amounts are in {values[0]} as the mapping says", at=at, mend=f"write currency: {values[0][:3]} in the source's mapping"))
+            continue
         filled = con.execute(f"SELECT count({quoted('t:' + column)}), count(*) FROM _typed").fetchone()
         empty = not any(values)
         whole = filled[1] if empty else filled[0]
-        if whole < 2 or wrong < STRUCTURAL * whole:
+        if wrong < 2 or wrong < STRUCTURAL * whole:
             continue
         picked = spec(landing.columns[column])
         origin = ", ".join(f"'{pick}'" for pick in picked.picks) or f"'{column}'"
@@ -182,6 +190,11 @@ def _canonical_sql(context: Context, landing: Landing, table: Table, existing: E
     faults = f"list_filter(t._faults, x -> split_part(x, '{SEPARATOR}', 1) NOT IN ({excused}))" if excused else "t._faults"
     if landing.from_order:
         faults = f"CASE WHEN o.order_id IS NULL AND t.order_id IS NOT NULL THEN list_append({faults}, 'order_id{SEPARATOR}' || t.order_id) ELSE {faults} END"
+    if table.name == "consent_records":
+        spoken = ", ".join(literal(status) for status in SPOKEN)
+        unknown = f"CASE WHEN t.status NOT IN ({spoken}) THEN 'status{SEPARATOR}' || t.status END"
+        nobody = f"CASE WHEN {_keys_sql(landing, 'identifier_key')} IS NULL THEN 'identifier_key{SEPARATOR}' END"
+        faults = f"list_concat({faults}, list_filter([{unknown}, {nobody}], x -> x IS NOT NULL))"
     if unpriced:
         any_amount = " OR ".join(f't.{quoted(name)} IS NOT NULL' for name in sorted(amounts & mapped)) or "false"
         faults = f"CASE WHEN ({rate}) IS NULL AND ({any_amount}) THEN list_append({faults}, '_currency{SEPARATOR}' || {code}) ELSE {faults} END"
@@ -236,7 +249,7 @@ def _received_sql(context: Context, landing: Landing, mapped: set[str]) -> str:
         return now
     if how == "as_occurred":
         return "o.received_at" if landing.from_order else f"coalesce({occurred}, {now})"
-    read = cells.moment("t._received", formats=context.given.dates or ("iso",), zone=context.file_zone)
+    read = cells.moment("t._received", formats=context.dates, zone=context.file_zone)
     return f"greatest(coalesce({read}, {now}), {occurred})"
 
 
@@ -263,7 +276,7 @@ def _attributes_sql(mapped: set[str]) -> str:
 
 def _refuse_currency(con: Connection, context: Context, name: str, paths: Sequence[Any]) -> None:
     wrong, whole = con.execute(f"SELECT count(*) FILTER (list_contains(list_transform(_faults, x -> split_part(x, '{SEPARATOR}', 1)), '_currency')), count(*) FROM {quoted(name)}").fetchone()
-    if whole < 2 or wrong < STRUCTURAL * whole:
+    if wrong < 2 or wrong < STRUCTURAL * whole:
         return
     code = con.execute(f"SELECT split_part(f, '{SEPARATOR}', 2) FROM (SELECT unnest(_faults) AS f FROM {quoted(name)}) WHERE starts_with(f, '_currency') LIMIT 1").fetchone()[0]
     at = ", ".join(str(path) for path in paths[:3])
@@ -290,9 +303,13 @@ def _broken(con: Connection, context: Context, table: Table, name: str, raw: Raw
 def _row_fault(context: Context, table: Table, column: str, value: str) -> tuple[str, str]:
     if column == "_currency":
         return f"no rate is known for the currency '{value}' on that day", currency_mend(value, context.currency)
+    if column == "_sign":
+        return f"the amount is in {value} as the mapping says", "mend the cell: kundig quarantine fix, or the mapping's currency"
     if column == "order_id" and value:
         return f"its order '{value}' has not landed", "import the orders first, then kundig quarantine replay"
     if not value:
         return f"'{column}' of '{table.name}' is empty", "fill it: kundig quarantine fix"
+    if table.name == "consent_records" and column == "status":
+        return f"the consent's status is '{value[:80]}'", f"{nearest(value, SPOKEN)}; map it under columns.status.map"
     type = table.column(column).type if column in table.names else "timestamp"
     return f"'{column}' is '{value[:80]}', which is no {_named(type)} as the mapping says", "mend the cell: kundig quarantine fix, then replay"

@@ -63,7 +63,7 @@ TRAITS: dict[str, tuple[str, ...]] = {
 """Columns of contacts and the traits they are read from, first that is there."""
 
 
-def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[Path], existing: Existing, *, table: Table, name: str) -> tuple[Canonical, Canonical | None]:
+def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[Path], existing: Existing, *, table: Table, name: str, strict: bool = True) -> tuple[Canonical, Canonical | None]:
     """Events (temporary table `name`), and the contacts of identify calls (`name`_contacts) where they are kept.
 
     Args:
@@ -74,6 +74,7 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
         existing: Landed exchange rates.
         table: `events` with the plan's columns.
         name: Name of the temporary table.
+        strict: Refuse files most of whose lines are no calls; without it each stands alone (replay).
 
     Raises:
         SourceError: A file is empty, cut, or not made of JSON lines.
@@ -85,7 +86,8 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
     if con.execute(f"SELECT count(*) FROM {quoted(name)} WHERE _fault IS NOT NULL").fetchone()[0]:
         _judge(con, context, given, plan, existing, table, name, _numbered_lines(con, paths), numbered=True)
         broken = tuple(_explained(con, name))
-        _refuse_foreign(con, name, broken, paths)
+        if strict:
+            _refuse_foreign(con, name, broken, paths)
         con.execute(f"DELETE FROM {quoted(name)} WHERE _fault IS NOT NULL")
         con.execute("DROP TABLE _numbered")
     contacts = _contacts(con, context, given, name) if given.contacts else None
@@ -327,4 +329,4 @@ def _contacts(con: Connection, context: Context, given: SegmentSpec, name: str) 
             made.append(f"CAST({value} AS {cells.DUCK_TYPES[column.type]}) AS {quoted(column.name)}")
     kept = ", ".join(f"_n{n}, _k{n}" for n in range(len(names)))
     con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name + '_contacts')} AS SELECT _file, _row, _cancels, {kept}, {', '.join(made)} FROM {quoted(name)} WHERE kind = 'identify' AND traits IS NOT NULL")
-    return Canonical(relation=name + "_contacts", table=CONTACTS, namespaces=names, broken=())
+    return Canonical(relation=name + "_contacts", table=CONTACTS, namespaces=names)

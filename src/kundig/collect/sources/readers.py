@@ -65,7 +65,7 @@ def missing_columns(needed: Sequence[str], known: Sequence[str], *, at: str) -> 
     return [Fault(what=f"column '{name}' is missing", at=at, mend=nearest(name, known)) for name in needed if name not in known]
 
 
-def read(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[str] | None, *, name: str = "raw") -> Raw:
+def read(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[str] | None, *, name: str = "raw", strict: bool = True) -> Raw:
     """The raw relation of the files, a temporary table of that name.
 
     Args:
@@ -74,6 +74,7 @@ def read(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[
         paths: The files, all of one shape.
         needed: Columns that must be there; None keeps every column (and demands none).
         name: Name of the temporary table.
+        strict: Refuse files most of whose lines are no records; without it each stands alone (replay).
 
     Raises:
         SourceError: A file is structurally wrong; nothing of it was taken, and all its faults are told.
@@ -88,7 +89,7 @@ def read(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[
         return _xlsx(con, given, paths, needed, name)
     if given.format == "parquet":
         return _parquet(con, paths, needed, name)
-    return _json(con, given, paths, needed, name)
+    return _json(con, given, paths, needed, name, strict=strict)
 
 
 # CSV ---------------------------------------------------------------------------------------------------------------
@@ -260,7 +261,7 @@ def _xlsx(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence
         cells = {"_file": pa.array([number] * len(rows), pa.int32()), "_row": pa.array([place for place, _ in rows], pa.int64())}
         for column in columns:
             at = header.index(column)
-            cells[column] = pa.array([_cell(row[at]) if at < len(row) else None for _, row in rows], pa.string())
+            cells[column] = pa.array([_cell(row[at], given.decimal) if at < len(row) else None for _, row in rows], pa.string())
         tables.append(pa.table(cells))
     if faults:
         raise SourceError(faults=faults)
@@ -285,13 +286,14 @@ def _sheet(path: Path, sheet: str) -> tuple[list[str], list[tuple[int, list[Any]
     return [str(cell).strip() for cell in filled[0][1]], filled[1:], []
 
 
-def _cell(value: Any) -> str | None:
+def _cell(value: Any, decimal: str) -> str | None:
+    """A cell's text: numbers with the mapping's decimal mark, moments in ISO form."""
     if value == "" or value is None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value).replace(".", decimal or ".")
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ")
     if isinstance(value, dt.date | dt.time):
@@ -395,7 +397,7 @@ def json_path(name: str) -> str:
     return "$" + "".join('."' + part.replace('"', '\\"') + '"' for part in name.split("."))
 
 
-def _json(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[str] | None, name: str) -> Raw:
+def _json(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[str] | None, name: str, *, strict: bool) -> Raw:
     faults = [fault for path in paths if (fault := _undecodable(path, given.encoding or "utf-8")) is not None]
     if faults:
         raise SourceError(faults=faults)
@@ -413,7 +415,7 @@ def _json(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence
             raise SourceError("the file ends in the middle of a record", at=f"{paths[number]}, row {row}", mend="export it again, whole; nothing was taken from it")
         broken.append(Broken(file=number, row=row, what="the line is no JSON object", mend="mend the line: one object in braces", body=line))
     con.execute(f"DELETE FROM _objects WHERE NOT {test}")
-    if broken and con.execute("SELECT count(*) FROM _objects").fetchone()[0] < len(broken):
+    if strict and broken and con.execute("SELECT count(*) FROM _objects").fetchone()[0] < len(broken):
         raise SourceError("most lines are no JSON objects", at=str(paths[0]), mend="name the file's real format in the mapping (csv, json, ndjson)")
     keys = [row[0] for row in con.execute("SELECT DISTINCT unnest(json_keys(line)) FROM (SELECT line FROM _objects LIMIT 50000) ORDER BY 1").fetchall()]
     if needed is not None:
