@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from kundig.store.lake import Lake
 from tests.postgres import postgres
 from tests.store.lakes import TABLES, duck
+
+from kundig.store.lake import Lake
 
 __all__ = ["postgres"]
 

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from tests.store.conftest import Opener
+from tests.store.lakes import EVENTS, PERSONS, START, TABLES, TOTALS, events, fetch, keys_of, persons
 
 from kundig.errors import AlreadyLanded, Conflict, ContractError, ForeignFormat, StoreError
 from kundig.schema import Column
 from kundig.store.lake import Append, Lake, ReleaseMark, Replace, Swap, Upsert
-from tests.store.conftest import Opener
-from tests.store.lakes import EVENTS, PERSONS, START, TABLES, TOTALS, events, fetch, keys_of, persons
 
 MARK = ReleaseMark(run_id=1, moment=START)
 
