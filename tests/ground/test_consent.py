@@ -125,7 +125,8 @@ def test_after_the_joining_both_parts_are_asked_at_once(records, at, join):
     for part in (1, 2):
         words = [one for one in records if one.part == part or one.effective_at >= join]
         history = consent.fold([dataclasses.replace(one, part=1) for one in words], purposes=PURPOSES, at=at)
-        spoken = {(row.purpose, row.channel) for row in history}
+        before = [dataclasses.replace(one, part=1) for one in records if one.part == part and one.effective_at < join]
+        spoken = {(row.purpose, row.channel) for row in consent.fold(before, purposes=PURPOSES, at=at)}
         own = allowed(history, at)
         assert all(own[pair] or not whole[pair] for pair in spoken)
 
