@@ -21,7 +21,8 @@ def test_the_same_file_lands_once_whatever_it_is_called(shop: Shop) -> None:
     shop.write("in/orders1.csv", HEAD + "1,2026-03-01,1,C1,\n2,2026-03-01,2,C2,\n")
     assert shop.land().rows["orders"] == 2
     again = shop.land()
-    assert again.rows == {} and again.skipped
+    assert again.rows == {}
+    assert again.skipped
     (shop.root / "in/orders1.csv").rename(shop.root / "in/orders9.csv")
     assert shop.land().skipped
     assert len(shop.rows("orders")) == 2
@@ -157,7 +158,8 @@ def test_held_records_are_mended_and_brought_in(shop: Shop) -> None:
     shop.write("in/orders.csv", "no;day;total;nett;customer;mail\n1;2026-03-01;1,5;1;C1;\n2;xx;2,5;2;C2;\n3;2026-03-01;3,5;3;C3;\n4;2026-03-01;yy;3;C4;\n")
     assert shop.land().quarantined == 2
     first, second = sorted(quarantine.held(shop.lake), key=lambda record: record.where)
-    assert "'xx'" in first.what and "'yy'" in second.what
+    assert "'xx'" in first.what
+    assert "'yy'" in second.what
     assert quarantine.replay(shop.lake, shop.config, now=NOW).quarantined == 2, "what is still wrong stays held"
     assert {record.record_id for record in quarantine.held(shop.lake)} == {first.record_id, second.record_id}
     body = json.loads(first.body) | {"day": "2026-03-02"}

@@ -19,7 +19,9 @@ def refused(shop: Shop, *words: str, files: list[str] | None = None) -> SourceEr
     with pytest.raises(SourceError) as caught:
         shop.land(files=files)
     for fault in caught.value.faults:
-        assert fault.what and fault.at and fault.mend
+        assert fault.what
+        assert fault.at
+        assert fault.mend
     text = str(caught.value)
     for word in words:
         assert word in text, text

@@ -192,7 +192,7 @@ SELECT {"_file, _row, " if numbered else ""}"messageId" AS message_id, type AS k
   {amount} AS amount, {currency} AS currency,
   CASE WHEN type <> 'identify' AND properties IS NOT NULL THEN json_merge_patch(properties, {literal(dropped)}) END AS rest,
   length(properties) > {LARGEST} AS too_large, traits, nullif(context.sessionId, '') AS session,
-  split_part(coalesce(context.page.path, '/' || split_part({url}, '/', 4)), '?', 1) AS page_path,
+  split_part(coalesce(context.page.path, regexp_extract({url}, '^[a-z]+://[^/?#]+(/[^?#]*)', 1)), '?', 1) AS page_path,
   {url} IS NOT NULL OR context.page.path IS NOT NULL AS seen,
   coalesce(context.campaign.name, CASE WHEN {query} THEN nullif(regexp_extract({url}, '[?&]utm_campaign=([^&#]*)', 1), '') END) AS campaign,
   coalesce(nullif({campaign_source}, ''), CASE WHEN {query} THEN nullif(regexp_extract({url}, '[?&]utm_source=([^&#]*)', 1), '') END) AS utm_source,
