@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from tests.unify.world import World, day, lazy
 
 from kundig.config.unify import ProfileRules
 from kundig.schema import Step, Table
@@ -19,7 +20,6 @@ from kundig.unify.accounts import accounts
 from kundig.unify.person_days import person_days
 from kundig.unify.profiles import profiles
 from kundig.unify.trait_changes import trait_changes
-from tests.unify.world import World, day, lazy
 
 STEPS: tuple[Step, ...] = (person_days, trait_changes, profiles, accounts)
 FACTS = (EVENTS, CONTACTS, ORDERS)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +21,15 @@ import numpy.typing as npt
 from kundig.clock import DAY
 from kundig.config.unify import Identity
 from kundig.unify.pair_check import Attributes
-from kundig.unify.union_find import components, one_owner, spread, within_limits
+from kundig.unify.union_find import compiled, components, crowded, one_owner, spread, within_limits
 
 STATUSES = ("used", "blocked", "hub_limit", "overlap", "shared", "handover", "unique_conflict", "contradicted")
 USED, BLOCKED, HUB, OVERLAP, SHARED, HANDOVER, UNIQUE, CONTRADICTED = range(8)
 PERSON, CONTACT, DEVICE = range(3)
+REFUSED, PEERS, CLAIM, OWNS, DEVICES = range(5)
+"""What is between the ends of a link: a blocked value; people and addresses alike; an address claimed; a device held; two devices."""
+
+Roles = npt.NDArray[np.int8]
 
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
@@ -96,7 +101,7 @@ class _Claims:
         return np.asarray(self.rows[self.starts[claim] : self.starts[claim + 1]])
 
 
-def judge(nodes: Nodes, edges: Edges, known: Attributes) -> npt.NDArray[np.int8]:
+def judge(nodes: Nodes, edges: Edges, known: Attributes) -> Roles:
     """The status of each link, as a number into `STATUSES`.
 
     The answer depends on the set of links alone, not on their order.
@@ -104,34 +109,45 @@ def judge(nodes: Nodes, edges: Edges, known: Attributes) -> npt.NDArray[np.int8]
     status = np.zeros(edges.left.size, np.int8)
     if not edges.left.size:
         return status
-    status[nodes.blocked[edges.left] | nodes.blocked[edges.right]] = BLOCKED
-    kind = nodes.kind
-    person = _people(nodes, edges, known, kind, status)
-    _devices(nodes, edges, known.regrouped(person), kind, person, status)
+    weak, strong, role = _sides(edges.left, edges.right, nodes.namespace, nodes.kind, nodes.blocked)
+    status[role == REFUSED] = BLOCKED
+    person = _people(nodes, edges, known, weak, strong, role, status)
+    _devices(nodes, edges, known.regrouped(person), weak, strong, role, person, status)
     return status
+
+
+@compiled
+def _sides(left: Any, right: Any, level: Any, kind: Any, blocked: Any) -> Any:
+    """Per link its weaker end, its stronger end, and what is between them."""
+    weak, strong, role = left.copy(), right.copy(), np.zeros(left.size, np.int8)
+    for i in range(left.size):
+        a, b = left[i], right[i]
+        if level[a] < level[b]:
+            weak[i], strong[i] = b, a
+            a, b = b, a
+        if blocked[a] or blocked[b]:
+            role[i] = REFUSED
+        elif kind[a] != DEVICE:
+            role[i] = CLAIM if kind[a] == CONTACT and level[a] > level[b] else PEERS
+        else:
+            role[i] = OWNS if kind[b] != DEVICE else DEVICES
+    return weak, strong, role
 
 
 # accounts, record numbers, addresses and phones
 
 
-def _people(nodes: Nodes, edges: Edges, known: Attributes, kind: Codes, status: npt.NDArray[np.int8]) -> Codes:
-    firm = (kind[edges.left] != DEVICE) & (kind[edges.right] != DEVICE)
-    level = nodes.namespace
-    swap = level[edges.left] > level[edges.right]
-    weak, strong = np.where(swap, edges.left, edges.right), np.where(swap, edges.right, edges.left)
-    claiming = firm & (status == USED) & (level[weak] > level[strong]) & (kind[weak] == CONTACT)
-    rows = np.flatnonzero(claiming)
-    several, _ = spread(weak[rows], strong[rows], nodes.keys.size)
-    claims = _collected(edges, rows[several[weak[rows]]], weak, strong)
+def _people(nodes: Nodes, edges: Edges, known: Attributes, weak: Codes, strong: Codes, role: Roles, status: Roles) -> Codes:
+    claiming = role == CLAIM
+    several, _ = spread(weak, strong, nodes.keys.size, claiming)
+    claims = _collected(edges, np.flatnonzero(claiming & several[weak]), weak, strong)
     hub = _hubs(nodes, claims)
     _check_pairs(nodes, edges, known, claims, hub, status)
     _shadow(edges, np.flatnonzero(hub), status)
-    left, right = _ends(edges, firm & (status == USED))
-    person = components(left, right, nodes.keys.size)
-    limited = np.flatnonzero(nodes.most > 0)
-    if limited.size:
-        person = _cut_to_limits(nodes, edges, firm, person, limited, status)
-    return person
+    firm = (status == USED) & ((role == CLAIM) | (role == PEERS))
+    person = components(edges.left, edges.right, nodes.keys.size, firm)
+    too_many = crowded(person, nodes.namespace, nodes.most)
+    return _cut_to_limits(nodes, edges, np.flatnonzero(firm & too_many[person[edges.left]]), person, status) if too_many.any() else person
 
 
 def _hubs(nodes: Nodes, claims: _Claims) -> Flags:
@@ -147,7 +163,7 @@ def _hubs(nodes: Nodes, claims: _Claims) -> Flags:
     return hub
 
 
-def _check_pairs(nodes: Nodes, edges: Edges, known: Attributes, claims: _Claims, hub: Flags, status: npt.NDArray[np.int8]) -> None:
+def _check_pairs(nodes: Nodes, edges: Edges, known: Attributes, claims: _Claims, hub: Flags, status: Roles) -> None:
     """Compare each two claimants of an address or phone; where they contradict, give it to one of them, or to each in its time."""
     identity = nodes.identity
     login = nodes.by_namespace([1 if identity.namespace(name).unique else 0 for name in nodes.names]).astype(bool)
@@ -253,15 +269,9 @@ def _strongest(nodes: Nodes, claims: _Claims, start: int, end: int, group: Codes
     return keep
 
 
-def _cut_to_limits(nodes: Nodes, edges: Edges, firm: Flags, person: Codes, limited: Ints, status: npt.NDArray[np.int8]) -> Codes:
+def _cut_to_limits(nodes: Nodes, edges: Edges, rows: Ints, person: Codes, status: Roles) -> Codes:
     """Where a person holds more values of a namespace than one person can, grow it again from its strongest links."""
-    too_many = np.zeros(nodes.keys.size, np.bool_)
-    for namespace in limited.tolist():
-        count = np.bincount(person[nodes.namespace == namespace], minlength=nodes.keys.size)
-        too_many |= count > nodes.most[namespace]
-    rows = np.flatnonzero(firm & (status == USED) & too_many[person[edges.left]])
-    if not rows.size:
-        return person
+    limited = np.flatnonzero(nodes.most > 0)
     members, (left, right) = _local(edges.left[rows], edges.right[rows])
     held = (nodes.namespace[members][:, None] == limited[None, :]).astype(np.int32)
     order = _by_strength(nodes, edges, rows)
@@ -288,20 +298,15 @@ def _by_strength(nodes: Nodes, edges: Edges, rows: Ints) -> Ints:
 # devices
 
 
-def _devices(nodes: Nodes, edges: Edges, known: Attributes, kind: Codes, person: Codes, status: npt.NDArray[np.int8]) -> None:
-    on_left, on_right = kind[edges.left] == DEVICE, kind[edges.right] == DEVICE
-    among = on_left & on_right & (status == USED)
-    claiming = (on_left ^ on_right) & (status == USED)
-    if not (among.any() or claiming.any()):
-        return
-    device = np.where(on_left, edges.left, edges.right)
-    owner = person[np.where(on_left, edges.right, edges.left)]
-    rows = np.flatnonzero(claiming)
-    owner = _agreeing(nodes, edges, known, device, owner, person, rows)
-    several, first = spread(device[rows], owner[rows], nodes.keys.size)
-    claims = _collected(edges, rows[several[device[rows]]], device, owner)
+def _devices(nodes: Nodes, edges: Edges, known: Attributes, device: Codes, held_by: Codes, role: Roles, person: Codes, status: Roles) -> None:
+    claiming, among = (role == OWNS) & (status == USED), (role == DEVICES) & (status == USED)
+    owner = person[held_by]
+    several, first = spread(device, owner, nodes.keys.size, claiming)
+    if several.any():
+        owner = _agreeing(nodes, known, _collected(edges, np.flatnonzero(claiming & several[device]), device, owner), owner, person)
+        several, first = spread(device, owner, nodes.keys.size, claiming)
+    claims = _collected(edges, np.flatnonzero(claiming & several[device]), device, owner)
     limit = nodes.shared_above
-    unsure: list[int] = []
     for start, end in claims.spans():
         node = int(claims.node[start])
         group = np.arange(end - start, dtype=np.int32)
@@ -310,15 +315,12 @@ def _devices(nodes: Nodes, edges: Edges, known: Attributes, kind: Codes, person:
         else:
             verdict = HANDOVER if _in_turn(claims, start, group, nodes.identity.handover_days) else OVERLAP
         status[claims.rows[claims.starts[start] : claims.starts[end]]] = verdict
-        unsure.append(node)
-    _shadow(edges, np.array(unsure, np.int64), status)
+    _shadow(edges, np.flatnonzero(several), status)
     _among_devices(nodes, edges, np.flatnonzero(among & (status == USED)), np.where(several, -1, first), status)
 
 
-def _agreeing(nodes: Nodes, edges: Edges, known: Attributes, device: Codes, owner: Codes, person: Codes, rows: Ints) -> Codes:
+def _agreeing(nodes: Nodes, known: Attributes, claims: _Claims, owner: Codes, person: Codes) -> Codes:
     """The owners after joining those who meet on a device and whose attributes agree, within the limits of a person."""
-    several, _ = spread(device[rows], owner[rows], nodes.keys.size)
-    claims = _collected(edges, rows[several[device[rows]]], device, owner)
     one, other, _ = _pairs(claims.spans(), known.known[claims.claimant], nodes.identity.check_most)
     a, b = claims.claimant[one], claims.claimant[other]
     score = known.scores(a, b)
@@ -338,7 +340,7 @@ def _agreeing(nodes: Nodes, edges: Edges, known: Attributes, device: Codes, owne
     return np.asarray(final[owner])
 
 
-def _among_devices(nodes: Nodes, edges: Edges, rows: Ints, owner: Codes, status: npt.NDArray[np.int8]) -> None:
+def _among_devices(nodes: Nodes, edges: Edges, rows: Ints, owner: Codes, status: Roles) -> None:
     """Devices seen together are one user's, but never those of two owners: the weakest link between these is cut."""
     left, right = edges.left[rows], edges.right[rows]
     together = components(left, right, nodes.keys.size)
@@ -356,17 +358,13 @@ def _among_devices(nodes: Nodes, edges: Edges, rows: Ints, owner: Codes, status:
 # selecting
 
 
-def _ends(edges: Edges, chosen: Flags) -> tuple[Codes, Codes]:
-    return edges.left[chosen], edges.right[chosen]
-
-
 def _local(left: Codes, right: Codes) -> tuple[Codes, tuple[Codes, Codes]]:
     """The nodes of some links, sorted, and the links as numbers of these."""
     members = np.unique(np.concatenate([left, right]))
     return members, (np.searchsorted(members, left).astype(np.int32), np.searchsorted(members, right).astype(np.int32))
 
 
-def _shadow(edges: Edges, unsure: Ints, status: npt.NDArray[np.int8]) -> None:
+def _shadow(edges: Edges, unsure: Ints, status: Roles) -> None:
     """All other links of a node that is shared or changed hands say nothing."""
     if unsure.size:
         flagged = np.zeros(int(max(edges.left.max(), edges.right.max(), unsure.max())) + 1, np.bool_)

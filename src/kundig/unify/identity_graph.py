@@ -73,8 +73,7 @@ def edges_of(links: pa.Table, nodes: Nodes) -> tuple[Nodes, Edges]:
 
 def person_keys(nodes: Nodes, edges: Edges, status: npt.NDArray[np.int8]) -> Ints:
     """Per node the key of its person: of the component's identifier that was seen first (then the strongest, then the smallest key)."""
-    used = status == USED
-    label = components(edges.left[used], edges.right[used], nodes.keys.size)
+    label = components(edges.left, edges.right, nodes.keys.size, status == USED)
     return np.asarray(nodes.keys[_earliest(label, nodes.first_at, nodes.namespace)])
 
 

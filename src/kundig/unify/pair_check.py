@@ -94,11 +94,15 @@ def _yyyymmdd(days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
 
 def _grouped(node: Any, first: Any, last: Any, birth: Any, letters: Any, lengths: Any, count: int) -> Attributes:
     said = (first >= 0) | (last >= 0) | (birth >= 0)
-    rows = np.unique(np.stack([node[said], birth[said], first[said], last[said]], axis=1), axis=0) if said.any() else np.empty((0, 4), np.int32)
-    place = np.arange(len(rows)) - np.searchsorted(rows[:, 0], rows[:, 0])
-    rows = rows[place < VARIANTS]
-    starts = np.searchsorted(rows[:, 0], np.arange(count + 1)).astype(np.int64)
-    birth, first, last = (np.ascontiguousarray(rows[:, i], np.int32) for i in (1, 2, 3))
+    columns = [column[said] for column in (node, birth, first, last)]
+    order = np.lexsort(columns[::-1])
+    node, birth, first, last = (column[order] for column in columns)
+    new = np.ones(node.size, np.bool_)
+    new[1:] = (node[1:] != node[:-1]) | (birth[1:] != birth[:-1]) | (first[1:] != first[:-1]) | (last[1:] != last[:-1])
+    node, birth, first, last = (column[new] for column in (node, birth, first, last))
+    kept = np.arange(node.size) - np.searchsorted(node, node) < VARIANTS
+    starts = np.concatenate([[0], np.cumsum(np.bincount(node[kept], minlength=count))]).astype(np.int64)
+    birth, first, last = (np.ascontiguousarray(column[kept], np.int32) for column in (birth, first, last))
     return Attributes(starts=starts, first=first, last=last, birth=birth, letters=letters, lengths=lengths)
 
 

@@ -121,7 +121,7 @@ def _persons(chunks: Chunks, length: int, columns: tuple[str, ...]) -> tuple[lis
         first = [np.zeros(length, np.bool_) for _ in columns]
         found = list(pool.map(lambda part: _number(keys[0], keys[1], nobody, missing[0], code[0], code[1], first[0], first[1], part), (0, 1)))
     count = 2 * max(part.size for part in found)
-    label = components(code[0][~nobody], code[1][~nobody], count) if nobody.any() else components(code[0], code[1], count)
+    label = components(code[0], code[1], count, ~nobody)
     least = _least(label, found[0], found[1])
     for side in (0, 1):
         first[side] &= ~missing[side]

@@ -29,9 +29,11 @@ def _find(parent: Any, node: Any) -> Any:
 
 
 @compiled
-def _components(left: Any, right: Any, count: Any) -> Any:
+def _components(left: Any, right: Any, chosen: Any, count: Any) -> Any:
     parent = np.arange(count).astype(np.int32)
     for i in range(left.size):
+        if chosen.size and not chosen[i]:
+            continue
         x, y = _find(parent, left[i]), _find(parent, right[i])
         if x < y:
             parent[y] = x
@@ -42,14 +44,17 @@ def _components(left: Any, right: Any, count: Any) -> Any:
     return parent
 
 
-def components(left: Nodes, right: Nodes, count: int) -> Nodes:
-    """The component of each of `count` nodes, named by its smallest node.
+_ALL = np.empty(0, np.bool_)
+
+
+def components(left: Nodes, right: Nodes, count: int, chosen: Flags = _ALL) -> Nodes:
+    """The component of each of `count` nodes, named by its smallest node; with `chosen`, by these links alone.
 
     Examples:
         >>> components(np.array([0, 3], np.int32), np.array([1, 1], np.int32), 5).tolist()
         [0, 0, 2, 0, 4]
     """
-    return np.asarray(_components(left.astype(np.int32, copy=False), right.astype(np.int32, copy=False), count))
+    return np.asarray(_components(left.astype(np.int32, copy=False), right.astype(np.int32, copy=False), chosen, count))
 
 
 @compiled
@@ -113,10 +118,12 @@ def one_owner(left: Nodes, right: Nodes, owner: npt.NDArray[np.int32]) -> Nodes:
 
 
 @compiled
-def _spread(node: Any, partner: Any, count: Any) -> Any:
+def _spread(node: Any, partner: Any, chosen: Any, count: Any) -> Any:
     first = np.full(count, -1, np.int32)
     several = np.zeros(count, np.bool_)
     for i in range(node.size):
+        if chosen.size and not chosen[i]:
+            continue
         n = node[i]
         if first[n] < 0:
             first[n] = partner[i]
@@ -125,10 +132,29 @@ def _spread(node: Any, partner: Any, count: Any) -> Any:
     return several, first
 
 
-def spread(node: Nodes, partner: Nodes, count: int) -> tuple[Flags, Nodes]:
-    """Per node: whether it has two different partners or more, and its first one (-1: none)."""
-    several, first = _spread(node.astype(np.int32, copy=False), partner.astype(np.int32, copy=False), count)
+def spread(node: Nodes, partner: Nodes, count: int, chosen: Flags = _ALL) -> tuple[Flags, Nodes]:
+    """Per node: whether it has two different partners or more, and its first one (-1: none); with `chosen`, by these links alone."""
+    several, first = _spread(node.astype(np.int32, copy=False), partner.astype(np.int32, copy=False), chosen, count)
     return np.asarray(several), np.asarray(first)
+
+
+@compiled
+def _crowded(label: Any, kind: Any, most: Any, count: Any) -> Any:
+    crowded = np.zeros(count, np.bool_)
+    for k in range(most.size):
+        if most[k] > 0:
+            held = np.zeros(count, np.int32)
+            for i in range(label.size):
+                if kind[i] == k:
+                    held[label[i]] += 1
+                    if held[label[i]] > most[k]:
+                        crowded[label[i]] = True
+    return crowded
+
+
+def crowded(label: Nodes, kind: Nodes, most: npt.NDArray[np.int32]) -> Flags:
+    """Per component (by its name): whether it holds more nodes of some kind than `most` allows (0: any number)."""
+    return np.asarray(_crowded(label, kind, most, label.size))
 
 
 @compiled

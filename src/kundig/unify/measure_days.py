@@ -1,0 +1,30 @@
+"""A day's sums for each measure that a rule needs, so that the windows of all rules add days instead of reading events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import ibis.expr.types as ir
+
+from kundig import rules
+from kundig.config.decide import Audience
+from kundig.schema import step
+from kundig.tables.collect import EVENTS
+from kundig.tables.unify import IDENTITIES, MEASURE_DAYS
+from kundig.unify.person_days import owned
+
+
+@step(reads=(EVENTS, IDENTITIES), writes=MEASURE_DAYS, by="person_key")
+def measure_days(events: ir.Table, identities: ir.Table, *, config: Any, zone: str, audiences: Mapping[str, Audience]) -> ir.Table:
+    """The days of every measure that the audiences' rules can be answered from; no rows where no rule counts events.
+
+    A new or changed rule fills its measures once, from all events.
+    """
+    parsed = rules.parse_all({name: audience.rule for name, audience in sorted(audiences.items())}, rules.schema_of(config)) if audiences else {}
+    return days_of_rules(events, identities, parsed, zone=zone)
+
+
+def days_of_rules(events: ir.Table, identities: ir.Table, parsed: Mapping[str, rules.Rule], *, zone: str) -> ir.Table:
+    """The rows of `measure_days` for these rules."""
+    return rules.measure_days(owned(events, identities), rules.measures_of(parsed), zone=zone)
