@@ -19,7 +19,7 @@ LINKS = table(
     col("evidence", "string", "Table and source of the records that carry both, or the model."),
     col("probability", "float64", "1 for a deterministic link."), col("first_at", "timestamp", "First record that carries both."),
     col("last_at", "timestamp", "Last one."), col("records", "int64", "How many records carry both."),
-    col("status", "string", "used, or the guard that refused it: hub_limit, blocked, unique_conflict, contradicted."),
+    col("status", "string", "used; handover: holds in its time only; or what refused it: blocked, hub_limit, overlap, shared, unique_conflict, contradicted."),
     subject="left_key",
 )  # fmt: skip
 
