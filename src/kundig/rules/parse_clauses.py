@@ -1,0 +1,358 @@
+"""Reading a rule: from YAML, JSON or plain values to clauses, with every fault found at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Literal
+
+from kundig.errors import nearest
+from kundig.rules.clauses import (
+    All,
+    AllConditions,
+    AnyCondition,
+    AnyOf,
+    Bucket,
+    Clause,
+    Condition,
+    Count,
+    Edge,
+    Events,
+    Everyone,
+    Holds,
+    Lasting,
+    Named,
+    NoCondition,
+    Not,
+    Now,
+    PropertyTests,
+    Regular,
+    Resumed,
+    Sequence,
+    Step,
+    Stopped,
+    Test,
+    Threshold,
+)
+from kundig.rules.evaluate import asks_for_missing
+from kundig.rules.grammar import AGGREGATES, CONDITION_WORDS, CONSENT_ANSWERS, CONSENT_STATUSES, ELAPSED, KINDS, OPTIONS
+from kundig.rules.parse_windows import WindowReader, together
+from kundig.rules.schema import Field, RuleSchema
+from kundig.rules.values import OPERATORS
+from kundig.rules.windows import EVER, Absolute, Rolling, Span
+
+Options = Mapping[str, Any]
+ONCE = Threshold(aggregate="count", of=None, test=Test(operator="at_least", value=Decimal(1), type="number"))
+_REGULAR_UNITS = ("day", "week", "month", "quarter")
+
+
+class EventReader(WindowReader):
+    """Reads which events are meant and what their properties must pass."""
+
+    def events(self, names: Any, where: Any, at: str, *, where_at: str = "") -> Events | None:
+        """The events of these names (`prefix*` expanded) whose properties pass `where`."""
+        faults = len(self.faults)
+        given = [names] if isinstance(names, str) else names
+        if not isinstance(given, list | tuple) or not given or not all(isinstance(name, str) for name in given):
+            return self.fault(at, f"{names!r} names no event", "name one event, a list of events, or prefix*")
+        expanded = tuple(dict.fromkeys(known for name in given for known in self._expanded(name, at)))
+        if len(self.faults) > faults:
+            return None
+        condition = self.condition(where, expanded, where_at or f"{at}.where") if where is not None else None
+        return Events(names=expanded, where=condition) if len(self.faults) == faults else None
+
+    def _expanded(self, name: str, at: str) -> list[str]:
+        if name in self.schema.events:
+            return [name]
+        if name.endswith("*"):
+            found = sorted(known for known in self.schema.events if known.startswith(name[:-1]))
+            if found:
+                return found
+        self.unknown(at, "event", name, self.schema.events)
+        return []
+
+    def condition(self, given: Any, names: tuple[str, ...], at: str) -> Condition | None:
+        """What an event's properties must pass; several keys are joined by *and*."""
+        if not isinstance(given, Mapping) or not given:
+            return self.fault(at, f"{given!r} is no condition", "write a mapping of properties to values or tests: {category: Schuhe, total: {at_least: 50}}")
+        parts = [self._condition_part(str(key), value, names, f"{at}.{key}") for key, value in given.items()]
+        found = tuple(part for part in parts if part is not None)
+        return found[0] if len(found) == 1 else AllConditions(parts=found)
+
+    def _condition_part(self, key: str, given: Any, names: tuple[str, ...], at: str) -> Condition | None:
+        if key == "not":
+            part = self.condition(given, names, at)
+            return None if part is None else NoCondition(part=part)
+        if key in CONDITION_WORDS:
+            if not isinstance(given, list | tuple) or not given:
+                return self.fault(at, f"{key} needs a list of conditions, not empty", f"write {key}: [{{category: Schuhe}}, {{total: {{at_least: 200}}}}]")
+            parts = tuple(part for number, item in enumerate(given) if (part := self.condition(item, names, f"{at}[{number}]")) is not None)
+            return AllConditions(parts=parts) if key == "all" else AnyCondition(parts=parts)
+        field = self._property(key, names, at)
+        if field is None:
+            return None
+        if not isinstance(given, Mapping):
+            shortest = "includes" if field.type == "list" else "is"
+            given = {"in" if isinstance(given, list | tuple) and field.type != "list" else "includes_any" if isinstance(given, list | tuple) else shortest: given}
+        tests = self.tests(given, field.type, at, bindable=True)
+        return None if tests is None else PropertyTests(name=key, tests=tests)
+
+    def _property(self, name: str, names: tuple[str, ...], at: str) -> Field | None:
+        found = {field.type: field for event in names if (field := self.schema.events[event].properties.get(name)) is not None}
+        if not found:
+            return self.unknown(at, "property", name, self.schema.properties(names))
+        if len(found) > 1:
+            return self.fault(at, f"the property {name!r} is {' and '.join(sorted(found))} in these events", "name only events in which its type is the same")
+        return next(iter(found.values()))
+
+    def threshold_of(self, aggregate: Any, given: Any, events: Events | None, at: str) -> Threshold | None:
+        """One aggregate with its threshold."""
+        if not isinstance(given, Mapping):
+            return self.fault(at, f"{given!r} is no threshold", f"write {aggregate}: {{at_least: 2}}")
+        of, faults = given.get("of"), len(self.faults)
+        if aggregate in ("count", "days"):
+            if of is not None:
+                self.fault(f"{at}.of", f"{aggregate} is not made of a property", "leave `of` out, or use distinct or sum")
+        elif of is None:
+            self.fault(at, f"{aggregate} needs `of`", "name a property: " + nearest("", self.schema.properties(events.names if events is not None else ())))
+        elif events is not None:
+            self._aggregable(aggregate, of, events.names, f"{at}.of")
+        test = self.threshold(given, aggregate, at)
+        if test is None or len(self.faults) > faults:
+            return None
+        field = self.schema.property(events.names, of) if events is not None and of is not None else None
+        return Threshold(aggregate=aggregate, of=of, test=test, of_type=field.type if field is not None else "number")
+
+    def _aggregable(self, aggregate: str, of: Any, names: tuple[str, ...], at: str) -> None:
+        field = self._property(str(of), names, at)
+        if field is not None and aggregate != "distinct" and field.type != "number":
+            self.fault(at, f"{aggregate} of {of!r}, which is a {field.type}", "name a number; different values are counted by distinct")
+        elif field is not None and field.type == "list":
+            self.fault(at, f"{aggregate} of {of!r}, which is a list", "name a property with one value")
+
+
+class RuleReader(EventReader):
+    """Reads clauses: one method per kind."""
+
+    def __init__(self, schema: RuleSchema) -> None:
+        super().__init__(schema)
+        self.open: list[str] = []
+        self._kinds: dict[str, Callable[[Any, Options, str, str], Clause | None]] = {
+            "all": self._list, "any": self._list, "not": self._not, "everyone": self._everyone, "now": self._now, "rule": self._rule,
+            "trait": self._trait, "score": self._score, "consent": self._consent, "segment": self._membership, "list": self._membership,
+            "event": self._event, "first": self._edge, "last": self._edge, "sequence": self._sequence, "regular": self._regular,
+            "bucket": self._bucket, "stopped": self._stopped, "resumed": self._resumed,
+        }  # fmt: skip
+
+    def clause(self, given: Any, at: str = "$") -> Clause | None:
+        """The clause of a mapping with exactly one kind; a bare list means `all`."""
+        if isinstance(given, list | tuple):
+            given = {"all": given}
+        if not isinstance(given, Mapping):
+            return self.fault(at, f"{given!r} is no rule", "a rule is a mapping with one of the kinds " + ", ".join(KINDS))
+        kinds = [key for key in given if key in OPTIONS]
+        if len(kinds) != 1:
+            found = kinds or sorted(map(str, given))
+            mend = ("join them with `all`; " if len(kinds) > 1 else nearest(str(found[0]), KINDS).partition("known:")[0] if found else "") + "kinds: " + ", ".join(KINDS)
+            return self.fault(at, f"exactly one kind is needed, found {found}", mend)
+        kind = kinds[0]
+        rest = {str(key): value for key, value in given.items() if key != kind}
+        if kind not in ("trait", "score"):
+            for option in sorted(set(rest) - OPTIONS[kind]):
+                self.fault(f"{at}.{option}", f"unknown option {option!r} of {kind}", nearest(option, OPTIONS[kind]) if OPTIONS[kind] else f"{kind} has no options")
+        return self._kinds[kind](given[kind], rest, f"{at}.{kind}", kind)
+
+    def _list(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        if not isinstance(body, list | tuple) or not body:
+            holds = "everybody" if kind == "all" else "nobody"
+            return self.fault(at, f"`{kind}` needs a list of rules, not empty", f"an empty list would be {holds}; for everybody write everyone: true")
+        parts = tuple(part for number, item in enumerate(body) if (part := self.clause(item, f"{at}[{number}]")) is not None)
+        return All(parts=parts) if kind == "all" else AnyOf(parts=parts)
+
+    def _not(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        part = self.clause(body, at)
+        return None if part is None else Not(part=part)
+
+    def _everyone(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        return Everyone() if body is True else self.fault(at, f"everyone knows only true, not {body!r}", "for nobody write not: {everyone: true}")
+
+    def _now(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        if not isinstance(body, Mapping) or not body or set(body) - {"start", "end"}:
+            return self.fault(at, "`now` needs `start`, `end` or both", "write now: {start: 2026-03-01, end: 2026-04-01}")
+        window = self.absolute(body, at)
+        return None if window is None else Now(window=window)
+
+    def _rule(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        if not isinstance(body, str) or body not in self.schema.rules:
+            return self.unknown(at, "rule", body, self.schema.rules)
+        if body in self.open:
+            circle = " -> ".join([*self.open[self.open.index(body) :], body])
+            return self.fault(at, f"rules refer to each other in a circle: {circle}", "take one of the references out")
+        self.open.append(body)
+        part = self.clause(_source(self.schema.rules[body]), f"rules.{body}")
+        self.open.pop()
+        return None if part is None else Named(name=body, part=part)
+
+    def _trait(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        if not isinstance(body, str) or body not in self.schema.traits:
+            return self.unknown(at, "trait", body, self.schema.traits)
+        type = self.schema.traits[body].type
+        tests = self.tests({name: value for name, value in rest.items() if name != "for"}, type, at)
+        return None if tests is None else self._holds(Holds(kind="trait", key=body, tests=tests), rest, at)
+
+    def _score(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        if not isinstance(body, str) or body not in self.schema.scores:
+            return self.unknown(at, "score", body, self.schema.scores)
+        field = rest.get("field", "value")
+        if field not in ("value", "percentile"):
+            self.fault(f"{at}.field", f"unknown field {field!r}", "use value or percentile")
+        tests = self.tests({name: value for name, value in rest.items() if name not in ("for", "field")}, "number", at)
+        return None if tests is None else self._holds(Holds(kind="score", key=f"{body}.{field}", tests=tests), rest, at)
+
+    def _consent(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        if not isinstance(body, str) or body not in self.schema.purposes:
+            return self.unknown(at, "purpose", body, self.schema.purposes)
+        channels, channel = self.schema.purposes[body], rest.get("channel")
+        if channel is None:
+            return self.fault(at, "consent needs a channel", "write channel: …; " + nearest("", channels))
+        if channel not in channels:
+            self.unknown(f"{at}.channel", "channel", channel, channels)
+        want = rest.get("is", "given")
+        if want not in CONSENT_ANSWERS:
+            return self.fault(f"{at}.is", f"{want!r} is no answer", "use " + ", ".join(CONSENT_ANSWERS))
+        test = Test(operator="in", value=CONSENT_STATUSES[want], type="text", exact=True) if want != "missing" else _NO_CONSENT
+        return self._holds(Holds(kind="consent", key=f"{body}/{channel}", tests=(test,)), rest, at)
+
+    def _membership(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        known = self.schema.segments if kind == "segment" else self.schema.lists
+        if not isinstance(body, str) or body not in known:
+            return self.unknown(at, kind, body, known)
+        test = Test(operator="is", value=True, type="boolean")
+        return self._holds(Holds(kind="segment" if kind == "segment" else "list", key=body, tests=(test,)), rest, at)
+
+    def _holds(self, state: Holds, rest: Options, at: str) -> Holds | None:
+        if "for" not in rest:
+            return state
+        given = rest["for"]
+        how, duration = next(iter(given.items())) if isinstance(given, Mapping) and len(given) == 1 else ("at_least", given)
+        if how not in ("at_least", "less_than"):
+            return self.fault(f"{at}.for", f"{given!r} is no lasting", "write for: 7 days or for: {less_than: 7 days}")
+        span = self.span(duration, f"{at}.for", ELAPSED)
+        if any(test.operator in ("within", "anniversary") for test in state.tests):
+            return self.fault(f"{at}.for", "a test against the clock does not last", "leave `for` out: the window says it alone")
+        if asks_for_missing(state):
+            return self.fault(f"{at}.for", "a missing value has no beginning", "add exists: true, or ask for events: not: {event: …, within: 30 days}")
+        return None if span is None else Holds(kind=state.kind, key=state.key, tests=state.tests, lasting=Lasting(least=how == "at_least", span=span))
+
+    def _event(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        faults = len(self.faults)
+        events = self.events(body, rest.get("where"), at)
+        window = self.event_window(rest, at, EVER)
+        found = [self.threshold_of(name, rest[name], events, f"{at}.{name}") for name in AGGREGATES if name in rest]
+        if events is None or window is None or len(self.faults) > faults:
+            return None
+        return Count(events=events, window=window, thresholds=tuple(t for t in found if t is not None) or (ONCE,))
+
+    def _edge(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        faults = len(self.faults)
+        events = self.events(body, rest.get("where"), at)
+        has = self.condition(rest["has"], events.names, f"{at}.has") if events is not None and rest.get("has") is not None else None
+        window = self.event_window(rest, at, EVER)
+        if events is None or window is None or len(self.faults) > faults:
+            return None
+        which: Literal["first", "last"] = "first" if kind == "first" else "last"
+        return Edge(which=which, events=events, has=has, window=window)
+
+    def _sequence(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        if not isinstance(body, list | tuple) or not 2 <= len(body) <= 5:
+            return self.fault(at, "a sequence has two to five steps", "write sequence: [{event: product_viewed}, {event: order_completed, within: 3 days}]")
+        faults = len(self.faults)
+        steps = [self._step(step, f"{at}[{number}]", first=number == 0) for number, step in enumerate(body)]
+        window = self.event_window(rest, at, EVER)
+        if window is None or len(self.faults) > faults:
+            return None
+        return Sequence(steps=tuple(step for step in steps if step is not None), window=window)
+
+    def _step(self, given: Any, at: str, *, first: bool) -> Step | None:
+        if isinstance(given, str):
+            given = {"event": given}
+        if not isinstance(given, Mapping) or "event" not in given or set(given) - {"event", "where", "within", "without"}:
+            return self.fault(at, f"{given!r} is no step", "a step has event, and may have where, within, without")
+        if first and ("within" in given or "without" in given):
+            return self.fault(at, "the first step has nothing before it", "move `within` and `without` to the step that follows")
+        events = self.events(given["event"], given.get("where"), f"{at}.event", where_at=f"{at}.where")
+        gap = self.span(given["within"], f"{at}.within", ELAPSED) if "within" in given else None
+        without = self.events(given["without"], None, f"{at}.without") if "without" in given else None
+        return None if events is None else Step(events=events, gap=gap, without=without)
+
+    def _regular(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        events = self.events(body, rest.get("where"), at)
+        every, of_last, least, count = rest.get("every"), rest.get("of_last"), rest.get("in_at_least"), rest.get("count", 1)
+        if every not in _REGULAR_UNITS:
+            self.fault(f"{at}.every", f"{every!r} is no unit", "use " + ", ".join(_REGULAR_UNITS))
+        if not _whole(of_last) or not 1 <= of_last <= 60:
+            return self.fault(f"{at}.of_last", f"of_last must be 1 to 60, not {of_last!r}", "the number of complete units looked at")
+        if not _whole(least) or not 1 <= least <= of_last:
+            return self.fault(f"{at}.in_at_least", f"in_at_least must be 1 to {of_last}, not {least!r}", "in how many of these units it must happen")
+        if not _whole(count) or count < 1:
+            return self.fault(f"{at}.count", f"count must be 1 or more, not {count!r}", "how often it must happen in a unit")
+        return None if events is None else Regular(events=events, unit=str(every), of_last=of_last, in_at_least=least, count=count)
+
+    def _bucket(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        if not isinstance(body, str) or not body:
+            return self.fault(at, f"{body!r} is no salt", "write a text of your own; the same salt is the same split")
+        start, end = self.value(rest.get("from", 0), "number", f"{at}.from"), self.value(rest.get("to", 100), "number", f"{at}.to")
+        if not isinstance(start, Decimal) or not isinstance(end, Decimal):
+            return None
+        if not 0 <= start < end <= 100:
+            return self.fault(at, f"from {start} to {end} is no share of 100", "0 <= from < to <= 100")
+        return Bucket(salt=body, start=start, end=end)
+
+    def _stopped(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        found = self._quiet(body, rest, at, "silent", "active")
+        if found is None:
+            return None
+        events, silent, active, both = found
+        part = All(parts=(Not(part=_some(events, Rolling(start=silent))), _some(events, Rolling(start=both, end=silent))))
+        return Stopped(events=events, silent=silent, active=active, part=part)
+
+    def _resumed(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
+        found = self._quiet(body, rest, at, "within", "silent")
+        if found is None:
+            return None
+        events, within, silent, both = found
+        pause = Not(part=_some(events, Rolling(start=both, end=within)))
+        part = All(parts=(_some(events, Rolling(start=within)), pause, _some(events, Rolling(end=both))))
+        return Resumed(events=events, within=within, silent=silent, part=part)
+
+    def _quiet(self, body: Any, rest: Options, at: str, near: str, far: str) -> tuple[Events, Span, Span, Span] | None:
+        events = self.events(body, rest.get("where"), at)
+        for name in (near, far):
+            if name not in rest:
+                self.fault(at, f"`{name}` is missing", f"write {name}: 30 days")
+        spans = [self.span(rest[name], f"{at}.{name}") for name in (near, far) if name in rest]
+        if events is None or len(spans) < 2 or spans[0] is None or spans[1] is None:
+            return None
+        both = together(spans[0], spans[1])
+        if both is None:
+            return self.fault(at, f"`{near}` and `{far}` must both be in days or both in months", "give both in the same unit")
+        return events, spans[0], spans[1], both
+
+
+def _some(events: Events, window: Rolling) -> Count:
+    return Count(events=events, window=window, thresholds=(ONCE,))
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _source(given: Any) -> Any:
+    from kundig.rules.reading import plain
+
+    return plain(given)
+
+
+_NO_CONSENT = Test(operator="not_in", value=tuple(status for statuses in CONSENT_STATUSES.values() for status in statuses), type="text", exact=True)
+
+__all__ = ["OPERATORS", "Absolute", "RuleReader"]
