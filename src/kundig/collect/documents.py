@@ -18,6 +18,9 @@ from kundig.config.collect import Landing
 from kundig.schema import Table
 from kundig.tables.collect import ORDER_LINES, ORDERS
 
+COUNTED_COLUMNS = ("net", "tax", "product_cost", "shipping", "gross", "status")
+"""Columns of orders that are counted from lines."""
+
 COUNTED = ("goods", "shipping", "discount", "voucher")
 """Kinds of lines that make a document an order; one of fees and adjustments alone is none."""
 
@@ -57,7 +60,7 @@ def cut_cancellations(con: Connection, lines: str, existing: Existing) -> None:
     replaced = (
         "CASE WHEN p.part > 1 THEN l.line_id || '#' || p.part ELSE l.line_id END AS line_id, coalesce(p.order_id, l.order_id) AS order_id, -p.quantity AS quantity, "
         "CASE WHEN p.quantity = -l.quantity THEN l.net ELSE CAST(round(-p.quantity * l.unit_price, 4) AS DECIMAL(18, 4)) END AS net, "
-        "CAST(round(l.product_cost * p.quantity / -l.quantity, 4) AS DECIMAL(18, 4)) AS product_cost"
+        "CAST(round(l.gross * p.quantity / -l.quantity, 4) AS DECIMAL(18, 4)) AS gross, CAST(round(l.product_cost * p.quantity / -l.quantity, 4) AS DECIMAL(18, 4)) AS product_cost"
     )
     con.execute(f"CREATE OR REPLACE TEMP TABLE _cut AS SELECT l.* REPLACE ({replaced}) FROM {quoted(lines)} l JOIN _incoming p ON l.line_id = p.line_id")
     con.execute(f"DELETE FROM {quoted(lines)} WHERE line_id IN (SELECT line_id FROM _incoming)")
@@ -112,6 +115,57 @@ a AS (
   FROM whole GROUP BY order_id HAVING count(*) FILTER (line_kind IN ({counted})) > 0
 ), e AS (SELECT order_id{picked} FROM {quoted(lines)} GROUP BY order_id)
 SELECT 0 AS _file, 0::BIGINT AS _row, a.status = 'cancelled' AND coalesce(a.sold, 0) <= 0 AS _cancels, {columns}, a.sold AS _sold FROM a JOIN e USING (order_id) {joined}""")
+
+
+def count_orders(con: Connection, context: Context, orders: str | None, lines: str | None, existing: Existing, *, name: str) -> bool:
+    """Fill `name` with the orders of this delivery counted from their lines, and `name`_back with lines that take cancelled ones back.
+
+    Of `orders` (a temporary table, or None: the landed orders of `lines`) each whose lines are known gets goods' value, tax and cost from
+    them; gross is all lines with tax and the shipping of the document. A cancelled order whose lines still have value gets its lines once
+    more with negative quantity. Returns whether there is anything.
+    """
+    landed_orders, landed_lines = existing("orders"), existing("order_lines")
+    columns = ", ".join(quoted(c) for c in ORDERS.names if c != "batch_id")
+    if orders is not None:
+        source = f"SELECT {columns} FROM {quoted(orders)}"
+    elif landed_orders is not None and lines is not None:
+        source = f"SELECT {columns} FROM {landed_orders} WHERE order_id IN (SELECT order_id FROM {quoted(lines)})"
+    else:
+        return False
+    own = ", ".join(quoted(c) for c in ORDER_LINES.names if c != "batch_id")
+    parts = [f"SELECT {own} FROM {quoted(lines)}"] if lines is not None else []
+    if landed_lines is not None:
+        parts.append(f"SELECT {own} FROM {landed_lines} WHERE order_id IN (SELECT order_id FROM _documents)")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _documents AS {source}")
+    if not parts:
+        return False
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _known AS {' UNION ALL '.join(parts)}")
+    value = "CAST(round(-l.{0}, 4) AS DECIMAL(18, 4)) AS {0}"
+    changed = ", ".join(value.format(column) for column in ("quantity", "net", "gross", "product_cost"))
+    con.execute(f"""
+CREATE OR REPLACE TEMP TABLE {quoted(name + '_back')} AS
+SELECT l.* REPLACE (l.line_id || '#c' AS line_id, d.received_at AS received_at, greatest(l.occurred_at, d.received_at) AS occurred_at,
+    CAST(timezone({literal(context.zone)}, greatest(l.occurred_at, d.received_at)) AS DATE) AS local_day, {changed}), 0 AS _file, 0::BIGINT AS _row, true AS _cancels
+FROM _known l JOIN _documents d USING (order_id)
+JOIN (SELECT order_id FROM _known GROUP BY order_id HAVING sum(net) FILTER (line_kind = 'goods') > 0) v USING (order_id)
+WHERE d.status = 'cancelled' AND l.quantity > 0 AND NOT EXISTS (SELECT 1 FROM _known k WHERE k.line_id = l.line_id || '#c')""")
+    con.execute(f"INSERT INTO _known SELECT {own} FROM {quoted(name + '_back')}")
+    counted = (
+        "CAST(t.net AS DECIMAL(18, 4)) AS net, CAST(coalesce(t.tax, d.tax) AS DECIMAL(18, 4)) AS tax, CAST(coalesce(t.cost, d.product_cost) AS DECIMAL(18, 4)) AS product_cost, "
+        "CASE WHEN d.status = 'cancelled' THEN 0 ELSE d.shipping END AS shipping, "
+        "CAST(t.paid + CASE WHEN d.status = 'cancelled' THEN 0 ELSE coalesce(d.shipping, 0) END AS DECIMAL(18, 4)) AS gross, "
+        "CASE WHEN d.status = 'completed' AND t.returned THEN CASE WHEN t.net <= 0 THEN 'cancelled' ELSE 'returned' END ELSE d.status END AS status"
+    )
+    con.execute(f"""
+CREATE OR REPLACE TEMP TABLE {quoted(name)} AS
+SELECT d.* REPLACE ({counted}), 0 AS _file, 0::BIGINT AS _row, false AS _cancels FROM _documents d JOIN (
+  SELECT order_id, coalesce(sum(net) FILTER (line_kind IN ('goods', 'discount')), 0) AS net, sum(gross - net) AS tax, sum(coalesce(gross, net)) FILTER (line_kind <> 'fee') AS paid,
+    CASE WHEN count(*) FILTER (line_kind = 'goods' AND product_cost IS NULL) = 0 THEN sum(product_cost) END AS cost, bool_or(quantity < 0) AS returned
+  FROM _known GROUP BY order_id
+) t USING (order_id)""")
+    con.execute("DROP TABLE _documents")
+    con.execute("DROP TABLE _known")
+    return True
 
 
 def emitted(con: Connection, context: Context, emits: Mapping[str, str], rows: Canonical, events: Table, *, name: str) -> None:

@@ -28,7 +28,7 @@ from kundig.errors import AlreadyLanded, ConfigError, ContractError, Fault, Sour
 from kundig.schema import Table
 from kundig.store import Lake, native
 from kundig.store.lake import Append, Change, Upsert
-from kundig.tables.collect import QUARANTINED_RECORDS
+from kundig.tables.collect import ORDER_LINES, ORDERS, QUARANTINED_RECORDS
 
 GROUP_BYTES = 2_000_000_000
 """Files of one input that land together, up to this size: one batch, one look at the log."""
@@ -296,19 +296,37 @@ def _collect_mapped(con: Connection, lake: Lake, context: mapping.Context, deliv
             documents.fill_costs(con, relation, existing)
             if landing.takes_back == "latest":
                 documents.cut_cancellations(con, relation, existing)
-        batch.add(rows)
+        if not (landing.counted and table.name == "orders"):
+            batch.add(rows)
         told = rows
         if landing.orders is not None:
             orders = lake.known("orders")
             documents.orders_from_lines(con, context, landing, relation, existing, name=f"{relation}_orders")
             told = Canonical(relation=f"{relation}_orders", table=orders, namespaces=(), derived=True)
             batch.add(told)
+        if landing.counted:
+            _count(con, context, rows, existing, batch)
         if landing.emits:
             documents.emitted(con, context, landing.emits, told, lake.known("events"), name=f"{relation}_events")
             events = Canonical(relation=f"{relation}_events", table=lake.known("events"), namespaces=(), derived=True)
             _leave_out_landed(con, events, existing, batch)
             batch.add(events)
     con.execute("DROP TABLE _raw")
+
+
+def _count(con: Connection, context: mapping.Context, rows: Canonical, existing: Callable[[str], str | None], batch: Batch) -> None:
+    """Orders counted from their lines, of an orders landing or of a lines landing; lines that take a cancelled order back."""
+    table, name = rows.table, f"{rows.relation}_counted"
+    orders, lines = (rows.relation, None) if table.name == "orders" else (None, rows.relation)
+    counted = documents.count_orders(con, context, orders, lines, existing, name=name)
+    if counted:
+        batch.add(Canonical(relation=f"{name}_back", table=ORDER_LINES, namespaces=(), derived=True))
+        if orders is not None:
+            con.execute(f"UPDATE {quoted(orders)} o SET {', '.join(f'{c} = n.{c}' for c in documents.COUNTED_COLUMNS)} FROM {quoted(name)} n WHERE o.order_id = n.order_id")
+        else:
+            batch.add(Canonical(relation=name, table=ORDERS, namespaces=(), derived=True))
+    if orders is not None:
+        batch.add(rows)
 
 
 def _leave_out_landed(con: Connection, rows: Canonical, existing: Callable[[str], str | None], batch: Batch) -> None:

@@ -31,6 +31,11 @@ MUTABLE: Mapping[str, tuple[str, ...]] = {
 TARGETS = frozenset(MUTABLE) | {"order_lines", "survey_answers", "ad_contacts", "social_contacts", "campaign_messages", "consent_records", "events"}
 """Tables a mapping may land in."""
 
+HELPERS: Mapping[str, Mapping[str, str]] = {
+    "order_lines": {"tax_rate": "float64", "discount": "decimal(18,4)", "unit_cost": "decimal(18,4)"},
+}
+"""Columns of a mapping that are no column of the table: others are counted from them. A tax rate is 19 or 0.19."""
+
 FILLED = frozenset({"source", "batch_id", "identifier_key", "other_keys", "referred_key", "seq"})
 """Columns landing fills by itself."""
 
@@ -135,15 +140,22 @@ def check(name: str, source: Source) -> list[Fault]:
 
 
 def _landing_faults(table: Table, landing: Landing, at: str) -> list[Fault]:
-    known = [column for column in table.names if column not in FILLED] + ["occurred_at"]
+    known = [column for column in table.names if column not in FILLED] + ["occurred_at", *HELPERS.get(table.name, ())]
     faults = [Fault(what=f"table '{table.name}' has no column '{column}'", at=at, mend=nearest(column, known)) for column in landing.columns if column not in known]
     must = required(table, landing)
     faults += [Fault(what=f"'{c}' of '{table.name}' is not mapped", at=at, mend=f"add {c}: <column of the file>") for c in must if c not in landing.columns]
     if landing.from_order and "order_id" not in landing.columns:
         faults.append(Fault(what="from_order without order_id", at=at, mend="map order_id, or leave from_order out"))
+    if landing.counted and table.name not in ("orders", "order_lines"):
+        faults.append(Fault(what=f"`counted` on {table.name}", at=at, mend="orders and order_lines are counted; leave it out here"))
     if landing.orders is not None and table.name != "order_lines":
         faults.append(Fault(what="`orders` makes orders from order_lines", at=at, mend="move it to the landing in order_lines"))
     return faults
+
+
+def type_of(table: Table, name: str) -> str:
+    """Type of a mapped column; what the table lacks is a helper or the moment of a table without one."""
+    return table.column(name).type if name in table.names else HELPERS.get(table.name, {}).get(name, "timestamp")
 
 
 def required(table: Table, landing: Landing) -> tuple[str, ...]:
@@ -269,12 +281,14 @@ def _attributes_sql(landing: Landing, columns: Iterable[str]) -> str:
 
 
 def _value_sql(context: Context, table: Table, name: str, column: ColumnSpec, *, prefix: str = "t:") -> str:
-    type = table.column(name).type if name in table.names else "timestamp"
+    type = type_of(table, name)
     text = mapped_sql(quoted(prefix + name), column)
     decimal = {"de": ",", "en": "."}.get(column.number) or context.decimal
     value = cells.value(text, type, decimal=decimal, formats=column.format or context.dates, zone=context.file_zone, split=column.split or "|")
     if column.negate:
         value = f"-({value})"
+    if column.without_tax is not None:
+        value = f"CAST(round(CAST({value} AS DOUBLE) / {1 + column.without_tax / 100!r}, 4) AS DECIMAL(18, 4))"
     if name in PREFIXED:
         return f"{literal(context.name + ':')} || {value}"
     if name == "email":
@@ -285,7 +299,7 @@ def _value_sql(context: Context, table: Table, name: str, column: ColumnSpec, *,
 
 
 def _may_fail(table: Table, name: str, column: ColumnSpec) -> bool:
-    type = table.column(name).type if name in table.names else "timestamp"
+    type = type_of(table, name)
     return (type != "string" and not type.startswith("list")) or (bool(column.map) and column.otherwise == "fault")
 
 

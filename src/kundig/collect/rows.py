@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from kundig.collect import cells, money
 from kundig.collect.identifiers import literal, quoted
-from kundig.collect.mapping import LENIENT, SEPARATOR, Context, money_columns, ordered_identifiers, spec, typed_sql
+from kundig.collect.mapping import LENIENT, SEPARATOR, Context, money_columns, ordered_identifiers, spec, type_of, typed_sql
 from kundig.collect.sources import sniff
 from kundig.collect.sources.readers import Broken, Connection, Raw
 from kundig.config.collect import Landing
@@ -96,7 +96,7 @@ def _refuse_structural(con: Connection, context: Context, landing: Landing, tabl
             faults.append(Fault(what=f"column {origin} is empty in {wrong:,} of {whole:,} rows, and '{column}' needs it", at=at, mend="map another column"))
             continue
         example = next(value for value in values if value)
-        type = table.column(column).type if column in table.names else "timestamp"
+        type = type_of(table, column)
         what = f"column {origin} holds '{example}', which is no {_named(type)} as the mapping says ({wrong:,} of {whole:,} cells)"
         faults.append(Fault(what=what, at=at, mend=_format_mend(type, values, picked.map)))
     if faults:
@@ -228,8 +228,8 @@ def _column_sql(context: Context, landing: Landing, table: Table, name: str, map
         return "t.gross" + "".join(f" - coalesce(t.{part}, 0)" for part in ("tax", "shipping") if part in mapped)
     if table.name == "orders" and name == "gross" and name not in mapped and "net" in mapped:
         return "t.net" + "".join(f" + coalesce(t.{part}, 0)" for part in ("tax", "shipping") if part in mapped)
-    if table.name == "order_lines" and name == "net" and name not in mapped and "unit_price" in mapped:
-        return "CAST(round(t.quantity * t.unit_price, 4) AS DECIMAL(18, 4))"
+    if table.name == "order_lines" and name in ("net", "gross", "product_cost") and name not in mapped:
+        return _line_amount_sql(name, mapped)
     if table.name == "order_lines" and name == "unit_price" and name not in mapped and "net" in mapped:
         return "CASE WHEN t.quantity <> 0 THEN round(CAST(t.net AS DOUBLE) / CAST(t.quantity AS DOUBLE), 4) END"
     if table.name == "contacts" and name == "kind":
@@ -239,6 +239,22 @@ def _column_sql(context: Context, landing: Landing, table: Table, name: str, map
     if table.name == "stock_levels" and name == "place":
         return f"coalesce({has}, '')"
     return has
+
+
+def _line_amount_sql(name: str, mapped: set[str]) -> str:
+    """A line's value with or without tax, or its cost, from quantity, price, discount (positive, of the whole line), tax rate and unit cost."""
+    if name == "product_cost":
+        return "CAST(round(t.quantity * t.unit_cost, 4) AS DECIMAL(18, 4))" if "unit_cost" in mapped else "NULL"
+    if "unit_price" not in mapped:
+        return "NULL"
+    discount = " - coalesce(abs(t.discount), 0) * sign(t.quantity)" if "discount" in mapped else ""
+    value = f"(t.quantity * t.unit_price{discount})"
+    if "tax_rate" not in mapped:
+        return "NULL" if name == "gross" else f"CAST(round({value}, 4) AS DECIMAL(18, 4))"
+    if name == "gross":
+        return f"CAST(round({value}, 4) AS DECIMAL(18, 4))"
+    rate = "(CASE WHEN t.tax_rate >= 1 THEN t.tax_rate / 100 ELSE coalesce(t.tax_rate, 0) END)"
+    return f"CAST(round(CAST({value} AS DOUBLE) / (1 + {rate}), 4) AS DECIMAL(18, 4))"
 
 
 def _received_sql(context: Context, landing: Landing, mapped: set[str]) -> str:
@@ -311,5 +327,5 @@ def _row_fault(context: Context, table: Table, column: str, value: str) -> tuple
         return f"'{column}' of '{table.name}' is empty", "fill it: kundig quarantine fix"
     if table.name == "consent_records" and column == "status":
         return f"the consent's status is '{value[:80]}'", f"{nearest(value, SPOKEN)}; map it under columns.status.map"
-    type = table.column(column).type if column in table.names else "timestamp"
+    type = type_of(table, column)
     return f"'{column}' is '{value[:80]}', which is no {_named(type)} as the mapping says", "mend the cell: kundig quarantine fix, then replay"

@@ -42,6 +42,7 @@ class ColumnSpec(Record):
     format: tuple[str, ...] = Field(default=(), description="Date formats to try, such as '%d.%m.%Y'; also iso, excel, unix, unix_ms.")
     split: str = Field(default="", description="Separator of a list in one cell.")
     negate: bool = Field(default=False, description="Turn the sign.")
+    without_tax: float | None = Field(default=None, ge=0, lt=100, description="Rate in percent that is taken off a gross amount.")
 
     @field_validator("format", mode="before")
     @classmethod
@@ -113,6 +114,9 @@ class Landing(Record):
     )
     orders: dict[str, str | ColumnSpec] | None = Field(
         default=None, description="Make `orders` from these lines: further columns of the order (channel, offer_code, …); {} for none."
+    )
+    counted: bool = Field(
+        default=False, description="On orders and on their lines: amounts of orders are counted from the lines, and a cancelled order's lines are taken back."
     )
     from_order: bool = Field(default=False, description="Moment and identifiers come from the order that the line names.")
     emits: dict[str, str] = Field(default_factory=dict, description="Event per status ('*' for any); placeholders in braces are canonical columns.")

@@ -62,6 +62,7 @@ ORDER_LINES = table(
     col("product_id", "string", "Article number."), col("quantity", "decimal(18,4)", "Pieces; negative when taken back."),
     money("unit_price", "Price of a piece in the workspace's currency, tax included as the source says."),
     money("net", "Line value without tax, discount taken off; negative when taken back."),
+    money("gross", "Line value with tax, discount taken off; negative when taken back; null where the source tells no tax."),
     money("product_cost", "Cost of the goods of the line; null where unknown."),
     col("line_kind", "string", "goods, shipping, fee, discount, voucher, adjustment."), _BATCH,
     subject="identifier_key", purpose="contract", retention_days=3_653,
