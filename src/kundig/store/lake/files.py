@@ -23,6 +23,9 @@ DELETE_FIELDS = (Field(id=2_147_483_646, name="file_path", kind="VARCHAR"), Fiel
 OWN_NAME = re.compile(r"([0-9a-f]{12})-[0-9a-f]{32}\.parquet")
 """Names of files this house wrote: the writer, and a name of its own. No other file is ever swept."""
 
+STAGING = ".staging"
+"""Folder below the lake's data where another engine writes what is then written anew; a name in it begins with the writer's."""
+
 _LONGEST_BOUND = 64
 
 Crash = Callable[[str], None]

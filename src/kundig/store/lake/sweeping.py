@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kundig.store.lake.catalogue import execute_in, rows, rows_in
-from kundig.store.lake.files import OWN_NAME, unlink
+from kundig.store.lake.files import OWN_NAME, STAGING, unlink
 from kundig.store.lake.reading import bound, newest, table_states
 from kundig.store.lake.shapes import Field, declared_fields, fields_of, literal, quoted, read_schema
 from kundig.store.lake.writers import bury_file_locks, bury_leases
@@ -31,10 +32,18 @@ def sweep(lake: Lake) -> list[str]:
         named, gone = _named(connection), {row.path for row in rows(connection, "SELECT path FROM kundig_gone")}
     orphans = [path for name, path in on_disk.items() if name not in named and (name in gone or _dead(path, alive))]
     unlink(orphans, lake.crash)
+    _remove_staging(lake, alive)
     with lake.catalogue.transaction(write=True) as connection:
         execute_in(connection, "DELETE FROM kundig_gone WHERE path IN :ids", gone - named)
         _clear_personal(connection, lake)
     return [str(path) for path in orphans]
+
+
+def _remove_staging(lake: Lake, alive: set[str]) -> None:
+    """What Spark had written aside for a writer that died."""
+    for folder in (lake.data / STAGING).glob("*"):
+        if folder.name.partition("-")[0] not in alive:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _on_disk(lake: Lake) -> dict[str, Path]:
