@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import random
 from decimal import Decimal
 
 import pytest
+from tests.understand.world import CAMPAIGN_MESSAGES, PRODUCTS, SUBSCRIPTIONS, SURVEY_ANSWERS, TICKETS, World, berlin, computed, day_of
 
 from kundig.config.understand import Costs
-from tests.understand.world import CAMPAIGN_MESSAGES, PRODUCTS, SUBSCRIPTIONS, SURVEY_ANSWERS, TICKETS, World, berlin, computed, day_of
 
 AS_OF = berlin("2026-04-10 09:00")
 
@@ -193,7 +194,7 @@ def test_recomputing_touched_and_due_persons_equals_a_full_run(seed: int) -> Non
 
     held = computed(at(moments[0]), moments[0])
     recomputed = 0
-    for before, now in zip(moments, moments[1:]):
+    for before, now in itertools.pairwise(moments):
         owners = {row["identifier_key"]: row["person_key"] for row in world.facts["identities"]}
         fresh = [(name, row) for name, rows in world.facts.items() for row in rows if (_clocks(row) or before) > before and (_clocks(row) or before) <= now]
         fresh += [("person_days", row) for row in spine if before < row["first_at"] <= now]

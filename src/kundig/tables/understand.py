@@ -26,14 +26,15 @@ FEATURES = table(
 
 LIFECYCLE_STATES = table(
     "understand", "lifecycle_states", "Where a person stands now.", ("person_key",),
-    person(), fact("state", "string", "prospect, onboarding, active, loyal, at_risk, dormant or former."), col("since", "timestamp", "Since when."),
-    fact("silence_probability", "float64", "Probability that a living customer would have been silent so long."),
+    person(), fact("state", "string", "prospect, onboarding, active, loyal, at_risk, dormant or former."), col("since", "timestamp", "Since when; null for a prospect of whom no fact is known."),
+    col("at_risk_at", "timestamp", "When silence makes, or made, the person at risk; null for prospects."), col("dormant_at", "timestamp", "When it makes the person dormant."),
+    col("former_at", "timestamp", "When it makes the person a former customer."),
     col("due_at", "timestamp", "When silence alone changes the state."), changed(), subject="person_key", purpose="analytics",
 )  # fmt: skip
 
 LIFETIME_VALUES = table(
     "understand", "lifetime_values", "Expected future value of a person, as net present value, with two intervals.", ("person_key",),
-    person(), col("as_of", "timestamp", "The moment it holds for."), col("model", "string", "Model and version."),
+    person(), col("as_of", "timestamp", "The beginning of the local day it holds for."), col("model", "string", "Model and version."),
     fact("probability_alive", "float64", "Probability to buy again ever."), fact("probability_purchase", "float64", "Probability of at least one purchase within the horizon."),
     fact("expected_purchases", "float64", "Expected purchases within the horizon."), money("expected_order_value", "Expected net value of a purchase."),
     money("expected_revenue", "Expected net revenue within the horizon, not discounted."),
@@ -97,7 +98,7 @@ LEAD_SCORES = table(
 MODELS = table(
     "understand", "models", "Every fit: parameters, what it was fitted on, and its own verdict.", ("model", "version"),
     col("model", "string", "Name."), col("version", "string", "Hash of inputs, code and parameters."), col("fitted_at", "timestamp", "As-of moment of the fit."),
-    col("parameters", "json", "Parameters and their standard errors; no personal value ever goes in here."), col("inputs", "json", "Versions of the tables read."), col("observations", "int64", "Persons or rows fitted on."),
+    col("parameters", "json", "Parameters and their standard errors; no personal value ever goes in here."), col("inputs", "json", "What it rests on: persons, purchase days, first and last day; `runs` has the versions of the tables."), col("observations", "int64", "Persons or rows fitted on."),
     col("log_likelihood", "float64", "Log-likelihood."), col("verdict", "string", "usable, weak or not_usable."), col("reason", "string", "Why."), col("holdout", "json", "Figures of the holdout check."),
 )  # fmt: skip
 

@@ -1,0 +1,253 @@
+"""A fitted lifetime-value model without any person in it: clock, purchases, spend and shock; it scores summaries and fits into one JSON text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import ndtri
+
+from kundig.understand.lifetime_value import counts
+from kundig.understand.lifetime_value.bg_nbd import Floats, Ints, Purchasing
+from kundig.understand.lifetime_value.gamma_gamma import Spending
+from kundig.understand.lifetime_value.histories import Summary
+from kundig.understand.lifetime_value.season import BINS, Clock, _distinct
+
+Kind = Literal["bg_nbd", "season"]
+MONTH = 365.25 / 12
+Z90 = 1.6448536269514722
+"""Normal quantile of a two-sided interval of 90 %."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How purchases become value, per person or alike for all: value of a purchase of mean m is m · share - order; a living month costs `month`.
+
+    `discount` is yearly; a purchase in month t (t = 1, 2, …) is divided by (1 + discount)^(t / 12).
+    """
+
+    share: Floats | float = 1.0
+    order: Floats | float = 0.0
+    month: float = 0.0
+    discount: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What is expected of each person within the horizon; money is discounted and net of the terms unless it says otherwise."""
+
+    alive: Floats
+    any: Floats
+    purchases: Floats
+    purchases_low: Ints
+    purchases_high: Ints
+    order_value: Floats
+    revenue: Floats
+    value: Floats
+    value_low: Floats
+    value_high: Floats
+    outcome_low: Floats
+    outcome_high: Floats
+    at_risk: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """Parameters of a model; `shock` is the spread of the log of actual over predicted totals in its back-tests."""
+
+    kind: Kind
+    clock: Clock
+    process: Purchasing
+    spending: Spending
+    end: int
+    shock: float
+
+    def score(self, summary: Summary, *, end: int, horizon: float, terms: Terms | None = None) -> Scores:
+        """What is expected of these persons in the `horizon` days after the end of a day.
+
+        The work is done once per distinct (count, first day, last day); persons differ beyond that in the value of their purchases alone.
+        """
+        given = terms or Terms()
+        distinct, person = _grouped(summary)
+        steps = max(1, round(horizon / MONTH))
+        edges = np.linspace(0.0, horizon, steps + 1)[1:]
+        worth = (1.0 + given.discount) ** (-edges / MONTH / 12)
+        paid = given.month * np.diff(np.r_[0.0, edges]) / MONTH
+        span = _Span(fitted=self, distinct=distinct, end=end, edges=edges, worth=worth, paid=paid)
+        base = span.expected(self.process)
+        count, mean = summary.count, summary.value
+        unit_value = self.spending.mean(count, mean)
+        unit = unit_value * given.share - given.order
+        alive, purchases = base.alive[person], base.purchases[person]
+        value = base.discounted[person] * unit - base.cost[person]
+        spread = self._doubt(span, base, person, unit, given, summary)
+        low, high = self._outcome(base, person, summary, unit, unit_value, given)
+        few, many = counts.quantiles(base.alive, base.group, base.table, (0.05, 0.95))
+        return Scores(
+            alive=alive, any=base.any[person], purchases=purchases, purchases_low=few[person], purchases_high=many[person], order_value=unit_value,
+            revenue=purchases * unit_value, value=value, value_low=value - Z90 * spread, value_high=value + Z90 * spread, outcome_low=low, outcome_high=high,
+            at_risk=np.where(alive > 0, np.maximum(value, 0.0) / np.maximum(alive, 1e-12) * (1.0 - alive), 0.0),
+        )  # fmt: skip
+
+    def count_survival(self, summary: Summary, *, end: int, horizon: float, k: Ints) -> Floats:
+        """P(at least k purchases) of each person within the horizon: the distribution that outcome intervals are cut from."""
+        x = summary.count - 1
+        ends = np.full(len(summary), end)
+        entry = self.entry(summary.first)
+        tx, T = self.clock.warped(summary.first, summary.first, summary.last), self.clock.warped(summary.first, summary.first, ends)
+        ahead = self.clock.warped(summary.first, ends, ends + round(horizon))
+        process = self.process
+        alive = process.alive(x, tx, T, entry)
+        tail = counts.survival(process.r + x, process.alpha(entry) + T, process.a, process.b + x + int(process.modified), ahead, k)
+        return np.where(np.asarray(k) <= 0, 1.0, alive * tail)
+
+    def entry(self, first: Ints) -> Floats:
+        """The covariate of persons; zero where the model has none."""
+        return self.clock.entry(first) if self.process.z[4] != 0.0 else np.zeros(len(first))
+
+    def _doubt(self, span: _Span, base: _Expected, person: Ints, unit: Floats, terms: Terms, summary: Summary) -> Floats:
+        """Standard deviation of each expected value from the parameters' doubt alone, by the delta method along its principal axes."""
+        variance = np.zeros(len(person))
+        for axis in self.process.axes():
+            up, down = span.expected(self.process.moved(axis), light=True), span.expected(self.process.moved(-axis), light=True)
+            by_tuple = (up.discounted - down.discounted) / 2, (up.cost - down.cost) / 2
+            variance += (by_tuple[0][person] * unit - by_tuple[1][person]) ** 2
+        for axis in self.spending.axes():
+            change = (self.spending.moved(axis).mean(summary.count, summary.value) - self.spending.moved(-axis).mean(summary.count, summary.value)) / 2
+            variance += (base.discounted[person] * change * terms.share) ** 2
+        return np.sqrt(variance)
+
+    def _outcome(self, base: _Expected, person: Ints, summary: Summary, unit: Floats, unit_value: Floats, terms: Terms) -> tuple[Floats, Floats]:
+        """5 % and 95 % bounds of what a person brings: zero purchases at their exact probability, else a spend matched in mean and variance."""
+        p, q = self.spending.p, self.spending.q
+        shape = q + p * summary.count
+        scale = self.spending.gamma + summary.count * summary.value
+        first = scale / np.maximum(shape - 1.0, 1e-6)
+        second = first * scale / np.maximum(shape - 2.0, 0.05)
+        buys = np.maximum(base.any[person], 1e-12)
+        mean = base.purchases[person] * p * first / buys
+        square = second * (p * base.purchases[person] + p * p * base.square[person]) / buys
+        sigma = np.sqrt(np.log(np.maximum(square / np.maximum(mean, 1e-300) ** 2, 1.0 + 1e-9)))
+        # what is left of a unit of spend: discounting and the terms take their part
+        kept = base.discounted[person] * unit / np.maximum(base.purchases[person] * unit_value, 1e-300)
+        bounds = []
+        for level in (0.05, 0.95):
+            inside = (level - (1.0 - buys)) / buys
+            spend = np.where(inside > 0, mean * np.exp(sigma * ndtri(np.clip(inside, 1e-12, 1 - 1e-12)) - sigma**2 / 2), 0.0)
+            bounds.append(spend * kept - base.cost[person])
+        return np.minimum(bounds[0], bounds[1]), np.maximum(bounds[0], bounds[1])
+
+    def to_json(self) -> str:
+        """The parameters as one JSON text; no personal value is in it."""
+        process, spending, clock = self.process, self.spending, self.clock
+        return json.dumps(
+            {
+                "kind": self.kind, "end": self.end, "shock": self.shock,
+                "process": {"z": process.z.tolist(), "covariance": process.covariance.tolist(), "log_likelihood": process.log_likelihood, "modified": process.modified, "converged": process.converged},
+                "spending": {"z": spending.z.tolist(), "covariance": spending.covariance.tolist(), "log_likelihood": spending.log_likelihood, "persons": spending.persons, "converged": spending.converged},
+                "clock": {"speed": clock.speed.tolist(), "decay": clock.decay, "origin": clock.origin, "observed": clock.observed.tolist(), "decay_known": clock.decay_known},
+            },
+            sort_keys=True,
+        )  # fmt: skip
+
+    @classmethod
+    def from_json(cls, text: str) -> Fitted:
+        """The model of such a text."""
+        data = json.loads(text)
+        arrays: dict[str, Any] = {part: {name: np.array(value) if isinstance(value, list) else value for name, value in data[part].items()} for part in ("process", "spending", "clock")}
+        return cls(
+            kind=data["kind"], end=data["end"], shock=data["shock"], process=Purchasing(**arrays["process"]), spending=Spending(**arrays["spending"]),
+            clock=Clock(**arrays["clock"]),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Expected:
+    """Of each distinct tuple; `group` is its row in `table`, P(N ≥ k) of living persons."""
+
+    alive: Floats
+    any: Floats
+    purchases: Floats
+    square: Floats
+    discounted: Floats
+    cost: Floats
+    group: Ints
+    table: Floats
+
+
+class _Span:
+    """The horizon seen from the distinct tuples: what does not change with the parameters is worked out once."""
+
+    def __init__(self, *, fitted: Fitted, distinct: Ints, end: int, edges: Floats, worth: Floats, paid: Floats) -> None:
+        count, first, last = distinct
+        clock = fitted.clock
+        ends = np.full(len(first), end)
+        self.x, self.worth, self.paid = count - 1, worth, paid
+        self.entry = fitted.entry(first)
+        self.tx, self.T = clock.warped(first, first, last), clock.warped(first, first, ends)
+        cells, self.group = _cells(np.stack([count, first]))
+        self.cell_x = cells[0] - 1
+        self.cell_entry = fitted.entry(cells[1])
+        firsts, row = np.unique(cells[1], return_inverse=True)
+        now = np.full(len(firsts), end)
+        self.cell_T = clock.warped(firsts, firsts, now)[row]
+        self.cell_spans = np.stack([_ahead(clock, firsts, end, edge)[row] for edge in edges], axis=1) if len(firsts) else np.zeros((0, len(edges)))
+
+    def expected(self, process: Purchasing, *, light: bool = False) -> _Expected:
+        """Expectations under these parameters; `light` leaves out the table of counts."""
+        alive = process.alive(self.x, self.tx, self.T, self.entry)
+        shape, rate = process.r + self.cell_x, process.alpha(self.cell_entry) + self.cell_T
+        coin = process.b + self.cell_x + int(process.modified)
+        found = counts.moments(shape, rate, process.a, coin, self.cell_spans)
+        monthly = np.diff(found.mean, axis=1, prepend=0.0) @ self.worth
+        cost = found.living @ (self.paid * self.worth)
+        table = np.zeros((len(shape), 1)) if light else counts.survivals(shape, rate, process.a, coin, self.cell_spans[:, -1])
+        of = self.group
+        return _Expected(
+            alive=alive, any=alive * found.any[of, -1], purchases=alive * found.mean[of, -1], square=alive * found.square[of, -1],
+            discounted=alive * monthly[of], cost=alive * cost[of], group=of, table=table,
+        )  # fmt: skip
+
+
+def _ahead(clock: Clock, firsts: Ints, end: int, days: float) -> Floats:
+    """Warped weeks of the next days, whole ones and the part of the last."""
+    whole = int(days)
+    now = np.full(len(firsts), end)
+    part = days - whole
+    full = clock.warped(firsts, now, now + whole)
+    return full if part == 0 else full + part * clock.warped(firsts, now + whole, now + whole + 1)
+
+
+def _grouped(summary: Summary) -> tuple[Ints, Ints]:
+    return _cells(np.stack([summary.count, summary.first, summary.last]))
+
+
+def _cells(key: Ints) -> tuple[Ints, Ints]:
+    """Distinct columns of a table of small integers, and which of them each column is."""
+    if key.shape[1] == 0:
+        return key, np.zeros(0, np.int64)
+    low, width = key.min(axis=1), key.max(axis=1) - key.min(axis=1) + 1
+    code = np.zeros(key.shape[1], np.int64)
+    for row, base, size in zip(key, low, width, strict=True):
+        code = code * size + (row - base)
+    space = int(np.prod(width.astype(np.float64)))
+    if space <= 50_000_000:
+        # far fewer cells than a sort would compare: mark, number, look up
+        place = np.zeros(space, np.int64)
+        place[code] = 1
+        found = np.flatnonzero(place)
+        place[found] = np.arange(len(found))
+        inverse = place[code]
+    else:
+        found, inverse = np.unique(code, return_inverse=True)
+    rows = []
+    rest = found
+    for base, size in zip(low[::-1], width[::-1], strict=True):
+        rows.append(rest % size + base)
+        rest = rest // size
+    return np.stack(rows[::-1]), inverse
+
+
+__all__ = ["BINS", "MONTH", "Z90", "Fitted", "Kind", "Scores", "Terms", "_distinct"]
