@@ -124,7 +124,8 @@ def _is_season(at: Floats) -> Bools:
     months = days.astype("datetime64[M]")
     number = (months.astype(np.int64) % 12) + 1
     day = (days - months).astype(np.int64) + 1
-    return (number == 11) & (day >= 10) | (number == 12) & (day <= 22)
+    season: Bools = (number == 11) & (day >= 10) | (number == 12) & (day <= 22)
+    return season
 
 
 def _mean_boost(world: World) -> float:

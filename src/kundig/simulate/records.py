@@ -104,7 +104,7 @@ def write_leads(files: Files, people: People, span: Span, seed: int, block: int)
     closed = np.where(phase == "offen", "", np.array(local(at[deal] + 30 * DAY, clock=False).to_pylist(), dtype=object))
     deals = {
         "Deal-ID": np.array([f"D{block:04d}{n:05d}" for n in range(len(deal))], dtype=object), "Lead-ID": identifier[deal], "E-Mail": people.email[who][deal], "Firma": company[deal], "Phase": phase.astype(object),
-        "Betrag": decimal(cents(np.round(np.exp(rng.normal(7.5, 0.8, len(deal))), 2)), grouped=True), "Angelegt am": local(at[deal], clock=False), "Abgeschlossen am": closed,
+        "Betrag": decimal(cents(np.exp(rng.normal(7.5, 0.8, len(deal))).astype(np.float64)), grouped=True), "Angelegt am": local(at[deal], clock=False), "Abgeschlossen am": closed,
     }  # fmt: skip
     files.table("crm/deals.csv", deals)
     return {"leads": count, "deals": len(deal)}

@@ -150,7 +150,8 @@ def _positions(
     days = rng.integers(4, 20, len(order)) * DAY
     for mask, sign in ((shop, 1), (shop & back, -1)):
         which = order[mask]
-        cost = np.where(items.known_cost[product[mask]], np.array(decimal(items.cost[product[mask]]).to_pylist(), dtype=object), "")
+        paid = np.round(before[mask] * (items.cost / items.price)[product[mask]]).astype(np.int64)
+        cost = np.where(items.known_cost[product[mask]], np.array(decimal(paid).to_pylist(), dtype=object), "")
         columns = {
             "Bestellnummer": orders.number[which], "Position": position[mask] + (0 if sign == 1 else 50), "Datum": local(orders.at[which] + (0 if sign == 1 else 1) * days[mask]),
             "Kundennummer": numbers[which].astype(object), "E-Mail": mails[which].astype(object), "Währung": np.where(swiss[which], "CHF", "EUR").astype(object),

@@ -124,8 +124,8 @@ def _messages(person: Ints, at: Ints, order: Ints, app: Bools, people: People, r
     opening = np.flatnonzero(app)
     for where, kind, late in ((adding, ADDED, 5), (buying, CHECKOUT, 7), (buying, COMPLETED, 9), (signing, SIGNED_IN, 1), (telling, IDENTIFY, 2), (opening, OPENED, 0)):
         parts.append((where, np.full(len(where), kind), np.full(len(where), late)))
-    visit, kind, step = (np.concatenate([part[number] for part in parts]) for number in range(3))
-    return visit, kind, at[visit] + step * 20 * SECOND + rng.integers(0, 15 * SECOND, len(visit))
+    visit, which, step = (np.concatenate([part[number] for part in parts]) for number in range(3))
+    return visit, which, at[visit] + step * 20 * SECOND + rng.integers(0, 15 * SECOND, len(visit))
 
 
 def _step(counts: Ints) -> Ints:
