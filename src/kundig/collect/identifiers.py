@@ -78,7 +78,7 @@ def normalise(namespace: str, value: str | None, *, country: str = "DE", rules: 
     if namespace == "email":
         text = _email(text)
     elif namespace == "email_hash":
-        text = text.lower()
+        text = text.replace("İ", "i").lower()
     elif namespace in PHONE_NAMESPACES:
         text = _phone(text, country)
     if not text or (rules is not None and (pattern := rules.blocked(namespace)) and re.fullmatch(pattern, text)):
@@ -136,7 +136,7 @@ def normalised_sql(namespace: str, expression: str, *, country: str = "DE", rule
     if namespace == "email":
         text = _email_sql(text)
     elif namespace == "email_hash":
-        text = f"lower({text})"
+        text = f"lower(replace({text}, 'İ', 'i'))"
     elif namespace in PHONE_NAMESPACES:
         text = _phone_sql(text, country)
     pattern = rules.blocked(namespace) if rules is not None else ""

@@ -212,8 +212,8 @@ def matches_sql(test: MatchSpec) -> str:
 
 
 def money_columns(table: Table) -> tuple[str, ...]:
-    """The table's amounts: decimals that count money."""
-    return tuple(c.name for c in table.columns if c.type.startswith("decimal") and c.name not in ("quantity", "score"))
+    """The table's amounts in the document's currency; costs of goods are in the workspace's already."""
+    return tuple(c.name for c in table.columns if c.type.startswith("decimal") and c.name not in ("quantity", "score", "product_cost"))
 
 
 def ordered_identifiers(landing: Landing, rules: Rules) -> tuple[IdentifierSpec, ...]:
