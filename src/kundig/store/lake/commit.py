@@ -219,10 +219,11 @@ class Transaction:
         files = rows_in(self.connection, "SELECT data_file_id, table_id, record_count, file_size_bytes FROM ducklake_data_file WHERE end_snapshot IS NULL AND table_id IN :ids ORDER BY data_file_id", ids)
         deletes = {row.data_file_id: row.path for row in rows_in(self.connection, "SELECT data_file_id, path FROM ducklake_delete_file WHERE end_snapshot IS NULL AND table_id IN :ids", ids)}
         rows_next = {row.table_id: row.next_row_id for row in rows_in(self.connection, "SELECT table_id, next_row_id FROM ducklake_table_stats WHERE table_id IN :ids", ids)}
+        of_columns, of_files = by_table(columns), by_table(files)
         for name, table_id in found.items():
-            mine = [file for file in files if file.table_id == table_id]
+            mine = of_files.get(table_id, [])
             self._tables[name] = _Table(
-                id=table_id, fields=fields_of([column for column in columns if column.table_id == table_id]), next_row=rows_next[table_id],
+                id=table_id, fields=fields_of(of_columns.get(table_id, [])), next_row=rows_next[table_id],
                 live={file.data_file_id: deletes.get(file.data_file_id) for file in mine}, records={file.data_file_id: (file.record_count, file.file_size_bytes) for file in mine},
             )  # fmt: skip
 
@@ -231,9 +232,10 @@ class Transaction:
         if table is None:
             table = self._create(prepared.table)
         wanted = declared_fields(prepared.table, table.fields)
-        if any(field not in wanted for field in prepared.fields):
+        if not set(prepared.fields) <= set(wanted):
             raise Conflict(f"the columns of '{prepared.table.name}' changed while its rows were written", mend="compute again")
-        fresh = tuple(field for field in wanted if field not in table.fields)
+        held = set(table.fields)
+        fresh = tuple(field for field in wanted if field not in held)
         if fresh:
             insert(self.connection, "ducklake_column", column_rows(prepared.table, fresh, table.id, self.snapshot))
             if table.fields:
@@ -299,6 +301,14 @@ class Transaction:
         table.live[self.file] = None
         table.records[self.file] = (file.record_count, file.file_size_bytes)
         self.file += 1
+
+
+def by_table(found: list[Any]) -> dict[int, list[Any]]:
+    """Rows of the catalogue, grouped by their table."""
+    groups: dict[int, list[Any]] = {}
+    for row in found:
+        groups.setdefault(int(row.table_id), []).append(row)
+    return groups
 
 
 def stats_rows(data_file_id: int, table_id: int, file: DataFile) -> list[dict[str, Any]]:

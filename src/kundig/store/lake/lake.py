@@ -323,24 +323,24 @@ class Lake:
             raise ContractError(f"column '{change.column}' is not declared", at=f"table '{change.table}'", mend=nearest(change.column, state.table.names))
         if not state.files:
             return deletes, ()
+        schema = read_schema((key,))
         with as_keys(self.duck, change.keys) as keys:
+            hit = f"f SEMI JOIN {keys} k ON f.{quoted(key.name)}=k.key"
+            every = f"read_parquet([{', '.join(literal(file.path) for file in state.files)}], schema={schema}, filename=true)"
+            touched = {row[0] for row in self.duck.execute(f"SELECT DISTINCT f.filename FROM {every} {hit}").fetchall()}
             for file in state.files:
-                before = f"SELECT pos FROM read_parquet([{literal(file.deletes)}])" if file.deletes is not None else "SELECT NULL::BIGINT AS pos WHERE false"
-                source = f"read_parquet([{literal(file.path)}], schema={read_schema((key,))}, file_row_number=true)"
-                hit = f"SELECT file_row_number AS pos FROM {source} f SEMI JOIN {keys} k ON f.{quoted(key.name)}=k.key"
-                positions = f"kundig_positions_{uuid.uuid4().hex[:12]}"
-                self.duck.execute(f"CREATE TEMP TABLE {positions} AS SELECT DISTINCT pos FROM ({hit} UNION ALL {before})")
-                try:
-                    count = int(self.duck.execute(f"SELECT count(*) FROM {positions}").fetchone()[0])
-                    if count == file.record_count:
-                        whole.append(file.id)
-                    elif count > file.deleted:
-                        made = self.writer.write_deletes(change.table, f"SELECT {literal(file.path)} AS file_path, pos FROM {positions}")
-                        assert made is not None
-                        deletes[file.id] = (made, count)
-                        written.append((change.table, made))
-                finally:
-                    self.duck.execute(f"DROP TABLE {positions}")
+                if file.path not in touched:
+                    continue
+                positions = f"SELECT file_row_number AS pos FROM read_parquet([{literal(file.path)}], schema={schema}, file_row_number=true) {hit}"
+                if file.deletes is not None:
+                    positions = f"{positions} UNION SELECT pos FROM read_parquet([{literal(file.deletes)}])"
+                made = self.writer.write_deletes(change.table, f"SELECT {literal(file.path)} AS file_path, pos FROM ({positions})")
+                if made is None or made.record_count in (file.deleted, file.record_count):
+                    self.writer.discard(change.table, [made] if made is not None else [])
+                    whole += [file.id] if made is not None and made.record_count == file.record_count else []
+                    continue
+                deletes[file.id] = (made, made.record_count)
+                written.append((change.table, made))
         return deletes, tuple(whole)
 
 

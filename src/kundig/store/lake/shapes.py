@@ -82,13 +82,13 @@ def column_rows(table: Table, fields: tuple[Field, ...], table_id: int, begin: i
 def fields_of(columns: list[Any]) -> tuple[Field, ...]:
     """The fields that rows of `ducklake_column` describe."""
     found = []
+    elements = {row.parent_column: row for row in columns if row.parent_column is not None}
     for row in columns:
         if row.parent_column is not None:
             continue
-        children = [child for child in columns if child.parent_column == row.column_id]
         if row.column_type == "list":
-            kind = _back(children[0].column_type) + "[]"
-            found.append(Field(id=row.column_id, name=row.column_name, kind=kind, element_id=children[0].column_id))
+            element = elements[row.column_id]
+            found.append(Field(id=row.column_id, name=row.column_name, kind=_back(element.column_type) + "[]", element_id=element.column_id))
         else:
             found.append(Field(id=row.column_id, name=row.column_name, kind=_back(row.column_type)))
     return tuple(found)

@@ -32,7 +32,7 @@ def as_query(connection: Any, source: Any, fields: tuple[Field, ...]) -> Iterato
 
 @contextmanager
 def as_keys(connection: Any, keys: Any) -> Iterator[str]:
-    """Name of a temporary table of the keys (column `key`), for the time of a block.
+    """Name by which DuckDB knows the keys (column `key`), for the time of a block.
 
     `keys`: a SQL query of one column, an Arrow array or table (its first column is the key, the others may be read too), or any sequence.
     """
@@ -41,16 +41,16 @@ def as_keys(connection: Any, keys: Any) -> Iterator[str]:
     name = f"kundig_keys_{uuid.uuid4().hex[:12]}"
     if isinstance(keys, str):
         connection.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM ({keys}) t(key)")
-    else:
-        rows = keys.rename_columns(["key", *keys.column_names[1:]]) if isinstance(keys, pa.Table) else pa.table({"key": keys if isinstance(keys, pa.ChunkedArray) else pa.array(keys)})
-        if pa.types.is_null(rows.schema.field("key").type):
-            rows = rows.set_column(0, "key", pa.array([], pa.int64()) if rows.num_rows == 0 else rows["key"])
-        connection.register(f"{name}_arrow", rows)
         try:
-            connection.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM {name}_arrow WHERE key IS NOT NULL")
+            yield name
         finally:
-            connection.unregister(f"{name}_arrow")
+            connection.execute(f"DROP TABLE IF EXISTS {name}")
+        return
+    rows = keys.rename_columns(["key", *keys.column_names[1:]]) if isinstance(keys, pa.Table) else pa.table({"key": keys if isinstance(keys, pa.ChunkedArray) else pa.array(keys)})
+    if pa.types.is_null(rows.schema.field("key").type):
+        rows = rows.set_column(0, "key", pa.nulls(rows.num_rows, pa.int64()))
+    connection.register(name, rows)
     try:
         yield name
     finally:
-        connection.execute(f"DROP TABLE IF EXISTS {name}")
+        connection.unregister(name)
