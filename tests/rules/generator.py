@@ -12,7 +12,6 @@ from tests.rules.world import DATES, NUMBERS, PROPERTIES, TEXTS, TRAITS
 from kundig.rules.schema import COLUMN_TYPES
 from kundig.rules.values import as_landed
 
-
 Source = dict[str, Any]
 SPANS = ["1 hour", "1 day", "2 days", "3 days", "7 days", "1 week", "30 days", "1 month", "6 months", "1 year"]
 SHORT = ["1 hour", "1 day", "2 days", "3 days", "7 days", "2 weeks"]
@@ -50,8 +49,8 @@ class Generator:
         return {"text": self.text, "list": self.text, "number": self.number, "boolean": lambda: self.chance.random() < 0.5, "date": lambda: self.chance.choice(DATES).isoformat()}[type]()
 
     def absolute(self) -> Source:
-        days = sorted(self.chance.sample(range(0, 335), 2))
-        return {"start": f"2025-{12 if days[0] < 31 else 12:02}-{days[0] % 28 + 1:02}", "end": f"2026-{days[1] % 12 + 1:02}-{days[1] % 28 + 1:02}"}
+        days = sorted(self.chance.sample(range(335), 2))
+        return {"start": f"2025-12-{days[0] % 28 + 1:02}", "end": f"2026-{days[1] % 12 + 1:02}-{days[1] % 28 + 1:02}"}
 
     def window(self, type: str = "event") -> Any:
         spans = SPANS if type != "date" else [span for span in SPANS if "hour" not in span]
@@ -116,7 +115,7 @@ class Generator:
         if aggregate == "distinct":
             return self.bound() | {"of": self.chance.choice(["category", "total", "rating", "paid", "event_day", "delivery"])}
         limit = self.amount() if self.chance.random() < 0.9 else {"between": sorted([self.number(), self.number()])}
-        return {name: value for name, value in limit.items()} | {"of": self.chance.choice(["total", "total", "rating", "pieces"])}
+        return limit | {"of": self.chance.choice(["total", "total", "rating", "pieces"])}
 
     def thresholds(self) -> Source:
         names = [name for name in ("count", "days", "sum", "average", "minimum", "maximum", "distinct") if self.chance.random() < 0.25]

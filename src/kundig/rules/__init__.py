@@ -22,13 +22,18 @@ from kundig.rules.schema import EventType, Field, RuleSchema
 _LATER = {
     "compile": "kundig.rules.warehouse",
     "json_schema": "kundig.rules.published",
-    "measures_of": "kundig.rules.measures",
-    "measure_days": "kundig.rules.measures",
     "Measure": "kundig.rules.measures",
-    "timelines": "kundig.rules.reading_facts",
-    "schema_of": "kundig.rules.workspace_schema",
+    "measure_days": "kundig.rules.measures",
+    "measures_of": "kundig.rules.measures",
+    "parse_many": "kundig.rules.workspace_schema",
+    "schema_from": "kundig.rules.workspace_schema",
+    "schema_of": "kundig.rules.configured",
+    "timelines": "kundig.rules.history",
 }
-__all__ = ["Event", "EventType", "Explanation", "Field", "Rule", "RuleSchema", "State", "Timeline", "parse", "parse_all", *_LATER]
+__all__ = [
+    "Event", "EventType", "Explanation", "Field", "Measure", "Rule", "RuleSchema", "State", "Timeline", "compile", "json_schema", "measure_days", "measures_of",
+    "parse", "parse_all", "parse_many", "schema_from", "schema_of", "timelines",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,25 @@ from decimal import Decimal
 from typing import Any
 
 from kundig.errors import Fault
-from kundig.rules.clauses import All, AllConditions, Clause, Condition, Count, Edge, Holds, Not, PropertyTests, Sequence, Test, Threshold, all_events, follows_clock, parts_of, property_tests
+from kundig.rules.clauses import (
+    All,
+    AllConditions,
+    Clause,
+    Condition,
+    Count,
+    Edge,
+    Holds,
+    Not,
+    Parameter,
+    PropertyTests,
+    Sequence,
+    Test,
+    Threshold,
+    all_events,
+    follows_clock,
+    parts_of,
+    property_tests,
+)
 from kundig.rules.explain import below
 from kundig.rules.grammar import WHOLE
 from kundig.rules.values import COMPARISONS, POSITIVE_OF, negative, normal
@@ -159,18 +177,20 @@ def possible(tests: Iterable[Test], value: Any) -> bool:
 
 
 def _empty_interval(tests: list[Test]) -> bool:
-    low: Any = None
-    high: Any = None
-    open_end = False
+    low, high, open_end = Decimal("-Infinity"), Decimal("Infinity"), False
     for test in tests:
-        if test.type != "number":
-            continue
-        value: Any = test.value
-        lows = {"at_least": value, "more_than": value, "between": value[0] if isinstance(value, tuple) else None}.get(test.operator)
-        highs = {"at_most": value, "less_than": value, "between": value[1] if isinstance(value, tuple) else None}.get(test.operator)
-        if not isinstance(lows, Decimal | None) or not isinstance(highs, Decimal | None):
-            continue
+        least, most = _interval(test)
         open_end = open_end or test.operator in ("more_than", "less_than")
-        low = lows if lows is not None and (low is None or lows > low) else low
-        high = highs if highs is not None and (high is None or highs < high) else high
-    return low is not None and high is not None and (low > high or (low == high and open_end))
+        low, high = max(low, least), min(high, most)
+    return low > high or (low == high and open_end)
+
+
+def _interval(test: Test) -> tuple[Decimal, Decimal]:
+    value: Any = test.value
+    least, most = Decimal("-Infinity"), Decimal("Infinity")
+    if test.operator == "between" and not any(isinstance(bound, Parameter) for bound in value):
+        return value[0], value[1]
+    if isinstance(value, Decimal):
+        least = value if test.operator in ("at_least", "more_than") else least
+        most = value if test.operator in ("at_most", "less_than") else most
+    return least, most

@@ -8,8 +8,8 @@ from typing import Any
 
 from kundig.errors import Fault, RuleError, nearest
 from kundig.rules.clauses import Clause, Parameter, Test
-from kundig.rules.reading import text_of
 from kundig.rules.parse_values import fitting
+from kundig.rules.reading import text_of
 from kundig.rules.values import parameters_in
 
 

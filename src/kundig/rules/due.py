@@ -9,12 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
-from kundig.rules.clauses import Clause, Condition, Count, Edge, Events, Holds, Leaf, Now, Regular, Sequence, Test, all_events, follows_clock, leaves, property_tests
-from kundig.rules.columns import TIMESTAMP, Column, both, earliest, either, fulfils, month_day, property_column, stamp
-from kundig.rules.warehouse_events import EventCompiler
-from kundig.rules.warehouse_states import StateCompiler, rows_of
+from kundig.rules.clauses import (
+    Clause,
+    Condition,
+    Count,
+    Edge,
+    Events,
+    Holds,
+    Leaf,
+    Now,
+    Regular,
+    Sequence,
+    Test,
+    all_events,
+    follows_clock,
+    leaves,
+    property_tests,
+)
+from kundig.rules.columns import TIMESTAMP, Column, both, earliest, fulfils, month_day, property_column, stamp
 from kundig.rules.scan import Scan, minutes
 from kundig.rules.values import anniversary_in, moving
+from kundig.rules.warehouse_events import EventCompiler
+from kundig.rules.warehouse_states import StateCompiler, rows_of
 from kundig.rules.windows import FOREVER, Absolute, After, Ahead, Calendar, Rolling, Window, bounded, local_day, midnight, shift_days, unit_start
 
 if TYPE_CHECKING:
@@ -242,6 +258,3 @@ def _one(name: str) -> Dues:
 
 def _all(dues: list[Dues]) -> Dues:
     return lambda people: [column for due in dues for column in due(people)]
-
-
-__all__ = ["DueCompiler", "either"]

@@ -112,7 +112,8 @@ def _bucket(clause: Bucket, person: str) -> Verdict:
 def _count(clause: Count, timeline: Timeline, at: int, zone: str) -> Verdict:
     bounds = window_bounds(clause.window, timeline, at, zone)
     events = inside(matching(clause.events, timeline, at, zone), bounds)
-    answers, values = [], {"window": bounds}
+    answers: list[bool] = []
+    values: dict[str, Any] = {"window": bounds}
     for threshold in clause.thresholds:
         value = aggregate(threshold, events, zone)
         answers.append(reaches(threshold, events, value))

@@ -14,11 +14,25 @@ from typing import TYPE_CHECKING, Any
 import ibis
 
 from kundig.rules import columns
-from kundig.rules.clauses import AllConditions, AnyCondition, Condition, Count, Edge, Events, NoCondition, Parameter, PropertyTests, Regular, Test, follows_clock, leaves
+from kundig.rules.clauses import (
+    AllConditions,
+    AnyCondition,
+    Condition,
+    Count,
+    Edge,
+    Events,
+    NoCondition,
+    Parameter,
+    PropertyTests,
+    Regular,
+    Test,
+    follows_clock,
+    leaves,
+)
 from kundig.rules.columns import NUMBER, SUM, Column, both
 from kundig.rules.explain import plain_value
 from kundig.rules.facts import Moment, to_micros
-from kundig.rules.windows import Absolute, After, Bounds, Calendar, local_day, midnight, shift_days
+from kundig.rules.windows import Absolute, After, Bounds, local_day, midnight, shift_days
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -273,6 +287,3 @@ def _over_days(days: ir.Table, aggregate: str, part: str, where: Column) -> Colu
             return days.first_at.min(where=where)
         case _:
             return days.last_at.max(where=where)
-
-
-__all__ = ["Calendar", "DayFigures", "Measure", "Split", "measure_days", "measure_id", "measures_of", "split_days"]

@@ -37,9 +37,9 @@ from kundig.rules.clauses import (
 from kundig.rules.evaluate import asks_for_missing
 from kundig.rules.grammar import AGGREGATES, CONDITION_WORDS, CONSENT_ANSWERS, CONSENT_STATUSES, ELAPSED, KINDS, OPTIONS
 from kundig.rules.parse_windows import WindowReader, together
+from kundig.rules.reading import plain
 from kundig.rules.schema import Field, RuleSchema
-from kundig.rules.values import OPERATORS
-from kundig.rules.windows import EVER, Absolute, Rolling, Span
+from kundig.rules.windows import EVER, Rolling, Span
 
 Options = Mapping[str, Any]
 ONCE = Threshold(aggregate="count", of=None, test=Test(operator="at_least", value=Decimal(1), type="number"))
@@ -54,7 +54,8 @@ class EventReader(WindowReader):
         faults = len(self.faults)
         given = [names] if isinstance(names, str) else names
         if not isinstance(given, list | tuple) or not given or not all(isinstance(name, str) for name in given):
-            return self.fault(at, f"{names!r} names no event", "name one event, a list of events, or prefix*")
+            self.fault(at, f"{names!r} names no event", "name one event, a list of events, or prefix*")
+            return None
         expanded = tuple(dict.fromkeys(known for name in given for known in self._expanded(name, at)))
         if len(self.faults) > faults:
             return None
@@ -74,7 +75,8 @@ class EventReader(WindowReader):
     def condition(self, given: Any, names: tuple[str, ...], at: str) -> Condition | None:
         """What an event's properties must pass; several keys are joined by *and*."""
         if not isinstance(given, Mapping) or not given:
-            return self.fault(at, f"{given!r} is no condition", "write a mapping of properties to values or tests: {category: Schuhe, total: {at_least: 50}}")
+            self.fault(at, f"{given!r} is no condition", "write a mapping of properties to values or tests: {category: Schuhe, total: {at_least: 50}}")
+            return None
         parts = [self._condition_part(str(key), value, names, f"{at}.{key}") for key, value in given.items()]
         found = tuple(part for part in parts if part is not None)
         return found[0] if len(found) == 1 else AllConditions(parts=found)
@@ -85,7 +87,8 @@ class EventReader(WindowReader):
             return None if part is None else NoCondition(part=part)
         if key in CONDITION_WORDS:
             if not isinstance(given, list | tuple) or not given:
-                return self.fault(at, f"{key} needs a list of conditions, not empty", f"write {key}: [{{category: Schuhe}}, {{total: {{at_least: 200}}}}]")
+                self.fault(at, f"{key} needs a list of conditions, not empty", f"write {key}: [{{category: Schuhe}}, {{total: {{at_least: 200}}}}]")
+                return None
             parts = tuple(part for number, item in enumerate(given) if (part := self.condition(item, names, f"{at}[{number}]")) is not None)
             return AllConditions(parts=parts) if key == "all" else AnyCondition(parts=parts)
         field = self._property(key, names, at)
@@ -100,15 +103,18 @@ class EventReader(WindowReader):
     def _property(self, name: str, names: tuple[str, ...], at: str) -> Field | None:
         found = {field.type: field for event in names if (field := self.schema.events[event].properties.get(name)) is not None}
         if not found:
-            return self.unknown(at, "property", name, self.schema.properties(names))
+            self.unknown(at, "property", name, self.schema.properties(names))
+            return None
         if len(found) > 1:
-            return self.fault(at, f"the property {name!r} is {' and '.join(sorted(found))} in these events", "name only events in which its type is the same")
+            self.fault(at, f"the property {name!r} is {' and '.join(sorted(found))} in these events", "name only events in which its type is the same")
+            return None
         return next(iter(found.values()))
 
     def threshold_of(self, aggregate: Any, given: Any, events: Events | None, at: str) -> Threshold | None:
         """One aggregate with its threshold."""
         if not isinstance(given, Mapping):
-            return self.fault(at, f"{given!r} is no threshold", f"write {aggregate}: {{at_least: 2}}")
+            self.fault(at, f"{given!r} is no threshold", f"write {aggregate}: {{at_least: 2}}")
+            return None
         of, faults = given.get("of"), len(self.faults)
         if aggregate in ("count", "days"):
             if of is not None:
@@ -149,12 +155,14 @@ class RuleReader(EventReader):
         if isinstance(given, list | tuple):
             given = {"all": given}
         if not isinstance(given, Mapping):
-            return self.fault(at, f"{given!r} is no rule", "a rule is a mapping with one of the kinds " + ", ".join(KINDS))
+            self.fault(at, f"{given!r} is no rule", "a rule is a mapping with one of the kinds " + ", ".join(KINDS))
+            return None
         kinds = [key for key in given if key in OPTIONS]
         if len(kinds) != 1:
             found = kinds or sorted(map(str, given))
             mend = ("join them with `all`; " if len(kinds) > 1 else nearest(str(found[0]), KINDS).partition("known:")[0] if found else "") + "kinds: " + ", ".join(KINDS)
-            return self.fault(at, f"exactly one kind is needed, found {found}", mend)
+            self.fault(at, f"exactly one kind is needed, found {found}", mend)
+            return None
         kind = kinds[0]
         rest = {str(key): value for key, value in given.items() if key != kind}
         if kind not in ("trait", "score"):
@@ -165,7 +173,8 @@ class RuleReader(EventReader):
     def _list(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
         if not isinstance(body, list | tuple) or not body:
             holds = "everybody" if kind == "all" else "nobody"
-            return self.fault(at, f"`{kind}` needs a list of rules, not empty", f"an empty list would be {holds}; for everybody write everyone: true")
+            self.fault(at, f"`{kind}` needs a list of rules, not empty", f"an empty list would be {holds}; for everybody write everyone: true")
+            return None
         parts = tuple(part for number, item in enumerate(body) if (part := self.clause(item, f"{at}[{number}]")) is not None)
         return All(parts=parts) if kind == "all" else AnyOf(parts=parts)
 
@@ -174,35 +183,43 @@ class RuleReader(EventReader):
         return None if part is None else Not(part=part)
 
     def _everyone(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
-        return Everyone() if body is True else self.fault(at, f"everyone knows only true, not {body!r}", "for nobody write not: {everyone: true}")
+        if body is True:
+            return Everyone()
+        self.fault(at, f"everyone knows only true, not {body!r}", "for nobody write not: {everyone: true}")
+        return None
 
     def _now(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
         if not isinstance(body, Mapping) or not body or set(body) - {"start", "end"}:
-            return self.fault(at, "`now` needs `start`, `end` or both", "write now: {start: 2026-03-01, end: 2026-04-01}")
+            self.fault(at, "`now` needs `start`, `end` or both", "write now: {start: 2026-03-01, end: 2026-04-01}")
+            return None
         window = self.absolute(body, at)
         return None if window is None else Now(window=window)
 
     def _rule(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
         if not isinstance(body, str) or body not in self.schema.rules:
-            return self.unknown(at, "rule", body, self.schema.rules)
+            self.unknown(at, "rule", body, self.schema.rules)
+            return None
         if body in self.open:
             circle = " -> ".join([*self.open[self.open.index(body) :], body])
-            return self.fault(at, f"rules refer to each other in a circle: {circle}", "take one of the references out")
+            self.fault(at, f"rules refer to each other in a circle: {circle}", "take one of the references out")
+            return None
         self.open.append(body)
-        part = self.clause(_source(self.schema.rules[body]), f"rules.{body}")
+        part = self.clause(plain(self.schema.rules[body]), f"rules.{body}")
         self.open.pop()
         return None if part is None else Named(name=body, part=part)
 
     def _trait(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
         if not isinstance(body, str) or body not in self.schema.traits:
-            return self.unknown(at, "trait", body, self.schema.traits)
+            self.unknown(at, "trait", body, self.schema.traits)
+            return None
         type = self.schema.traits[body].type
         tests = self.tests({name: value for name, value in rest.items() if name != "for"}, type, at)
         return None if tests is None else self._holds(Holds(kind="trait", key=body, tests=tests), rest, at)
 
     def _score(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
         if not isinstance(body, str) or body not in self.schema.scores:
-            return self.unknown(at, "score", body, self.schema.scores)
+            self.unknown(at, "score", body, self.schema.scores)
+            return None
         field = rest.get("field", "value")
         if field not in ("value", "percentile"):
             self.fault(f"{at}.field", f"unknown field {field!r}", "use value or percentile")
@@ -211,22 +228,26 @@ class RuleReader(EventReader):
 
     def _consent(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
         if not isinstance(body, str) or body not in self.schema.purposes:
-            return self.unknown(at, "purpose", body, self.schema.purposes)
+            self.unknown(at, "purpose", body, self.schema.purposes)
+            return None
         channels, channel = self.schema.purposes[body], rest.get("channel")
         if channel is None:
-            return self.fault(at, "consent needs a channel", "write channel: …; " + nearest("", channels))
+            self.fault(at, "consent needs a channel", "write channel: …; " + nearest("", channels))
+            return None
         if channel not in channels:
             self.unknown(f"{at}.channel", "channel", channel, channels)
         want = rest.get("is", "given")
         if want not in CONSENT_ANSWERS:
-            return self.fault(f"{at}.is", f"{want!r} is no answer", "use " + ", ".join(CONSENT_ANSWERS))
+            self.fault(f"{at}.is", f"{want!r} is no answer", "use " + ", ".join(CONSENT_ANSWERS))
+            return None
         test = Test(operator="in", value=CONSENT_STATUSES[want], type="text", exact=True) if want != "missing" else _NO_CONSENT
         return self._holds(Holds(kind="consent", key=f"{body}/{channel}", tests=(test,)), rest, at)
 
     def _membership(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
         known = self.schema.segments if kind == "segment" else self.schema.lists
         if not isinstance(body, str) or body not in known:
-            return self.unknown(at, kind, body, known)
+            self.unknown(at, kind, body, known)
+            return None
         test = Test(operator="is", value=True, type="boolean")
         return self._holds(Holds(kind="segment" if kind == "segment" else "list", key=body, tests=(test,)), rest, at)
 
@@ -236,12 +257,15 @@ class RuleReader(EventReader):
         given = rest["for"]
         how, duration = next(iter(given.items())) if isinstance(given, Mapping) and len(given) == 1 else ("at_least", given)
         if how not in ("at_least", "less_than"):
-            return self.fault(f"{at}.for", f"{given!r} is no lasting", "write for: 7 days or for: {less_than: 7 days}")
+            self.fault(f"{at}.for", f"{given!r} is no lasting", "write for: 7 days or for: {less_than: 7 days}")
+            return None
         span = self.span(duration, f"{at}.for", ELAPSED)
         if any(test.operator in ("within", "anniversary") for test in state.tests):
-            return self.fault(f"{at}.for", "a test against the clock does not last", "leave `for` out: the window says it alone")
+            self.fault(f"{at}.for", "a test against the clock does not last", "leave `for` out: the window says it alone")
+            return None
         if asks_for_missing(state):
-            return self.fault(f"{at}.for", "a missing value has no beginning", "add exists: true, or ask for events: not: {event: …, within: 30 days}")
+            self.fault(f"{at}.for", "a missing value has no beginning", "add exists: true, or ask for events: not: {event: …, within: 30 days}")
+            return None
         return None if span is None else Holds(kind=state.kind, key=state.key, tests=state.tests, lasting=Lasting(least=how == "at_least", span=span))
 
     def _event(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
@@ -265,7 +289,8 @@ class RuleReader(EventReader):
 
     def _sequence(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
         if not isinstance(body, list | tuple) or not 2 <= len(body) <= 5:
-            return self.fault(at, "a sequence has two to five steps", "write sequence: [{event: product_viewed}, {event: order_completed, within: 3 days}]")
+            self.fault(at, "a sequence has two to five steps", "write sequence: [{event: product_viewed}, {event: order_completed, within: 3 days}]")
+            return None
         faults = len(self.faults)
         steps = [self._step(step, f"{at}[{number}]", first=number == 0) for number, step in enumerate(body)]
         window = self.event_window(rest, at, EVER)
@@ -277,9 +302,11 @@ class RuleReader(EventReader):
         if isinstance(given, str):
             given = {"event": given}
         if not isinstance(given, Mapping) or "event" not in given or set(given) - {"event", "where", "within", "without"}:
-            return self.fault(at, f"{given!r} is no step", "a step has event, and may have where, within, without")
+            self.fault(at, f"{given!r} is no step", "a step has event, and may have where, within, without")
+            return None
         if first and ("within" in given or "without" in given):
-            return self.fault(at, "the first step has nothing before it", "move `within` and `without` to the step that follows")
+            self.fault(at, "the first step has nothing before it", "move `within` and `without` to the step that follows")
+            return None
         events = self.events(given["event"], given.get("where"), f"{at}.event", where_at=f"{at}.where")
         gap = self.span(given["within"], f"{at}.within", ELAPSED) if "within" in given else None
         without = self.events(given["without"], None, f"{at}.without") if "without" in given else None
@@ -287,25 +314,33 @@ class RuleReader(EventReader):
 
     def _regular(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
         events = self.events(body, rest.get("where"), at)
-        every, of_last, least, count = rest.get("every"), rest.get("of_last"), rest.get("in_at_least"), rest.get("count", 1)
+        every: Any = rest.get("every")
+        of_last: Any = rest.get("of_last")
+        least: Any = rest.get("in_at_least")
+        count: Any = rest.get("count", 1)
         if every not in _REGULAR_UNITS:
             self.fault(f"{at}.every", f"{every!r} is no unit", "use " + ", ".join(_REGULAR_UNITS))
         if not _whole(of_last) or not 1 <= of_last <= 60:
-            return self.fault(f"{at}.of_last", f"of_last must be 1 to 60, not {of_last!r}", "the number of complete units looked at")
+            self.fault(f"{at}.of_last", f"of_last must be 1 to 60, not {of_last!r}", "the number of complete units looked at")
+            return None
         if not _whole(least) or not 1 <= least <= of_last:
-            return self.fault(f"{at}.in_at_least", f"in_at_least must be 1 to {of_last}, not {least!r}", "in how many of these units it must happen")
+            self.fault(f"{at}.in_at_least", f"in_at_least must be 1 to {of_last}, not {least!r}", "in how many of these units it must happen")
+            return None
         if not _whole(count) or count < 1:
-            return self.fault(f"{at}.count", f"count must be 1 or more, not {count!r}", "how often it must happen in a unit")
+            self.fault(f"{at}.count", f"count must be 1 or more, not {count!r}", "how often it must happen in a unit")
+            return None
         return None if events is None else Regular(events=events, unit=str(every), of_last=of_last, in_at_least=least, count=count)
 
     def _bucket(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
         if not isinstance(body, str) or not body:
-            return self.fault(at, f"{body!r} is no salt", "write a text of your own; the same salt is the same split")
+            self.fault(at, f"{body!r} is no salt", "write a text of your own; the same salt is the same split")
+            return None
         start, end = self.value(rest.get("from", 0), "number", f"{at}.from"), self.value(rest.get("to", 100), "number", f"{at}.to")
         if not isinstance(start, Decimal) or not isinstance(end, Decimal):
             return None
         if not 0 <= start < end <= 100:
-            return self.fault(at, f"from {start} to {end} is no share of 100", "0 <= from < to <= 100")
+            self.fault(at, f"from {start} to {end} is no share of 100", "0 <= from < to <= 100")
+            return None
         return Bucket(salt=body, start=start, end=end)
 
     def _stopped(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
@@ -335,7 +370,8 @@ class RuleReader(EventReader):
             return None
         both = together(spans[0], spans[1])
         if both is None:
-            return self.fault(at, f"`{near}` and `{far}` must both be in days or both in months", "give both in the same unit")
+            self.fault(at, f"`{near}` and `{far}` must both be in days or both in months", "give both in the same unit")
+            return None
         return events, spans[0], spans[1], both
 
 
@@ -347,12 +383,4 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _source(given: Any) -> Any:
-    from kundig.rules.reading import plain
-
-    return plain(given)
-
-
 _NO_CONSENT = Test(operator="not_in", value=tuple(status for statuses in CONSENT_STATUSES.values() for status in statuses), type="text", exact=True)
-
-__all__ = ["OPERATORS", "Absolute", "RuleReader"]

@@ -17,7 +17,7 @@ from kundig.rules.grammar import ALL_UNITS, DAY_TEXT, DURATION, LONGEST_YEARS, P
 from kundig.rules.reading import text_of
 from kundig.rules.schema import RuleSchema
 from kundig.rules.values import OPERATORS, as_landed
-from kundig.rules.windows import MONTHS, UNITS, Calendar, Moving, Span, midnight
+from kundig.rules.windows import UNITS, Calendar, Moving, Span, midnight
 
 SEVERAL = ("in", "not_in", "between", "includes_any", "includes_all")
 """Tests whose value is a list."""
@@ -44,14 +44,18 @@ class ValueReader:
         """The duration that a text such as `7 days` says."""
         match = DURATION.fullmatch(given) if isinstance(given, str) else None
         if match is None:
-            return self.fault(at, f"{given!r} is no duration", "write a whole number and a unit, such as 7 days; units: " + ", ".join(units))
+            self.fault(at, f"{given!r} is no duration", "write a whole number and a unit, such as 7 days; units: " + ", ".join(units))
+            return None
         span = Span(int(match[1]), match[2])
         if span.number == 0:
-            return self.fault(at, "a duration of 0 holds nothing", "for today write {calendar: 1 day}")
+            self.fault(at, "a duration of 0 holds nothing", "for today write {calendar: 1 day}")
+            return None
         if span.unit not in units:
-            return self.fault(at, f"{span.unit} is not allowed here", "use one of " + ", ".join(units))
+            self.fault(at, f"{span.unit} is not allowed here", "use one of " + ", ".join(units))
+            return None
         if (span.micros > _LONGEST) if span.fixed else (span.months > LONGEST_YEARS * 12):
-            return self.fault(at, f"{given!r} is longer than {LONGEST_YEARS} years", "leave the bound out to look back for ever")
+            self.fault(at, f"{given!r} is longer than {LONGEST_YEARS} years", "leave the bound out to look back for ever")
+            return None
         return span
 
     def instant(self, given: Any, at: str) -> int | None:
@@ -63,7 +67,8 @@ class ValueReader:
             moment = dt.datetime.fromisoformat(text)
             return micros(moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(self.schema.zone)))
         except (TypeError, ValueError, OverflowError):
-            return self.fault(at, f"{given!r} is no date or time", "write 2026-03-01 or 2026-03-01T12:00:00+01:00")
+            self.fault(at, f"{given!r} is no date or time", "write 2026-03-01 or 2026-03-01T12:00:00+01:00")
+            return None
 
     def window(self, given: Any, at: str, type: str = "event") -> Any:
         """The window; read by the reader of windows."""
@@ -85,10 +90,12 @@ class ValueReader:
     def test(self, operator: str, given: Any, type: ValueType, at: str, *, exact: bool, bindable: bool) -> Test | None:
         """One test; its value must fit the declared type."""
         if operator not in OPERATORS[type]:
-            return self.fault(at, f"{operator} does not fit a {type}", "use " + ", ".join(OPERATORS[type]))
+            self.fault(at, f"{operator} does not fit a {type}", "use " + ", ".join(OPERATORS[type]))
+            return None
         if operator == "exists":
             if not isinstance(given, bool):
-                return self.fault(at, f"{given!r} is neither true nor false", "write exists: true or exists: false")
+                self.fault(at, f"{given!r} is neither true nor false", "write exists: true or exists: false")
+                return None
             return Test(operator=operator, value=given, type=type)
         if operator in ("within", "anniversary"):
             window = self.window(given, at, type) if operator == "within" else self._anniversary(given, at)
@@ -102,9 +109,11 @@ class ValueReader:
 
     def _several(self, operator: str, given: Any, type: ValueType, at: str, *, bindable: bool) -> Value | None:
         if not isinstance(given, list | tuple) or not given:
-            return self.fault(at, f"{operator} needs a list of values, not {given!r}", "write [a, b]")
+            self.fault(at, f"{operator} needs a list of values, not {given!r}", "write [a, b]")
+            return None
         if operator == "between" and len(given) != 2:
-            return self.fault(at, f"between needs two numbers, not {len(given)}", "write between: [lowest, highest]; both are included")
+            self.fault(at, f"between needs two numbers, not {len(given)}", "write between: [lowest, highest]; both are included")
+            return None
         found = [self.value(item, type, f"{at}[{number}]", bindable=bindable) for number, item in enumerate(given)]
         items = tuple(item for item in found if item is not None)
         if len(items) < len(found):
@@ -126,7 +135,8 @@ class ValueReader:
         if window is None:
             return None
         if not isinstance(window, Calendar) or window.unit != "day" or window.number > 366 or abs(window.shift) > 366:
-            return self.fault(at, "an anniversary is asked for in a window of at most 366 days", "write for example {next: 7 days} or {calendar: 1 day}")
+            self.fault(at, "an anniversary is asked for in a window of at most 366 days", "write for example {next: 7 days} or {calendar: 1 day}")
+            return None
         return window
 
     def value(self, given: Any, type: ValueType, at: str, *, bindable: bool = False) -> Operand | None:
@@ -135,9 +145,13 @@ class ValueReader:
             if given.startswith("$$"):
                 given = given[1:]
             elif PARAMETER.fullmatch(given):
-                return Parameter(given[1:]) if bindable else self.fault(at, f"the parameter {given!r} may stand only in where and has", "for the text itself write it with $$")
+                if bindable:
+                    return Parameter(given[1:])
+                self.fault(at, f"the parameter {given!r} may stand only in where and has", "for the text itself write it with $$")
+                return None
         if given is None or (isinstance(given, str) and as_landed(given) is None):
-            return self.fault(at, f"{'null' if given is None else 'empty text'} is no value", "write exists: false for missing values")
+            self.fault(at, f"{'null' if given is None else 'empty text'} is no value", "write exists: false for missing values")
+            return None
         found = fitting(given, type)
         if found is None:
             self.fault(at, f"{given!r} is no {type}", self._fitting_mend(given, type))
@@ -155,13 +169,15 @@ class ValueReader:
         """The one threshold of an aggregate."""
         rest = {name: value for name, value in given.items() if name != "of"}
         if len(rest) != 1 or not set(rest) <= set(THRESHOLDS):
-            return self.fault(at, f"exactly one threshold is needed, found {sorted(map(str, rest)) or 'none'}", "use one of " + ", ".join(THRESHOLDS))
+            self.fault(at, f"exactly one threshold is needed, found {sorted(map(str, rest)) or 'none'}", "use one of " + ", ".join(THRESHOLDS))
+            return None
         tests = self.tests(rest, "number", at)
         if tests is None:
             return None
         bounds: Any = tests[0].value if isinstance(tests[0].value, tuple) else (tests[0].value,)
         if aggregate in WHOLE and any(bound != bound.to_integral_value() for bound in bounds):
-            return self.fault(at, f"{aggregate} is a whole number", "leave the decimals out")
+            self.fault(at, f"{aggregate} is a whole number", "leave the decimals out")
+            return None
         return tests[0]
 
 
@@ -206,8 +222,3 @@ def _date(given: Any) -> dt.date | None:
         return dt.date.fromisoformat(given)
     except ValueError:
         return None
-
-
-def unit_months(span: Span) -> int:
-    """The length of a calendar span in months."""
-    return span.number * MONTHS[span.unit]

@@ -8,7 +8,7 @@ from typing import Any
 from kundig.rules.clauses import Events
 from kundig.rules.grammar import CALENDAR, ELAPSED, WINDOW_FORMS
 from kundig.rules.parse_values import ValueReader
-from kundig.rules.windows import FOREVER, Absolute, After, Ahead, Calendar, Moving, Rolling, Span, Window, whole_days
+from kundig.rules.windows import FOREVER, Absolute, After, Ahead, Calendar, Rolling, Span, Window, whole_days
 
 
 class WindowReader(ValueReader):
@@ -23,7 +23,8 @@ class WindowReader(ValueReader):
         if isinstance(given, str):
             given = {"last": given}
         if not isinstance(given, Mapping) or not given:
-            return self.fault(at, f"{given!r} is no window", "write a duration such as 30 days, or a mapping: " + WINDOW_FORMS)
+            self.fault(at, f"{given!r} is no window", "write a duration such as 30 days, or a mapping: " + WINDOW_FORMS)
+            return None
         found = self._form(given, at, type)
         if found is None or type != "date" or isinstance(found, After):
             return found
@@ -31,7 +32,8 @@ class WindowReader(ValueReader):
             return whole_days(found)
         except ValueError as error:
             what, _, mend = str(error).partition("; ")
-            return self.fault(at, what, mend or "see the windows of dates in docs/rules.md")
+            self.fault(at, what, mend or "see the windows of dates in docs/rules.md")
+            return None
 
     def event_window(self, rest: Mapping[str, Any], at: str, default: Window) -> Window | None:
         """The clause's `within`, or the default."""
@@ -50,7 +52,8 @@ class WindowReader(ValueReader):
             return self.absolute(given, at)
         if "after" in keys and keys <= {"after", "for"}:
             return self._after(given, at, type)
-        return self.fault(at, f"{sorted(map(str, keys))} is no window", "use one of " + WINDOW_FORMS)
+        self.fault(at, f"{sorted(map(str, keys))} is no window", "use one of " + WINDOW_FORMS)
+        return None
 
     def _rolling(self, given: Mapping[str, Any], at: str) -> Rolling | None:
         faults = len(self.faults)
@@ -60,21 +63,25 @@ class WindowReader(ValueReader):
         if len(self.faults) > faults:
             return None
         if start is not None and end is not None and not _earlier(start, end):
-            return self.fault(at, f"`from` ({given['from']}) must be longer ago than `to` ({given['to']})", "give both in days or both in months, the longer one as `from`")
+            self.fault(at, f"`from` ({given['from']}) must be longer ago than `to` ({given['to']})", "give both in days or both in months, the longer one as `from`")
+            return None
         return Rolling(start=start, end=end)
 
     def _ahead(self, given: Any, at: str, type: str) -> Ahead | None:
         if type == "event":
-            return self.fault(f"{at}.next", "an event never lies in the future", "`next` is for times and dates")
+            self.fault(f"{at}.next", "an event never lies in the future", "`next` is for times and dates")
+            return None
         span = self.span(given, f"{at}.next")
         return None if span is None else Ahead(span=span)
 
     def _calendar(self, given: Mapping[str, Any], at: str, type: str) -> Calendar | None:
         span, shift = self.span(given["calendar"], f"{at}.calendar", CALENDAR), given.get("shift", 0)
         if isinstance(shift, bool) or not isinstance(shift, int) or abs(shift) > 10_000:
-            return self.fault(f"{at}.shift", f"{shift!r} is no number of units", "write -1 for the unit before this one")
+            self.fault(f"{at}.shift", f"{shift!r} is no number of units", "write -1 for the unit before this one")
+            return None
         if type == "event" and shift > 0:
-            return self.fault(f"{at}.shift", "an event never lies in the future", "a positive shift is for times and dates")
+            self.fault(f"{at}.shift", "an event never lies in the future", "a positive shift is for times and dates")
+            return None
         return None if span is None else Calendar(number=span.number, unit=span.unit, shift=shift)
 
     def absolute(self, given: Mapping[str, Any], at: str) -> Absolute | None:
@@ -85,16 +92,19 @@ class WindowReader(ValueReader):
         if start is None or end is None or len(self.faults) > faults:
             return None
         if start >= end:
-            return self.fault(at, f"`start` ({given.get('start')}) must lie before `end` ({given.get('end')})", "exchange them; `end` itself is outside")
+            self.fault(at, f"`start` ({given.get('start')}) must lie before `end` ({given.get('end')})", "exchange them; `end` itself is outside")
+            return None
         return Absolute(start=start, end=end)
 
     def _after(self, given: Mapping[str, Any], at: str, type: str) -> After | None:
         if type != "event":
-            return self.fault(f"{at}.after", "`after` is for events", "use last, from/to, next, calendar/shift or start/end")
+            self.fault(f"{at}.after", "`after` is for events", "use last, from/to, next, calendar/shift or start/end")
+            return None
         anchor, where = given["after"], f"{at}.after"
         which = [word for word in ("first", "last") if isinstance(anchor, Mapping) and word in anchor]
         if len(which) != 1 or set(anchor) - {"first", "last", "where"}:
-            return self.fault(where, "an anchor names one of `first` or `last`, and may have `where`", "write {after: {last: cart_updated}, for: 1 hour}")
+            self.fault(where, "an anchor names one of `first` or `last`, and may have `where`", "write {after: {last: cart_updated}, for: 1 hour}")
+            return None
         events = self.events(anchor[which[0]], anchor.get("where"), f"{where}.{which[0]}", where_at=f"{where}.where")
         span = self.span(given["for"], f"{at}.for", ELAPSED) if "for" in given else None
         if events is None or ("for" in given and span is None):
@@ -122,6 +132,3 @@ def together(near: Span, far: Span) -> Span | None:
     if near.fixed:
         return Span((near.micros + far.micros) // 60_000_000, "minute")
     return Span(near.months + far.months, "month")
-
-
-__all__ = ["Moving", "WindowReader", "together"]

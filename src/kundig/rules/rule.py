@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kundig.errors import Fault, RuleError, nearest
+from kundig.errors import Fault, RuleError
 from kundig.rules import candidates, evaluate
 from kundig.rules.advice import warnings_of
 from kundig.rules.binding import bound, open_parameters
@@ -150,6 +150,3 @@ def parse_all(sources: Mapping[str, Any], schema: RuleSchema) -> dict[str, Rule]
     if faults:
         raise RuleError(faults=faults)
     return rules
-
-
-__all__ = ["Rule", "nearest", "parse", "parse_all"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from kundig.rules.clauses import AllConditions, AnyCondition, Condition, NoCondition, Parameter, PropertyTests, Test
 from kundig.rules.facts import as_number
-from kundig.rules.windows import Absolute, Calendar, bounded, local_day, midnight, shift_days, turning_points
+from kundig.rules.windows import Calendar, bounded, local_day, midnight, shift_days, turning_points
 
 POSITIVE_OF = {"is_not": "is", "not_in": "in"}
 """Negative tests and the positive one each is exactly the opposite of."""
@@ -235,8 +235,3 @@ def parameters_in(test: Test) -> Iterator[str]:
     for item in test.value if isinstance(test.value, tuple) else (test.value,):
         if isinstance(item, Parameter):
             yield item.name
-
-
-def is_absolute(test: Test) -> bool:
-    """Whether the test's window does not move."""
-    return isinstance(test.value, Absolute)

@@ -10,12 +10,12 @@ import ibis
 from kundig.errors import RuleError
 from kundig.rules.clauses import All, AnyOf, Bucket, Clause, Count, Edge, Everyone, Holds, Leaf, Not, Now, Regular, Sequence, leaves
 from kundig.rules.columns import Column, both, earliest, either
-from kundig.rules.warehouse_events import EventCompiler
-from kundig.rules.warehouse_states import StateCompiler
 from kundig.rules.due import DueCompiler
 from kundig.rules.facts import Moment, to_micros
 from kundig.rules.measures import DayFigures, Measure
 from kundig.rules.scan import Scan, table_named
+from kundig.rules.warehouse_events import EventCompiler
+from kundig.rules.warehouse_states import StateCompiler
 from kundig.rules.windows import bounded
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -16,7 +17,7 @@ from kundig.rules.columns import NUMBER, SUM, TIMESTAMP, Column, between, both
 from kundig.rules.grammar import WHOLE
 from kundig.rules.measures import DayFigures
 from kundig.rules.scan import Scan, minutes
-from kundig.rules.windows import EVER, FOREVER, After, Bounds, Moving, bounded, local_day, midnight, unit_start
+from kundig.rules.windows import EVER, After, Bounds, Moving, bounded, local_day, midnight, unit_start
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -153,7 +154,7 @@ class EventCompiler:
         today = local_day(self.scan.at, self.scan.zone)
         starts: list[dt.date] = [unit_start(today, clause.unit, -back) for back in range(clause.of_last + 1)]
         edges = [midnight(day, self.scan.zone) for day in starts]
-        return [(low, high) for high, low in zip(edges[:-1], edges[1:], strict=True)]
+        return [(low, high) for high, low in pairwise(edges)]
 
 
 def _advanced(rows: ir.Table, number: int, gap: int | None, *, broken: bool) -> ir.Table:
@@ -228,6 +229,3 @@ def _reaches(threshold: Threshold, figure: dict[str, Answer], people: ir.Table) 
     if threshold.aggregate == "sum":
         value = value.fill_null(ibis.literal(Decimal(0), type=SUM))
     return columns.compares(test, value, lambda bound: ibis.literal(bound, type=NUMBER)).fill_null(False)
-
-
-__all__ = ["FOREVER", "Answer", "EventCompiler", "aggregated"]
