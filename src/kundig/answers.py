@@ -257,7 +257,7 @@ def _rule_text(workspace: Workspace, name: str, locale: str) -> str:
     audience = workspace.config.audiences.get(name)
     if audience is None:
         return text
-    parsed = rules.parse_many({name: audience.rule}, workspace.config)[name]
+    parsed = rules.parse(audience.rule, rules.schema_of(workspace.config))
     return f"{text} {'Sie lautet' if locale == 'de' else 'It reads'}: {parsed.sentence(locale)}"
 
 

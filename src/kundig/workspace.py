@@ -127,10 +127,9 @@ class Workspace:
         done: list[Landed] = []
         with self.writing("import"):
             for name in chosen:
-                for landed in import_source(self.lake, self.state, self.config, self.tables, name):
-                    done.append(landed)
-                    if progress is not None:
-                        progress(landed)
+                done.append(import_source(self.lake, self.config, name, state=self.state))
+                if progress is not None:
+                    progress(done[-1])
         return tuple(done)
 
     def deliver(self, *, at: dt.datetime | None = None) -> Any:

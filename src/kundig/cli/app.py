@@ -110,7 +110,7 @@ def import_(sources: Annotated[list[str] | None, typer.Argument(help="Names of s
 def _landed(one: Any) -> None:
     held = f", {one.quarantined:,} held in quarantine" if one.quarantined else ""
     again = f", {one.duplicates:,} there before" if one.duplicates else ""
-    line(f"{one.rows:>12,}  {one.source}: {one.file}{again}{held}")
+    line(f"{sum(one.rows.values()):>12,}  {one.source}{again}{held}")
 
 
 @app.command()
@@ -290,11 +290,10 @@ def schema(folder: Annotated[Path, typer.Argument(help="Folder for the JSON Sche
 @quarantine.command("list")
 def quarantine_list(root: Root = HERE, as_json: Json = False) -> None:
     """Records held, by source and reason."""
-    from kundig.collect.quarantine import summary
+    from kundig.collect.quarantine import held
 
-    workspace = opened(root)
-    found = summary(workspace.lake)
-    emit(found) if as_json else table(["source", "stage", "what", "records"], [(r["source"], r["stage"], r["what"], r["records"]) for r in found])
+    found = held(opened(root).lake)
+    emit([_plain(one) for one in found]) if as_json else table(["record", "source", "stage", "what", "mend"], [(r.record_id, r.source, r.stage, r.what, r.mend) for r in found])
 
 
 @quarantine.command("show")
@@ -302,7 +301,23 @@ def quarantine_show(record: Annotated[str, typer.Argument(help="Id of the record
     """One record as it came, with what is wrong and how to mend it."""
     from kundig.collect.quarantine import show as one
 
-    emit(one(opened(root).lake, record))
+    emit(_plain(one(opened(root).lake, record)))
+
+
+@quarantine.command("fix")
+def quarantine_fix(
+    record: Annotated[str, typer.Argument(help="Id of the record.")],
+    body: Annotated[str, typer.Argument(help="The mended record, as JSON; - reads it from standard input.")],
+    root: Root = HERE,
+) -> None:
+    """Put a mended body in the record's place; replay lands it."""
+    import sys
+
+    from kundig.collect.quarantine import fix
+
+    workspace = opened(root)
+    with workspace.writing("fix"):
+        emit(_plain(fix(workspace.lake, record, sys.stdin.read() if body == "-" else body)))
 
 
 @quarantine.command("replay")
@@ -312,8 +327,8 @@ def quarantine_replay(source: Annotated[str | None, typer.Argument(help="Source;
 
     workspace = opened(root)
     with workspace.writing("replay"):
-        found = replay(workspace.lake, workspace.state, workspace.config, workspace.tables, source)
-    line(f"{found.rows:,} landed, {found.quarantined:,} still held")
+        found = replay(workspace.lake, workspace.config, source=source, state=workspace.state)
+    line(f"{sum(found.rows.values()):,} rows landed, {found.quarantined:,} records still held")
 
 
 @consent.command("show")

@@ -119,7 +119,7 @@ def _show_import(landed: tuple[Any, ...]) -> None:
     by_source: dict[str, list[int]] = {}
     for one in landed:
         counts = by_source.setdefault(one.source, [0, 0, 0])
-        counts[0] += one.rows
+        counts[0] += sum(one.rows.values())
         counts[1] += one.duplicates
         counts[2] += one.quarantined
     table(["source", "landed", "there before", "quarantined"], [(name, *counts) for name, counts in sorted(by_source.items())])
