@@ -10,6 +10,18 @@ AUDIENCE_CANDIDATES = table(
     fact("priority", "float64", "What the audience ranks by; more comes first."), money("value", "Expected value; breaks ties."), changed(), subject="person_key", purpose="marketing",
 )  # fmt: skip
 
+GATE_FACTS = table(
+    "decide", "gate_facts", "What the gate is told of each candidate, per channel asked; suppressions come on top.", ("audience", "person_key", "channel"),
+    col("audience", "string", "Audience."), person(), col("channel", "string", "Channel."), col("purpose", "string", "Purpose."), col("preference", "int64", "Place of the channel in the audience's order, 0 first."),
+    col("objected", "bool", "Objected to the purpose on any channel."), col("consent_status", "string", "Standing of the consent for purpose and channel."), col("consent_basis", "string", "Its basis."), col("consent_until", "timestamp", "When it lapses."),
+    fact("last_order_at", "timestamp", "Last order that was not cancelled."), fact("contract_until", "timestamp", "End of the running contract."), col("creative", "string", "Status of the creative, or missing."),
+    fact("messages_24h", "int64", "Messages over all channels, last 24 hours."), fact("messages_7d", "int64", "Last 7 days."), fact("messages_30d", "int64", "Last 30 days."),
+    fact("channel_24h", "int64", "Messages on this channel, last 24 hours."), fact("channel_7d", "int64", "Last 7 days."), fact("channel_30d", "int64", "Last 30 days."),
+    col("zone", "string", "Person's time zone; null: not known.", "pseudonym"), col("offer_valid", "bool", "The cell's offer may be made now; null: there is none."), col("offer_stock", "int64", "Pieces of its article; null: not bound to one."),
+    col("address", "string", "deliverable, missing or undeliverable."), col("address_key", "int64", "Identifier that serves as address.", "pseudonym"), col("creative_id", "string", "Creative."), col("locale", "string", "Language of copy."),
+    col("segment_id", "string", "Cell of the matrix."), col("offer_code", "string", "Offer."), changed(), subject="person_key", purpose="legal", retention_days=395,
+)  # fmt: skip
+
 AUDIENCE_MEMBERS = table(
     "decide", "audience_members", "Who is on an audience after the gate, ranked by value × urgency.", ("audience", "person_key"),
     col("audience", "string", "Audience (`audiences/<name>.yaml`)."), person(), col("channel", "string", "Channel the gate allowed."), col("segment_id", "string", "Segment."),
@@ -55,4 +67,4 @@ CAMPAIGN_STATES = table(
     col("due_at", "timestamp", "Next step due."), changed(), subject="person_key", purpose="marketing",
 )  # fmt: skip
 
-DECIDE = (AUDIENCE_CANDIDATES, AUDIENCE_MEMBERS, DECISIONS, ASSIGNMENTS, CONTACT_PRESSURE, BUDGETS, OFFERS, CHANNEL_PREFERENCES, CAMPAIGN_STATES)
+DECIDE = (AUDIENCE_CANDIDATES, GATE_FACTS, AUDIENCE_MEMBERS, DECISIONS, ASSIGNMENTS, CONTACT_PRESSURE, BUDGETS, OFFERS, CHANNEL_PREFERENCES, CAMPAIGN_STATES)

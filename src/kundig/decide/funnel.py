@@ -1,0 +1,96 @@
+"""The funnel: how many persons are left of each audience after each gate, and which gate stopped the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from kundig import reasons
+
+GATES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("known", ("erased", "suppressed")),
+    ("objection", ("objected",)),
+    (
+        "legal basis",
+        (
+            "purpose_undeclared", "consent_missing", "consent_withdrawn", "consent_pending", "consent_expired", "customer_lapsed", "goods_not_similar",
+            "contract_missing", "legitimate_interest_not_allowed",
+        ),
+    ),
+    ("scenario", ("scenario_not_approved", "channel_not_in_scenario", "forbidden_attribute")),
+    ("creative", ("creative_missing", "creative_not_approved", "creative_stale")),
+    ("pressure", ("cap_reached", "quiet_hours")),
+    ("offer", ("offer_invalid", "offer_out_of_stock")),
+    ("address", ("address_missing", "address_undeliverable")),
+    ("budget", ("below_limit", "budget_spent")),
+)  # fmt: skip
+"""The gates in the order in which they are asked, each with the reasons it refuses for."""
+
+_PLACE = {reason: place for place, (_, codes) in enumerate(GATES) for reason in codes}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FunnelRow:
+    """One gate of one audience: persons before and after it, and why it stopped the others (reason code to persons)."""
+
+    audience: str
+    gate: str
+    before: int
+    after: int
+    reasons: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def stopped(self) -> int:
+        """Persons this gate stopped."""
+        return self.before - self.after
+
+
+def funnel(decisions: pa.Table) -> list[FunnelRow]:
+    """Persons before and after each gate, per audience, in the order the gates are asked.
+
+    A person is counted at the furthest gate that any channel reached: whoever is refused by e-mail for want of an address and by
+    push for want of a consent got as far as the address. `before` of a gate is `after` of the one before it; the last `after` is
+    the number of members.
+    """
+    furthest: dict[str, dict[int, tuple[int, str]]] = {}
+    columns = (decisions[name].to_pylist() for name in ("audience", "person_key", "allow", "reason"))
+    for audience, person, allow, reason in zip(*columns, strict=True):
+        if reason == "other_channel":
+            continue
+        reached = (len(GATES), "") if allow else (_PLACE.get(reason, 0), reason)
+        people = furthest.setdefault(audience, {})
+        if person not in people or reached > people[person]:
+            people[person] = reached
+    return [row for audience in sorted(furthest) for row in _rows(audience, furthest[audience].values())]
+
+
+def lines(rows: Iterable[FunnelRow]) -> list[str]:
+    """The funnel as text: one line per audience and gate that stopped somebody.
+
+    Examples:
+        >>> lines([FunnelRow(audience="win_back", gate="objection", before=10, after=9, reasons=(("objected", 1),))])
+        ['win_back: 10 → 9 after objection (objected 1)']
+    """
+    return [
+        f"{row.audience}: {row.before:,} → {row.after:,} after {row.gate} ({', '.join(f'{reasons.known(code)} {count:,}' for code, count in row.reasons)})"
+        for row in rows
+        if row.stopped
+    ]
+
+
+def _rows(audience: str, reached: Iterable[tuple[int, str]]) -> list[FunnelRow]:
+    stopped: dict[int, dict[str, int]] = {}
+    total = 0
+    for place, reason in reached:
+        total += 1
+        counts = stopped.setdefault(place, {})
+        counts[reason] = counts.get(reason, 0) + 1
+    rows = []
+    for place, (gate, _) in enumerate(GATES):
+        counts = stopped.get(place, {})
+        after = total - sum(counts.values())
+        rows.append(FunnelRow(audience=audience, gate=gate, before=total, after=after, reasons=tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))))
+        total = after
+    return rows
