@@ -14,7 +14,7 @@ from kundig.clock import now
 from kundig.config.load import Config
 from kundig.errors import KundigError, RunError
 from kundig.pipeline import changes
-from kundig.pipeline.changes import NOTHING, Change
+from kundig.pipeline.changes import NOTHING, WHOLE, Change
 from kundig.pipeline.memory import Memory
 from kundig.pipeline.parameters import fingerprint, parameters
 from kundig.schema import Step, Table
@@ -95,7 +95,7 @@ class Run:
             self.reports.append(report)
             if self.progress is not None:
                 self.progress(report)
-        worked = any(report.cause != "unchanged" for report in self.reports)
+        worked = any(not self.changed[report.table].nothing for report in self.reports)
         release = self.bench.commit(self._bookkeeping(), self.as_of) if worked and commit else None
         return RunReport(
             run_id=self.bench.run_id, as_of=self.as_of, release=release, steps=tuple(self.reports), seconds=time.perf_counter() - began, resumed=self.resumed
@@ -129,7 +129,7 @@ class Run:
             return "full", None
         if self.everything and step.kind != "fit":
             return "full", None
-        read = {table.name: self._change(table) for table in step.reads}
+        read = {table.name: self._change(table, last) for table in step.reads}
         if step.kind == "fit":
             days = self.config.settings.value.refit_days
             due = self.as_of - self._fitted_at(step, last) >= dt.timedelta(days=days)
@@ -160,7 +160,9 @@ class Run:
             return self.bench.persons_of(change.keys)
         return self.bench.identifiers_of(change.keys)
 
-    def _change(self, table: Table) -> Change:
+    def _change(self, table: Table, last: Memory) -> Change:
+        if table.home == "state":
+            return NOTHING if last.inputs.get(table.name) == self.bench.version(table.name) else WHOLE
         if table.name not in self.changed:
             self.changed[table.name] = self.bench.landed(table, self.as_of)
         return self.changed[table.name]

@@ -41,6 +41,7 @@ class Workbench:
         self._versions = lake.versions(self.base)
         self._released = lake.versions(self.release.snapshot_id) if self.release is not None else {}
         self._views: set[str] = set()
+        self._state: dict[str, str] = {}
         self._narrowed: tuple[str, ir.Table, ir.Table | None] | None = None
         self._touched: pa.Array | None = None
 
@@ -57,6 +58,7 @@ class Workbench:
         if table.home == "state":
             rows = self.state.rows(table) if self.state is not None else None
             self.session.register(table.name, rows if rows is not None else _no_rows(table))
+            self._state[table.name] = _digest(rows)
             return
         raw = self.session.open_table(self.lake, table, self.base, f"{table.name}__all")
         if table.room == "collect" and table.name != "touched":
@@ -77,13 +79,13 @@ class Workbench:
         return fitted_moments(self.lake, self.release).get(step)
 
     def version(self, table: str) -> str:
-        """The version of a table this run reads: the snapshot that last changed it, or this run."""
+        """The version of a table this run reads: the snapshot that last changed it, this run, or the hash of a state table."""
+        if table in self._state:
+            return self._state[table]
         return f"run {self.run_id}" if table in self._staged else str(self._versions.get(table, 0))
 
     def landed(self, table: Table, as_of: dt.datetime) -> Change:
         """How a table that no step writes differs from what the last release saw."""
-        if table.home == "state":
-            return WHOLE
         if self.release is None:
             return WHOLE
         column = changes.key_column(table)
@@ -289,6 +291,14 @@ def newest_models(rows: ir.Table) -> ir.Table:
     last = ibis.window(group_by="model", order_by=[ibis.desc("fitted_at"), ibis.desc("version")])
     ranked = rows.mutate(_rank=ibis.row_number().over(last))
     return ranked.filter(ranked._rank == 0).drop("_rank")
+
+
+def _digest(rows: pa.Table | None) -> str:
+    """A hash of a state table's rows: state has no snapshots to tell by."""
+    if rows is None or rows.num_rows == 0:
+        return "empty"
+    ordered = rows.sort_by([(rows.column_names[0], "ascending")])
+    return hashlib.sha256(repr(ordered.to_pydict()).encode()).hexdigest()[:16]
 
 
 def _has_clocks(table: Table) -> bool:
