@@ -72,6 +72,7 @@ class Claimed:
     rows: tuple[Row, ...]
     reasons: Mapping[str, int]
     seen: int
+    last: str = ""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -87,6 +88,23 @@ class Delivered:
     refused: Counter[str] = field(default_factory=Counter)
     by_channel: Counter[str] = field(default_factory=Counter)
     folder: str = ""
+
+    @property
+    def folders(self) -> list[str]:
+        """Where the messages lie; empty where none were handed over."""
+        return [self.folder] if self.sent else []
+
+    def lines(self) -> list[str]:
+        """What was done, as text."""
+        queued = self.queued
+        told = [f"queued {queued.new:,} new, {queued.again:,} again; {queued.known:,} were handed over before, {queued.dropped:,} are no longer selected"]
+        by_channel = ", ".join(f"{channel} {count:,}" for channel, count in sorted(self.by_channel.items())) or "nothing"
+        told.append(f"handed over {self.sent:,} ({by_channel})" + (f", failed {self.failed:,}" if self.failed else ""))
+        if self.refused:
+            told.append("refused at the claim: " + ", ".join(f"{reason} {count:,}" for reason, count in self.refused.most_common()))
+        if self.resolved_sent or self.resolved_again:
+            told.append(f"an earlier delivery had stopped: {self.resolved_sent:,} of its messages were handed over, {self.resolved_again:,} were queued again")
+        return told
 
 
 def occasion(kind: str, at: dt.datetime, zone: str) -> str:
@@ -166,7 +184,7 @@ def claim(state: State, ask: Ask, *, name: str, at: dt.datetime, limit: int = 10
             for reason, ids in refusals.items():
                 _mark(connection, table, ids, status="queued" if reason in PASSING else "refused", reason=reason)
         _mark(connection, table, [row["message_id"] for row in taken], status="claimed", reason=None, claim=name, claimed_at=at, attempts=table.c.attempts + 1)
-    return Claimed(claim=name, rows=tuple(taken), reasons=reasons, seen=len(rows))
+    return Claimed(claim=name, rows=tuple(taken), reasons=reasons, seen=len(rows), last=rows[-1]["message_id"] if rows else after)
 
 
 def one_per_person(rows: Sequence[Row]) -> list[list[Row]]:

@@ -1,0 +1,216 @@
+"""A delivery: the release's members are queued, claimed with fresh facts, rendered and handed over."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import secrets
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import pyarrow as pa
+
+from kundig import gate, rules
+from kundig.clock import now
+from kundig.config.decide import Audience
+from kundig.config.load import Config
+from kundig.consent import suppression
+from kundig.deliver.channels.email import Sender
+from kundig.deliver.channels.files import FilesChannel
+from kundig.deliver.fresh import FreshGate, People, Release
+from kundig.deliver.outbox import Claimed, Delivered, Row, claim, claim_name, message_id, occasion, queue, resolve, settle
+from kundig.deliver.rendering import Links, Renderer
+from kundig.errors import ConfigError, Conflict, StoreError
+from kundig.rules.clauses import Holds, leaves
+from kundig.store.state import State
+from kundig.tables.deliver import MESSAGES
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from kundig.store.lake import Lake
+
+FOLDER = "out/messages"
+"""Where the channel `files` writes, below the workspace."""
+
+LINK_KEY = "KUNDIG_LINK_KEY"
+"""Name of the secret that signs unsubscribe links; made at the first delivery where it is not set."""
+
+BATCH = 10_000
+
+
+def hand_over(lake: Lake, state: State, config: Config, *, at: dt.datetime | None = None, channel: FilesChannel | None = None) -> Delivered:
+    """Queue the newest release's members, ask the gate again at each claim, and hand over what it allows.
+
+    What an earlier delivery left behind is settled first. Running it twice sends nothing twice.
+
+    Raises:
+        StoreError: There is no release yet, or the folder cannot be written.
+        ConfigError: No sender is set although there is e-mail to send.
+    """
+    release = lake.release()
+    if release is None:
+        raise StoreError("there is nothing to deliver: no run has finished yet", mend="kundig run")
+    moment = at or now()
+    files = channel or FilesChannel(folder=config.path(FOLDER))
+    done = Delivered(folder=str(files.folder / str(release.run_id)))
+    done.resolved_sent, done.resolved_again = resolve(state, files, at=moment)
+    audiences = {name: audience for name, audience in config.audiences.items() if audience.active}
+    asked = _requests(audiences, config, moment)
+    members = _members(lake, release.snapshot_id, [key for key in asked if config.channels.channels[key[1]].connector == "files"])
+    facts = {message_id(row["audience"], row["person_key"], audiences[row["audience"]].creative, _occasion(audiences, row, moment, config)): row for row in members.to_pylist()}
+    done.queued = queue(state, _messages(facts, audiences), audiences=config.audiences, at=moment, run_id=release.run_id)
+    creatives = {row["creative_id"]: row for row in lake.ibis("creatives", release.snapshot_id).to_pyarrow().to_pylist()}
+    ask = FreshGate(
+        state=state, requests=asked, facts=facts, creatives=creatives, people=_people(lake, release.snapshot_id, members, moment), purposes=config.purposes,
+        release=Release(run_id=release.run_id, moment=release.moment, consents=_consents_seen(lake, release.snapshot_id, release.moment)), secret=_suppression_key(config, state),
+    )  # fmt: skip
+    ask.prepare()
+    renderer = Renderer(creatives=creatives, sender=_sender(config, facts), links=Links(website=config.settings.brand.website, secret=link_key(config)))
+    _deliver(state, files, ask, renderer, done, run_id=release.run_id, at=moment)
+    files.finish(release.run_id)
+    return done
+
+
+def _deliver(state: State, files: FilesChannel, ask: FreshGate, renderer: Renderer, done: Delivered, *, run_id: int, at: dt.datetime) -> None:
+    """Claim and render batch by batch, while the batch before is written and settled beside it."""
+    after, number = "", 0
+    before: Future[None] | None = None
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        while True:
+            part = f"part-{number:05d}-{uuid.uuid4().hex[:8]}"
+            claimed = claim(state, ask, name=claim_name(run_id, part), at=at, limit=BATCH, after=after)
+            if claimed.seen == 0:
+                break
+            after, number = claimed.last, number + 1
+            done.refused.update(claimed.reasons)
+            rendered, failed = renderer.render(claimed.rows, at=at)
+            if before is not None:
+                before.result()
+            before = beside.submit(_write, state, files, claimed, rendered, failed, done, run_id, part, at) if claimed.rows else None
+        if before is not None:
+            before.result()
+
+
+def _write(
+    state: State, files: FilesChannel, claimed: Claimed, rendered: list[Any], failed: dict[str, str], done: Delivered, run_id: int, part: str, at: dt.datetime
+) -> None:
+    if rendered:
+        try:
+            files.hand_over(run_id, part, rendered)
+        except Conflict:
+            done.taken_back += len(claimed.rows)
+            return
+    done.sent += settle(state, claimed, at=at, failed=failed)
+    done.failed += len(failed)
+    done.by_channel.update(row["channel"] for row in claimed.rows if row["message_id"] not in failed)
+
+
+def _requests(audiences: Mapping[str, Audience], config: Config, at: dt.datetime) -> dict[tuple[str, str], gate.Request]:
+    """What is asked of the gate, by audience and channel; audiences whose scenario is gone ask nothing, and their messages are refused."""
+    parsed = rules.parse_all({name: audience.rule for name, audience in sorted(audiences.items())}, rules.schema_of(config))
+    found: dict[tuple[str, str], gate.Request] = {}
+    for name, audience in audiences.items():
+        policy = config.policies.get(audience.scenario)
+        if policy is None:
+            continue
+        traits = {leaf.key for leaf in leaves(parsed[name].clause) if isinstance(leaf, Holds) and leaf.kind == "trait"}
+        scenario = gate.Scenario.of(audience.scenario, policy, lineage=traits | set(audience.attributes))
+        for channel in audience.channels:
+            if channel in config.channels.channels:
+                found[name, channel] = gate.Request.of(
+                    purpose=audience.purpose, channel=channel, at=at, scenario=scenario, purposes=config.purposes, channels=config.channels, zone=config.settings.workspace.zone
+                )  # fmt: skip
+    return found
+
+
+def _members(lake: Lake, snapshot: int, asked: list[tuple[str, str]]) -> pa.Table:
+    """Members with what the gate was told of them, their address and names; only of the audiences and channels asked."""
+    members = lake.ibis("audience_members", snapshot).select("audience", "person_key", "channel", "rank")
+    facts = lake.ibis("gate_facts", snapshot).drop("changed_run")
+    people = lake.ibis("profiles", snapshot).select("person_key", "person_id", "first_name", "last_name", "company")
+    named = lake.ibis("identifiers", snapshot).select("value", address_key="identifier_key")
+    joined = members.join(facts, ["audience", "person_key", "channel"]).join(people, "person_key").join(named, "address_key")
+    wanted: Any = ibis.literal(False)
+    for audience, channel in asked:
+        wanted = wanted | ((joined.audience == audience) & (joined.channel == channel))
+    return joined.filter(wanted).order_by("audience", "rank").to_pyarrow()
+
+
+def _messages(facts: Mapping[str, Row], audiences: Mapping[str, Audience]) -> pa.Table:
+    rows = []
+    for key, row in facts.items():
+        variables = {name: row[name] or "" for name in ("person_id", "first_name", "last_name", "company", "offer_code")}
+        rows.append(
+            {
+                "message_id": key, "person_key": row["person_key"], "address": row["value"], "channel": row["channel"], "purpose": row["purpose"], "audience": row["audience"],
+                "scenario": audiences[row["audience"]].scenario, "creative_id": row["creative_id"], "segment_id": row["segment_id"], "offer_code": row["offer_code"],
+                "locale": row["locale"], "variables": json.dumps(variables, ensure_ascii=False),
+            }
+        )  # fmt: skip
+    names = MESSAGES.names[: MESSAGES.names.index("variables") + 1]
+    return pa.table({name: pa.array([row[name] for row in rows], pa.int64() if name == "person_key" else pa.string()) for name in names})
+
+
+def _people(lake: Lake, snapshot: int, members: pa.Table, at: dt.datetime) -> People:
+    """The members' identifiers at the moment (shared ones speak for nobody), and the parts that merges joined to them."""
+    moment = ibis.literal(at, type="timestamp('UTC')")
+    wanted = set(members["person_key"].to_pylist())
+    identities = lake.ibis("identities", snapshot)
+    persons = lake.ibis("audience_members", snapshot).select("person_key").distinct()
+    held = identities.filter(identities.valid_from <= moment, identities.valid_until.isnull() | (identities.valid_until > moment), ~identities.shared.fill_null(False))
+    held = held.semi_join(persons, "person_key").select("identifier_key", "person_key")
+    named = held.join(lake.ibis("identifiers", snapshot).select("identifier_key", "namespace", "value"), "identifier_key")
+    identifiers: dict[int, list[tuple[int, str, str]]] = {}
+    for row in named.to_pyarrow().to_pylist():
+        if row["person_key"] in wanted:
+            identifiers.setdefault(row["person_key"], []).append((row["identifier_key"], row["namespace"], row["value"]))
+    merges = lake.ibis("merges", snapshot)
+    joined: dict[int, dict[int, dt.datetime]] = {}
+    for row in _rows(merges.filter(merges.kind == "merge").semi_join(persons, "person_key").select("person_key", "other_key", "occurred_at")):
+        joined.setdefault(row["person_key"], {})[row["other_key"]] = row["occurred_at"]
+    return People(identifiers=identifiers, joined=joined)
+
+
+def _consents_seen(lake: Lake, snapshot: int, moment: dt.datetime) -> frozenset[str]:
+    """Ids of the records of consent that the release's fold has seen."""
+    records = lake.ibis("consent_records", snapshot)
+    then = ibis.literal(moment, type="timestamp('UTC')")
+    seen = records.filter(records.received_at <= then, records.occurred_at <= then).select("record_id").distinct()
+    return frozenset(seen.to_pyarrow()["record_id"].to_pylist())
+
+
+def link_key(config: Config) -> bytes:
+    """The key that signs links; where none is set, one is made and added to secrets.toml, which git ignores."""
+    try:
+        return config.secret(f"${{{LINK_KEY}}}").encode()
+    except ConfigError:
+        path, made = config.path("secrets.toml"), secrets.token_hex(32)
+        handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "a", encoding="utf-8") as file:
+            file.write(f'{LINK_KEY} = "{made}"\n')
+        return made.encode()
+
+
+def _suppression_key(config: Config, state: State) -> bytes | None:
+    return config.secret(suppression.SECRET).encode() if state.select("suppressions") else None
+
+
+def _sender(config: Config, facts: Mapping[str, Row]) -> Sender:
+    brand = config.settings.brand
+    if not brand.sender and any(row["channel"] == "email" for row in facts.values()):
+        raise ConfigError("no sender is set, and there is e-mail to send", at="kundig.toml, brand.sender", mend='set sender = "shop@example.org" in [brand]')
+    return Sender(name=brand.name or config.settings.workspace.name, address=brand.sender)
+
+
+def _occasion(audiences: Mapping[str, Audience], row: Row, at: dt.datetime, config: Config) -> str:
+    return occasion(audiences[row["audience"]].occasion, at, config.settings.workspace.zone)
+
+
+def _rows(expression: ir.Table) -> list[Row]:
+    found: list[Row] = expression.to_pyarrow().to_pylist()
+    return found
