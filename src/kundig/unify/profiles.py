@@ -59,9 +59,12 @@ def _signs(certain: ir.Table, identifiers: ir.Table, people: ir.Table, bought: i
         seen.select("person_key", source=ibis.null("string"), first=seen.first_at, last=seen.last_at, record=none, rank=visitor),
     ]  # fmt: skip
     signs = functools.reduce(lambda above, below: above.union(below, distinct=False), parts)
-    return signs.group_by("person_key").aggregate(
-        first_seen_at=signs["first"].min(), last_seen_at=ibis.coalesce(signs["last"].max(), signs["first"].max()),
-        records=signs.record.sum().cast("int64"), kind_rank=signs["rank"].min(), sources=signs.source.collect(distinct=True).sort(),
+    by_source = signs.group_by("person_key", "source").aggregate(
+        first=signs["first"].min(), last=signs["last"].max(), records=signs.record.sum(), rank=signs["rank"].min()
+    )
+    return by_source.group_by("person_key").aggregate(
+        first_seen_at=by_source["first"].min(), last_seen_at=ibis.coalesce(by_source["last"].max(), by_source["first"].max()),
+        records=by_source.records.sum().cast("int64"), kind_rank=by_source["rank"].min(), sources=by_source.source.collect().sort(),
     )  # fmt: skip
 
 
@@ -74,12 +77,14 @@ def _traits(trait_changes: ir.Table) -> ir.Table:
     newest = trait_changes.seq == trait_changes.seq.max().over(group_by=("person_key", "trait"))
     flagged = trait_changes.mutate(newest=newest)
     now = flagged.filter(flagged.newest)
-    said = now.mutate(
-        origin=ibis.literal('"') + now.trait + ibis.literal('":{"source":"') + now.source.fill_null("").replace('"', "'") + ibis.literal('","at":"')
-        + now.occurred_at.strftime("%Y-%m-%d %H:%M:%S") + ibis.literal('"}')
+    values = {name: now.value.max(where=now.trait == name) for name in ATTRIBUTES}
+    by_record = now.group_by("person_key", "source", "occurred_at").aggregate(traits=now.trait.collect().sort(), **values)
+    origin = (
+        ibis.literal('{"source":"') + by_record.source.fill_null("").replace('"', "'") + ibis.literal('","at":"')
+        + by_record.occurred_at.strftime("%Y-%m-%d %H:%M:%S") + ibis.literal('"}')
     )  # fmt: skip
-    values = {name: said.value.max(where=said.trait == name) for name in ATTRIBUTES}
-    wide = said.group_by(trait_person=said.person_key).aggregate(origins=said.origin.collect().sort(), **values)
+    said = by_record.mutate(origin=(ibis.literal('"') + by_record.traits.join('":@,"') + ibis.literal('":@')).replace("@", origin))
+    wide = said.group_by(trait_person=said.person_key).aggregate(origins=said.origin.collect().sort(), **{name: said[name].max() for name in ATTRIBUTES})
     typed = {name: _typed(wide[name], type_) for name, type_ in ATTRIBUTES.items()}
     return wide.select("trait_person", provenance=ibis.literal("{") + wide.origins.join(",") + ibis.literal("}"), **typed)
 

@@ -17,6 +17,7 @@ ADDRESSES = ("email", "phone")
 """Attributes that are identifiers too: known from these where no record of the person has them."""
 
 _LEAST_TRUSTED = 1_000
+_ROW = ("person_key", "trait", "value", "occurred_at", "received_at", "source")
 
 
 @step(reads=(CONTACTS, IDENTITIES, IDENTIFIERS), writes=TRAIT_CHANGES, by="person_key")
@@ -28,12 +29,17 @@ def trait_changes(contacts: ir.Table, identities: ir.Table, identifiers: ir.Tabl
     a list grows. A value said again without a change between is no change. Lists are JSON text.
     """
     records = owned(contacts, identities)
-    single = _said(records, profiles).union(_addresses(identifiers, identities, profiles), distinct=False)
-    won = _winners(single, profiles)
+    records = records.mutate(trust=trust_of(records.source, profiles), alone=records.count().over(group_by="person_key") == 1)
+    said = _said(records)
+    plain = said.alone & ~said.trait.isin(ADDRESSES)
+    first = said.filter(plain).select(*_ROW, seq=ibis.literal(0, type="int64"))
+    contested = said.filter(~plain).drop("alone").union(_addresses(identifiers, identities, records, profiles), distinct=False)
+    won = _winners(contested, profiles)
     for attribute in [name for name, type_ in ATTRIBUTES.items() if type_ == "list<string>"]:
         won = won.union(_grown(records, attribute), distinct=False)
-    numbered = won.mutate(seq=ibis.row_number().over(group_by=("person_key", "trait"), order_by=("occurred_at", "received_at", "record")).cast("int64"))
-    return numbered.drop("record").mutate(until=ibis.null("timestamp('UTC', 6)"))
+    place = ibis.row_number().over(group_by=("person_key", "trait"), order_by=("occurred_at", "received_at", "record"))
+    numbered = won.select(*_ROW, seq=place.cast("int64"))
+    return first.union(numbered, distinct=False).mutate(until=ibis.null("timestamp('UTC', 6)"))
 
 
 def trust_of(source: ir.StringColumn, profiles: ProfileRules) -> ir.IntegerColumn:
@@ -44,26 +50,18 @@ def trust_of(source: ir.StringColumn, profiles: ProfileRules) -> ir.IntegerColum
     return ibis.cases(*ranks, else_=ibis.literal(len(profiles.trust), type="int64"))
 
 
-def _said(records: ir.Table, profiles: ProfileRules) -> ir.Table:
+def _said(records: ir.Table) -> ir.Table:
     """One row per record and attribute that it states: value as text, and as a number where it is one."""
-    kept = records.mutate(trust=trust_of(records.source, profiles))
+    kept = ("person_key", "occurred_at", "received_at", "source", "trust", "alone")
     parts = []
     for name, type_ in ATTRIBUTES.items():
         if type_ == "list<string>":
             continue
-        column = kept[name]
-        text = column.strftime("%Y-%m-%d") if type_ == "date" else column.cast("string")
-        if type_ == "string":
-            stated = kept.filter(column.notnull() & (column.strip() != ""))
-            text = stated[name].strip()
-        else:
-            stated = kept.filter(column.notnull())
-        parts.append(
-            stated.select(
-                "person_key", "occurred_at", "received_at", "source", "trust", trait=ibis.literal(name), value=text, number=_number(stated[name], type_),
-                record=stated.contact_id,
-            )
-        )  # fmt: skip
+        column = records[name]
+        stated = records.filter(column.notnull() & (column.strip() != "") if type_ == "string" else column.notnull())
+        value = stated[name]
+        text = value.strip() if type_ == "string" else value.strftime("%Y-%m-%d") if type_ == "date" else value.cast("string")
+        parts.append(stated.select(*kept, trait=ibis.literal(name), value=text, number=_number(value, type_), record=stated.contact_id))
     return functools.reduce(lambda above, below: above.union(below, distinct=False), parts)
 
 
@@ -73,16 +71,19 @@ def _number(column: ir.Column, type_: str) -> ir.IntegerValue:
     return column.cast("int64") if type_ == "int64" else ibis.null("int64")
 
 
-def _addresses(identifiers: ir.Table, identities: ir.Table, profiles: ProfileRules) -> ir.Table:
-    """Addresses known as identifiers, believed less than any record; one that has gone to somebody else is left out."""
+def _addresses(identifiers: ir.Table, identities: ir.Table, records: ir.Table, profiles: ProfileRules) -> ir.Table:
+    """Addresses known as identifiers and from no record of the person, believed less than any; one that has gone to somebody else is left out."""
     mine = identities.filter(~identities.shared & identities.valid_until.isnull()).select("person_key", "valid_from", owner_key=identities.identifier_key)
     found = identifiers.filter(identifiers.namespace.isin(ADDRESSES))
     joined = found.inner_join(mine, found.identifier_key == mine.owner_key)
-    since = ibis.greatest(joined.first_at, joined.valid_from)
-    return joined.select(
-        "person_key", "source", occurred_at=since, received_at=since, trust=trust_of(joined.source, profiles) + _LEAST_TRUSTED, trait=joined.namespace,
-        value=joined.value, number=ibis.null("int64"), record=ibis.literal("identifier:") + joined.identifier_key.cast("string"),
-    ).select("person_key", "occurred_at", "received_at", "source", "trust", "trait", "value", "number", "record")  # fmt: skip
+    parts = [records.select(there=records.person_key, kind=ibis.literal(name), said=records[name].strip()) for name in ADDRESSES]
+    there = functools.reduce(lambda above, below: above.union(below, distinct=False), parts)
+    new = joined.anti_join(there, [joined.person_key == there.there, joined.namespace == there.kind, joined.value == there.said])
+    since = ibis.greatest(new.first_at, new.valid_from)
+    return new.select(
+        "person_key", occurred_at=since, received_at=since, source=new.source, trust=trust_of(new.source, profiles) + _LEAST_TRUSTED, trait=new.namespace,
+        value=new.value, number=ibis.null("int64"), record=ibis.literal("identifier:") + new.identifier_key.cast("string"),
+    )  # fmt: skip
 
 
 def _winners(said: ir.Table, profiles: ProfileRules) -> ir.Table:
@@ -101,9 +102,7 @@ def _winners(said: ir.Table, profiles: ProfileRules) -> ir.Table:
     won = judged.filter(judged.wins)
     before = won.value.lag().over(group_by=("person_key", "trait"), order_by=("occurred_at", "received_at", "record"))
     changed = won.mutate(before=before)
-    return changed.filter(changed.before.isnull() | (changed.before != changed.value)).select(
-        "person_key", "trait", "value", "occurred_at", "received_at", "source", "record"
-    )
+    return changed.filter(changed.before.isnull() | (changed.before != changed.value)).select(*_ROW, "record")
 
 
 def _grown(records: ir.Table, attribute: str) -> ir.Table:
@@ -118,9 +117,7 @@ def _grown(records: ir.Table, attribute: str) -> ir.Table:
     there = first.select("item", owner_key=first.person_key, since=first.occurred_at)
     joined = moments.inner_join(there, (moments.person_key == there.owner_key) & (there.since <= moments.occurred_at))
     grown = joined.group_by("person_key", "occurred_at", "received_at", "source", "record").aggregate(items=joined.item.collect(distinct=True).sort())
-    return grown.select("person_key", "occurred_at", "received_at", "source", "record", trait=ibis.literal(attribute), value=json_list(grown["items"])).select(
-        "person_key", "trait", "value", "occurred_at", "received_at", "source", "record"
-    )
+    return grown.mutate(trait=ibis.literal(attribute), value=json_list(grown["items"])).select(*_ROW, "record")
 
 
 def json_list(items: ir.ArrayColumn) -> ir.StringColumn:
