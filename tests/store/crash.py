@@ -177,7 +177,8 @@ def _read(job: Job) -> None:
     folder = Path(job.folder)
     lake = _open(job, lambda step: None)
     reads = torn = 0
-    while not (folder / "done").exists():
+    parent = os.getppid()
+    while not (folder / "done").exists() and os.getppid() == parent:
         for release in lake.releases():
             whole = _whole(lake, release.snapshot_id)
             reads += whole is not None
@@ -215,7 +216,8 @@ def _drive(job: Job) -> Count:
     import sqlalchemy  # noqa: F401
     import tests.store.lakes  # noqa: F401
 
-    import kundig.store.lake  # noqa: F401
+    import kundig.store.lake.compaction
+    import kundig.store.lake.sweeping  # noqa: F401
 
     began, chance, folder = time.perf_counter(), random.Random(job.seed), Path(job.folder)
     reader = _fork(lambda: _read(job))
@@ -223,6 +225,21 @@ def _drive(job: Job) -> Count:
     wanted = [job.steps[i % len(job.steps)] for i in range(job.kills)]
     chance.shuffle(wanted)
     lives: dict[int, tuple[int, str, float]] = {}
+    try:
+        _kill_and_follow(job, chance, wanted, lives, kills)
+    except BaseException:
+        for pid in (reader, *lives):
+            os.kill(pid, signal.SIGKILL)
+        raise
+    for writer in (1, 2):
+        _wait(_fork(lambda w=writer: _finish(job, w)))  # type: ignore[misc]
+    (folder / "done").touch()
+    _wait(reader)
+    return _count(job, dict(kills), time.perf_counter() - began)
+
+
+def _kill_and_follow(job: Job, chance: random.Random, wanted: list[str], lives: dict[int, tuple[int, str, float]], kills: Counter[str]) -> None:
+    """Keep two writers alive, each of them killed at the next wanted step, until every kill is done."""
     turns = 0
     while (wanted or lives) and turns < job.kills * 40:
         for writer in (1, 2):
@@ -237,11 +254,6 @@ def _drive(job: Job) -> Count:
             if step == OUTSIDE and time.perf_counter() > when:
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.004)
-    for writer in (1, 2):
-        _wait(_fork(lambda w=writer: _finish(job, w)))  # type: ignore[misc]
-    (folder / "done").touch()
-    _wait(reader)
-    return _count(job, dict(kills), time.perf_counter() - began)
 
 
 def _finish(job: Job, writer: int) -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -264,7 +265,6 @@ def test_a_commit_that_replaces_a_table_twice_is_refused(lake: Lake) -> None:
 def test_replace_then_append_in_one_commit(lake: Lake) -> None:
     lake.commit([Append(table="persons", source=persons([9])), Replace(table="persons", source=persons([1])), Append(table="persons", source=persons([2]))])
     assert keys_of(lake) == [1, 2]
-    lake.close()
     assert len(lake.sweep()) == 1
     assert lake.verify() == []
 
@@ -309,18 +309,41 @@ def test_staged_files_outlive_their_process_and_are_committed_once(opened: Opene
     assert second.verify(deep=True) == []
 
 
-def test_files_that_are_unstaged_are_swept_once_their_writer_is_gone(opened: Opener) -> None:
-    first = opened()
-    kept = first.stage("totals", _totals(1), run="r2", step="s")
-    first.stage("persons", persons(range(20)), run="r1", step="s1")
-    assert first.unstage(keep_run="r2") == 1
-    second = opened()
-    assert second.sweep() == []
-    first.close()
-    assert len(second.sweep()) == 1
-    assert _on_disk(second) == {kept.files[0].path}
-    assert second.unstage() == 1
-    assert len(second.sweep()) == 1
+def test_files_that_are_unstaged_leave_the_disk(lake: Lake) -> None:
+    kept = lake.stage("totals", _totals(1), run="r2", step="s")
+    lake.stage("persons", persons(range(20)), run="r1", step="s1")
+    assert lake.unstage(keep_run="r2") == 1
+    assert _on_disk(lake) == {kept.files[0].path}
+    assert lake.unstage() == 1
+    assert _on_disk(lake) == set()
+    assert (lake.sweep(), lake.verify()) == ([], [])
+
+
+def test_a_writer_that_lives_may_sweep_its_own_and_nobody_else(opened: Opener) -> None:
+    lake, other = opened(), opened()
+    for one in (lake, other):
+        one.commit([Append(table="persons", source=persons([int(one is lake)])), Replace(table="totals", source=_totals(1))], batch=one.writer.presence.name)
+        (one.data / f"main/persons/{one.writer.presence.name}-{'0' * 32}.parquet").write_bytes(b"x")
+    assert [Path(path).name.partition("-")[0] for path in lake.sweep()] == [lake.writer.presence.name]
+    other.close()
+    assert len(lake.sweep()) == 1
+
+
+def test_a_reader_whose_file_was_erased_takes_the_list_once_more(lake: Lake) -> None:
+    lake.commit([Append(table="persons", source=persons(range(5)))])
+    asked: list[str] = []
+
+    def query(table: Any) -> str:
+        text = f"SELECT person_key FROM {table('persons')} ORDER BY 1"
+        if not asked:
+            lake.erase({"persons": ("person_key", [3])})
+        asked.append(text)
+        return text
+
+    assert lake.answer(query, 1)["person_key"].to_pylist() == [0, 1, 2, 4]
+    assert len(set(asked)) == 2
+    with pytest.raises(duckdb.IOException):
+        lake.answer(lambda table: asked[0])
 
 
 def test_files_staged_for_another_table_are_refused(lake: Lake) -> None:
@@ -508,8 +531,7 @@ def test_leases_take_the_place_of_locks_where_hosts_share_a_catalogue(opened: Op
             opened(leases=True)
         return
     first, second = opened(leases=True), opened(leases=True)
-    first.stage("persons", persons(range(3)))
-    first.unstage()
+    (first.writer.folder("persons") / f"{first.writer.presence.name}-{'0' * 32}.parquet").write_bytes(b"x")
     assert second.sweep() == []
     _change(second, "UPDATE kundig_writer SET seen=0")
     assert len(second.sweep()) == 1

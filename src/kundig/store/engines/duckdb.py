@@ -68,8 +68,13 @@ def _spill_folder(root: Path | None) -> Path:
     sweep_spills(base)
     folder = base / f"{_PREFIX}{os.getpid()}"
     folder.mkdir(exist_ok=True)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(_remove_own, folder, os.getpid())
     return folder
+
+
+def _remove_own(folder: Path, process: int) -> None:
+    if os.getpid() == process:  # a forked child ends while its parent's folder is in use
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep_spills(base: Path) -> list[Path]:

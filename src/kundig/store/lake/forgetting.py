@@ -18,6 +18,7 @@ from kundig.store.lake.files import DataFile, fsync, unlink
 from kundig.store.lake.reading import newest, table_states
 from kundig.store.lake.shapes import Field, literal, quoted, read_schema
 from kundig.store.lake.sources import as_keys
+from kundig.store.lake.sweeping import sweep
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -149,6 +150,7 @@ def erase(lake: Lake, wanted: Mapping[str, Erasure | tuple[str, Any]]) -> dict[s
                 continue
             lake.crash("after commit")
             remove(lake, old)
+            sweep(lake)  # what nothing names may hold them too
             lake.catalogue.truncate_log()
             return {name: sum(rewrite.gone for rewrite in rewrites if rewrite.request.table.name == name) for name in asked}
     raise Conflict(f"others kept changing {', '.join(sorted(asked))} during the erasure", mend="run the erasure again when nobody writes")

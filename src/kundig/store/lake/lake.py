@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kundig.errors import AlreadyLanded, ContractError, StoreError, nearest
+from kundig.errors import AlreadyLanded, Conflict, ContractError, StoreError, nearest
 from kundig.schema import Table
-from kundig.store.lake.catalogue import Catalogue, execute, insert, moment, now, refuse_foreign, rows
+from kundig.store.lake.catalogue import Catalogue, execute_in, insert, moment, now, refuse_foreign, rows
 from kundig.store.lake.commit import Append, Change, Prepared, Release, ReleaseMark, Replace, Swap, Transaction, Upsert, erasures
 from kundig.store.lake.files import Crash, DataFile, StagedFiles, Writer, fsync
 from kundig.store.lake.reading import FileRow, Ranges, TableState, newest, pruned, select, table_states
@@ -20,6 +20,7 @@ from kundig.store.lake.writers import FileLock, LeaseRow
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pyarrow as pa
 
     from kundig.store.lake.forgetting import Erasure
 
@@ -145,6 +146,25 @@ class Lake:
         names = ", ".join(quoted(field.name) for field in staged.fields)
         return f"(SELECT {names} FROM read_parquet([{', '.join(literal(folder / file.path) for file in staged.files)}], schema={read_schema(staged.fields)}))"
 
+    def answer(self, query: Callable[[Callable[[str], str]], str], at: int | None = None) -> pa.Table:
+        """Rows of a SQL text over tables of one snapshot, as Arrow; any thread may ask.
+
+        `query` is given a function from a table's name to what stands behind FROM. When a file was erased or expired between the list and
+        the reading, the list is taken once more.
+
+        Raises:
+            duckdb.Error: The text cannot be answered.
+
+        Examples:
+            >>> lake.answer(lambda table: f"SELECT count(*) AS n FROM {table('orders')}")  # doctest: +SKIP
+        """
+        import duckdb
+
+        try:
+            return self._answered(query, at)
+        except duckdb.IOException:
+            return self._answered(query, at)
+
     def ibis(self, name: str, at: int | None = None, *, backend: Any = None) -> ir.Table:
         """The table as of a snapshot, as an Ibis table over this lake's connection (or a DuckDB backend of Ibis); JSON columns are text."""
         from kundig.store.engines.duckdb import ibis_backend
@@ -189,9 +209,13 @@ class Lake:
             staged = StagedFiles(staged_id=uuid.uuid4().hex, table=name, files=files, fields=state.fields)
             fsync(self.writer.folder(name))
             row = {"staged_id": staged.staged_id, "run": run, "step": step, "table_name": name, "files": staged.text(), "created": now()}
-            with self.catalogue.transaction(write=True) as connection:
-                Transaction(connection, self.crash).demand_not_erased(before)
-                insert(connection, "kundig_staged", [row])
+            try:
+                with self.catalogue.transaction(write=True) as connection:
+                    Transaction(connection, self.crash).demand_not_erased(before)
+                    insert(connection, "kundig_staged", [row])
+            except Conflict:
+                self.writer.discard(name, files)
+                raise
         return staged
 
     def staged(self, *, run: str, step: str) -> StagedFiles | None:
@@ -205,9 +229,16 @@ class Lake:
         return staged if all((folder / file.path).is_file() for file in staged.files) else None
 
     def unstage(self, *, keep_run: str | None = None) -> int:
-        """Forget staged files, but for those of one run; the next sweep removes what nothing names. Returns how many."""
+        """Forget staged files and remove them, but for those of one run. Returns how many stagings were forgotten."""
+        from kundig.store.lake.forgetting import bury, remove
+
         with self.catalogue.transaction(write=True) as connection:
-            return execute(connection, "DELETE FROM kundig_staged WHERE run<>:r", r=keep_run) if keep_run is not None else execute(connection, "DELETE FROM kundig_staged")
+            found = [row for row in rows(connection, "SELECT * FROM kundig_staged") if row.run != keep_run]
+            execute_in(connection, "DELETE FROM kundig_staged WHERE staged_id IN :ids", [row.staged_id for row in found])
+            paths = [self.data / "main" / row.table_name / file.path for row in found for file in StagedFiles.of(row.staged_id, row.table_name, row.files).files]
+            bury(connection, self, paths)
+        remove(self, paths)
+        return len(found)
 
     def commit(
         self, changes: Sequence[Change], *, batch: str | None = None, message: str | None = None, release: ReleaseMark | None = None,
@@ -295,6 +326,12 @@ class Lake:
         return verify(self, deep=deep)
 
     # parts
+
+    def _answered(self, query: Callable[[Callable[[str], str]], str], at: int | None) -> pa.Table:
+        snapshot = self.snapshot() if at is None else at
+        text = query(lambda name: self.scan(name, snapshot))
+        with self.duck.cursor() as cursor:
+            return cursor.execute(text).to_arrow_table()
 
     def _prepare(self, change: Change, state: TableState, written: list[tuple[str, DataFile]]) -> Prepared:
         table, fields = state.table, state.fields

@@ -26,16 +26,17 @@ def sweep(lake: Lake) -> list[str]:
 
     Bounds of personal columns that another writer left in the catalogue are cleared.
     """
-    on_disk = _on_disk(lake)  # before the writers: a file that comes later belongs to one that lives
-    alive = bury_leases(lake.catalogue) if lake.leases else bury_file_locks(lake.data)
-    with lake.catalogue.transaction() as connection:
-        named, gone = _named(connection), {row.path for row in rows(connection, "SELECT path FROM kundig_gone")}
-    orphans = [path for name, path in on_disk.items() if name not in named and (name in gone or _dead(path, alive))]
-    unlink(orphans, lake.crash)
-    _remove_staging(lake, alive)
-    with lake.catalogue.transaction(write=True) as connection:
-        execute_in(connection, "DELETE FROM kundig_gone WHERE path IN :ids", gone - named)
-        _clear_personal(connection, lake)
+    with lake._writing:  # nothing of this process is under way: what its own writer left behind may go too
+        on_disk = _on_disk(lake)  # before the writers: a file that comes later belongs to one that lives
+        alive = _alive(lake)
+        with lake.catalogue.transaction() as connection:
+            named, gone = _named(connection), {row.path for row in rows(connection, "SELECT path FROM kundig_gone")}
+        orphans = [path for name, path in on_disk.items() if name not in named and (name in gone or _dead(path, alive))]
+        unlink(orphans, lake.crash)
+        _remove_staging(lake, alive)
+        with lake.catalogue.transaction(write=True) as connection:
+            execute_in(connection, "DELETE FROM kundig_gone WHERE path IN :ids", gone - named)
+            _clear_personal(connection, lake)
     return [str(path) for path in orphans]
 
 
@@ -87,8 +88,9 @@ def verify(lake: Lake, *, deep: bool = False) -> list[str]:
     Files missing, unnamed, of other sizes or row counts; delete files that name rows twice or rows that are not there; two files or
     releases where one should be; counters behind; bounds of personal columns. `deep` reads every row and compares the bounds with it.
     """
-    on_disk = _on_disk(lake)
-    with lake.catalogue.transaction() as connection:
+    with lake._writing, lake.catalogue.transaction() as connection:
+        on_disk = _on_disk(lake)
+        alive = _alive(lake)
         files = rows(connection, "SELECT f.*, t.table_name FROM ducklake_data_file f JOIN ducklake_table t ON t.table_id=f.table_id")
         deletes = rows(connection, "SELECT f.*, t.table_name FROM ducklake_delete_file f JOIN ducklake_table t ON t.table_id=f.table_id")
         named, gone = _named(connection), {row.path for row in rows(connection, "SELECT path FROM kundig_gone")}
@@ -97,7 +99,8 @@ def verify(lake: Lake, *, deep: bool = False) -> list[str]:
         states = table_states(connection, lake.data, lake.tables.values(), newest(connection))
     found, whole = _files(lake, files, deletes)
     faults += found
-    faults += _unnamed(lake, on_disk, named, gone)
+    unnamed = [name for name, path in on_disk.items() if name not in named and name not in gone and (OWN_NAME.fullmatch(path.name) is None or _dead(path, alive))]
+    faults += [f"{name} is on disk and nothing names it" for name in unnamed]
     for state in states.values():
         if state.rows < 0:
             faults.append(f"'{state.table.name}' hides more rows than it has")
@@ -132,13 +135,10 @@ def _files(lake: Lake, files: list[Any], deletes: list[Any]) -> tuple[list[str],
     return faults, set(whole)
 
 
-def _unnamed(lake: Lake, on_disk: dict[str, Path], named: set[str], gone: set[str]) -> list[str]:
-    alive = _alive(lake)
-    return [f"{name} is on disk and nothing names it" for name, path in on_disk.items() if name not in named and name not in gone and (OWN_NAME.fullmatch(path.name) is None or _dead(path, alive))]
-
-
 def _alive(lake: Lake) -> set[str]:
-    return bury_leases(lake.catalogue) if lake.leases else bury_file_locks(lake.data)
+    """Names of the writers that live, but for this process's own."""
+    alive = bury_leases(lake.catalogue) if lake.leases else bury_file_locks(lake.data)
+    return alive - {lake._writer.presence.name if lake._writer is not None else ""}
 
 
 def _counters(connection: sa.Connection, files: list[Any], deletes: list[Any]) -> list[str]:

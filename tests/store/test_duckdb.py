@@ -1,0 +1,70 @@
+"""DuckDB as the house opens it: no network, no extension, nothing left on disk, nothing to unlock."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import ibis
+import pytest
+
+from kundig.store import native
+from kundig.store.engines.duckdb import connect, ibis_backend, sweep_spills
+
+
+def test_the_settings_hold_and_cannot_be_changed(tmp_path: Path) -> None:
+    connection = connect(threads=2, memory="500MB", spill=tmp_path)
+    wanted = {"threads": "2", "TimeZone": "UTC", "autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "lock_configuration": "true", "temp_directory": str(tmp_path / f"kundig-duckdb-{os.getpid()}")}
+    found = dict(connection.execute("SELECT name, value FROM duckdb_settings()").fetchall())
+    assert {name: found[name] for name in wanted} == wanted
+    for text in ("SET threads=1", "SET autoinstall_known_extensions=true", "SET TimeZone='Europe/Berlin'"):
+        with pytest.raises(duckdb.InvalidInputException, match="locked"):
+            connection.execute(text)
+    with pytest.raises(duckdb.Error):
+        connection.execute("INSTALL httpfs FROM 'http://127.0.0.1:9/'")
+    assert native(connection) is connection
+
+
+def test_what_spills_lies_in_the_process_own_folder_and_goes_at_its_end(tmp_path: Path) -> None:
+    text = f"""
+import sys
+from pathlib import Path
+from kundig.store.engines.duckdb import connect
+connection = connect(threads=2, memory="60MB", spill=Path({str(tmp_path)!r}))
+connection.execute("CREATE TEMP TABLE big AS SELECT range AS k, md5(range::VARCHAR) AS v FROM range(2000000)")
+print(sum(1 for path in Path({str(tmp_path)!r}).rglob('*') if path.is_file()))
+if sys.argv[1] == "die":
+    import os, signal
+    sys.stdout.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for way, left in (("end", 0), ("die", 1)):
+        done = subprocess.run([sys.executable, "-c", text, way], capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+        assert int(done.stdout) > 0, done.stderr
+        assert len(list(tmp_path.iterdir())) == left
+    assert len(sweep_spills(tmp_path)) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_spares_the_folder_of_a_process_that_lives(tmp_path: Path) -> None:
+    (tmp_path / f"kundig-duckdb-{os.getpid()}").mkdir()
+    (tmp_path / "kundig-duckdb-notes").mkdir()
+    assert sweep_spills(tmp_path) == []
+
+
+def test_ibis_works_on_the_locked_connection() -> None:
+    connection = connect(threads=1, memory="500MB")
+    backend = ibis_backend(connection)
+    connection.execute("CREATE TEMP VIEW v AS SELECT range AS n FROM range(5)")
+    assert backend.table("v").n.sum().execute() == 10
+    assert backend.table("v").join(ibis.memtable({"n": [1, 2]}), "n").count().execute() == 2
+    assert backend.table("v").limit(2).to_pyarrow().num_rows == 2
+
+
+def test_the_store_names_what_it_brings_only_when_asked() -> None:
+    text = "import sys, kundig.store; print('duckdb' in sys.modules, 'sqlalchemy' in sys.modules); kundig.store.Lake; print('sqlalchemy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.stdout.split() == ["False", "False", "True"]
