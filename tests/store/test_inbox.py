@@ -119,6 +119,9 @@ def test_any_order_of_work_reads_each_entry_once(tmp_path_factory, steps):
             inbox.advance(batch)
     for name in names:
         assert got[name] + drained(inbox, name) == sent
+    inbox.trim()
+    inbox.register("new")
+    assert inbox.read("new") is None
     inbox.close()
 
 

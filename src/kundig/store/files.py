@@ -30,7 +30,7 @@ class Files:
             >>> files = Files(tempfile.mkdtemp())
             >>> name = files.put(b"logo")
             >>> name[:8], files.get(name), files.put(b"logo") == name
-            ('36f82886', b'logo', True)
+            ('3598ce6f', b'logo', True)
         """
         staged = self.folder / ".staged" / uuid.uuid4().hex
         staged.parent.mkdir(parents=True, exist_ok=True)

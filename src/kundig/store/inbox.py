@@ -73,6 +73,7 @@ class Inbox:
         self._group = group
         self._queue: queue.Queue[_Waiting | None] = queue.Queue(maxsize=waiting)
         self._closed = False
+        self._door = threading.Lock()
         with closing(self._connect()) as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > 1:
@@ -91,14 +92,15 @@ class Inbox:
         Raises:
             StoreError: The inbox is not open for writing, or so many requests wait that this one is refused (answer 503).
         """
-        if self._writer is None or self._closed:
-            raise StoreError("the inbox is not open for writing", at=str(self.path), mend="open it with writing=True, in the intake alone")
         future: Future[int] = Future()
         row = (micros(self._clock()), source, kind, meta, zlib.crc32(body), body)
-        try:
-            self._queue.put_nowait(_Waiting(row=row, future=future))
-        except queue.Full:
-            raise StoreError("the inbox is full: too many requests wait for the disk", at=str(self.path), mend="send again after a pause") from None
+        with self._door:
+            if self._writer is None or self._closed:
+                raise StoreError("the inbox is not open for writing", at=str(self.path), mend="open it with writing=True, in the intake alone")
+            try:
+                self._queue.put_nowait(_Waiting(row, future))
+            except queue.Full:
+                raise StoreError("the inbox is full: too many requests wait for the disk", at=str(self.path), mend="send again after a pause") from None
         return future
 
     def append(self, body: bytes, *, source: str, kind: str = "events", meta: str = "{}") -> int:
@@ -140,9 +142,12 @@ class Inbox:
 
     def close(self) -> None:
         """Store what waits, then stop the writer."""
-        if self._writer is not None and not self._closed:
+        with self._door:
+            first = not self._closed
             self._closed = True
-            self._queue.put(None)
+        if self._writer is not None:
+            if first:
+                self._queue.put(None)
             self._writer.join()
 
     # cursors

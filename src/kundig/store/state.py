@@ -12,15 +12,15 @@ import json
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from kundig.clock import now
-from kundig.errors import Busy, StoreError
+from kundig.clock import Clock, now
+from kundig.errors import Busy, MissingExtra, StoreError
 from kundig.schema import Column, Table
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class _Moment(sa.types.TypeDecorator[dt.datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: dt.datetime | None, dialect: Any) -> int | None:
+        if value is not None and value.tzinfo is None:
+            raise StoreError(f"{value.isoformat()} has no time zone", at="state", mend="give moments in UTC: nobody could know when it was")
         return None if value is None else (value - _EPOCH) // _MICRO
 
     def process_result_value(self, value: int | None, dialect: Any) -> dt.datetime | None:
@@ -51,7 +53,12 @@ class _Exact(sa.types.TypeDecorator[decimal.Decimal]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Any) -> int | None:
-        return None if value is None else int((decimal.Decimal(value) * 10_000).to_integral_value())
+        if value is None:
+            return None
+        scaled = decimal.Decimal(value).scaleb(4)
+        if scaled != scaled.to_integral_value() or abs(scaled) >= 10**18:
+            raise StoreError(f"{value} is no decimal(18,4)", at="state", mend="round money to four digits before it is stored")
+        return int(scaled)
 
     def process_result_value(self, value: int | None, dialect: Any) -> decimal.Decimal | None:
         return None if value is None else decimal.Decimal(value) / 10_000
@@ -105,7 +112,7 @@ def _column(column: Column, table: Table, *, counted: bool) -> sa.Column[Any]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
-    """A lease held: `fence` rises with each taking, so that a late writer can be told from the present one."""
+    """A lease held: `fence` rises with each taking, so that a late writer can be told from the present one (`State.fenced`)."""
 
     name: str
     holder: str
@@ -115,26 +122,33 @@ class Lease:
 class State:
     """The state database. Open it with `State.open(url)`."""
 
-    def __init__(self, engine: sa.Engine, tables: Mapping[str, Table]) -> None:
+    def __init__(self, engine: sa.Engine, tables: Mapping[str, Table], *, clock: Clock = now) -> None:
         self.engine = engine
+        self.clock = clock
         self.declared = dict(tables)
         self._metadata = metadata(self.declared.values())
 
     @classmethod
-    def open(cls, url: str, tables: Mapping[str, Table] | None = None) -> State:
-        """The state at a URL (`sqlite:///…`, `postgresql+psycopg://…`), brought up to date.
+    def open(cls, url: str, tables: Mapping[str, Table] | None = None, *, clock: Clock = now) -> State:
+        """The state at a URL (`sqlite:///…`, `postgresql://…`), brought up to date.
 
         Raises:
             StoreError: A newer release of kundig wrote it.
+            MissingExtra: The driver for PostgreSQL is not installed.
         """
         if tables is None:
             from kundig.store.declared import state_tables
 
             tables = state_tables()
-        engine = sa.create_engine(url, isolation_level="AUTOCOMMIT" if url.startswith("sqlite") else "READ COMMITTED")
+        if url.startswith(("postgresql://", "postgres://")):
+            url = "postgresql+psycopg://" + url.partition("://")[2]
+        try:
+            engine = sa.create_engine(url, isolation_level="AUTOCOMMIT" if url.startswith("sqlite") else "READ COMMITTED")
+        except ModuleNotFoundError as error:
+            raise MissingExtra("postgres", purpose="state on PostgreSQL") from error
         if url.startswith("sqlite"):
             sa.event.listen(engine, "connect", _pragmas)
-        state = cls(engine, tables)
+        state = cls(engine, tables, clock=clock)
         state._migrate()
         return state
 
@@ -163,7 +177,7 @@ class State:
         """A connection that sees one state throughout."""
         with self.engine.connect() as connection:
             sqlite = self.engine.dialect.name == "sqlite"
-            connection.exec_driver_sql("BEGIN" if sqlite else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            connection.exec_driver_sql("BEGIN" if sqlite else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
                 yield connection
             finally:
@@ -245,7 +259,7 @@ class State:
         leases = self.sql("leases")
         with self.transaction() as connection:
             found = connection.execute(sa.select(leases).where(leases.c.lease == name)).first()
-            moment = now()
+            moment = self.clock()
             if found is not None and found.until > moment and not _dead(found.holder):
                 raise Busy(f"'{found.holder.rsplit(':', 1)[0]}' holds the lease '{name}' until {found.until:%H:%M:%S} UTC", mend="wait for it to end, or stop that process")
             fence = 1 if found is None else found.fence + 1
@@ -256,12 +270,29 @@ class State:
                 connection.execute(sa.update(leases).where(leases.c.lease == name).values(**values))
         return Lease(name=name, holder=holder, fence=fence)
 
+    def fenced(self, lease: Lease, connection: sa.Connection) -> None:
+        """Pass only while the lease is held, within the transaction whose writes it guards: a holder that was thought dead writes nothing.
+
+        Raises:
+            Busy: Somebody else took it since.
+        """
+        leases = self.sql("leases")
+        found = connection.execute(sa.select(leases).where(leases.c.lease == lease.name)).first()
+        if found is None or found.holder != lease.holder or found.fence != lease.fence:
+            raise Busy(f"the lease '{lease.name}' was taken by somebody else", at=f"fence {lease.fence}", mend="start again: what this process computed is out of date")
+
+    def scrub(self) -> None:
+        """Overwrite what deleted rows left in the log of SQLite, after an erasure; free pages are overwritten as rows are deleted."""
+        if self.engine.dialect.name == "sqlite":
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def _keep(self, lease: Lease, seconds: float, stop: threading.Event) -> None:
         leases = self.sql("leases")
         while not stop.wait(seconds / 3):
-            with self.transaction() as connection:
+            with suppress(sa.exc.OperationalError), self.transaction() as connection:
                 mine = (leases.c.lease == lease.name, leases.c.holder == lease.holder)
-                connection.execute(sa.update(leases).where(*mine).values(until=now() + dt.timedelta(seconds=seconds)))
+                connection.execute(sa.update(leases).where(*mine).values(until=self.clock() + dt.timedelta(seconds=seconds)))
 
     def close(self) -> None:
         """Give back the connections."""
