@@ -27,7 +27,7 @@ _LATER = {
     "measures_of": "kundig.rules.measures",
     "parse_many": "kundig.rules.workspace_schema",
     "schema_from": "kundig.rules.workspace_schema",
-    "schema_of": "kundig.rules.configured",
+    "schema_of": "kundig.rules.workspace_schema",
     "timelines": "kundig.rules.history",
 }
 __all__ = [

@@ -103,9 +103,7 @@ class ValueReader:
         value = self._several(operator, given, type, at, bindable=bindable) if operator in SEVERAL else self.value(given, type, at, bindable=bindable)
         if value is None:
             return None
-        if operator == "includes":
-            value = (value,)  # type: ignore[assignment]
-        return Test(operator=operator, value=value, type=type, exact=exact)
+        return _plainest(operator, value, type, exact=exact)
 
     def _several(self, operator: str, given: Any, type: ValueType, at: str, *, bindable: bool) -> Value | None:
         if not isinstance(given, list | tuple) or not given:
@@ -179,6 +177,19 @@ class ValueReader:
             self.fault(at, f"{aggregate} is a whole number", "leave the decimals out")
             return None
         return tests[0]
+
+
+def _plainest(operator: str, value: Any, type: ValueType, *, exact: bool) -> Test:
+    """The test in its plainest form: a list of one value is that value, and a value twice in a list is there once."""
+    if operator == "between":
+        return Test(operator=operator, value=value, type=type)
+    items = tuple(dict.fromkeys(value)) if isinstance(value, tuple) else (value,)
+    if type == "list":
+        several = len(items) > 1
+        return Test(operator=operator if several else "includes_any", value=items, type=type, exact=exact)
+    if operator in SEVERAL and len(items) == 1:
+        return Test(operator={"in": "is", "not_in": "is_not"}[operator], value=items[0], type=type, exact=exact)
+    return Test(operator=operator, value=items if isinstance(value, tuple) else value, type=type, exact=exact)
 
 
 def fitting(given: Any, type: ValueType) -> Operand | None:

@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 
 from kundig.errors import Fault, RuleError, nearest
 from kundig.rules.clauses import ValueType
+from kundig.rules.grammar import CONDITION_WORDS
 
 COLUMN_TYPES: Mapping[str, ValueType] = MappingProxyType(
     {
@@ -161,6 +162,8 @@ class _Builder:
         if isinstance(given, EventType):
             return EventType(properties={**shared, **given.properties}, labels=given.labels)
         plain = given if isinstance(given, Mapping) and isinstance(given.get("properties"), Mapping) else {"properties": given or {}}
+        for name in sorted(set(plain["properties"]) & set(CONDITION_WORDS)):
+            self.faults.append(Fault(what=f"'{name}' cannot be the name of a property", at=f"{at}.{name}", mend="it joins conditions in `where`; rename the property"))
         properties = {name: self.field(value, f"{at}.{name}") for name, value in plain["properties"].items()}
         return EventType(properties={**shared, **properties}, labels=dict(plain.get("labels", {})))
 
