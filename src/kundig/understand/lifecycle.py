@@ -8,11 +8,11 @@ model's clock: January is no churn. Very rare buyers never become unlikely that 
 from __future__ import annotations
 
 import datetime as dt
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kundig.clock import local_day, micros, midnight
 from kundig.schema import step
@@ -20,7 +20,7 @@ from kundig.tables.understand import FEATURES, LIFECYCLE_STATES, MODELS
 from kundig.understand.lifetime_value.fitted import Fitted
 from kundig.understand.lifetime_value.histories import EPOCH, Summary, day_number
 from kundig.understand.models import LIFETIME, model_named
-from kundig.understand.valuation import day_numbers, numbers, summary_of
+from kundig.understand.valuation import numbers, summary_of
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -72,8 +72,6 @@ def lifecycle(features: pa.Table, models: pa.Table, *, as_of: dt.datetime, zone:
     first_fact = features["first_fact_at"].cast(pa.timestamp("us", "UTC")).combine_chunks()
     is_buyer = np.zeros(size, bool)
     is_buyer[bought] = True
-    import pyarrow.compute as pc
-
     return pa.table(
         {
             "person_key": features["person_key"], "state": pa.array(state, pa.string()), "since": pc.if_else(pa.array(is_buyer), of_buyers, first_fact),
@@ -100,18 +98,16 @@ def _unlikely_from(model: Fitted, summary: Summary, level: float, limit: Ints) -
     """The first day at which silence since the last purchase is less probable than `level`, no later than the limits."""
     clock, process = model.clock, model.process
     x = summary.count - 1
-    known = process.alpha(model.entry(summary.first)) + clock.warped(summary.first, summary.first, summary.last)
+    ages = clock.ages(summary.first, int(limit.max()))
+    start = ages.by(summary.last)
+    known = process.alpha(model.entry(summary.first)) + start
     needed = known * (level ** (-1.0 / (process.r + x)) - 1.0)
     if clock.plain:
         return np.minimum(summary.last + np.ceil(np.minimum(needed * 7.0, 1e6)).astype(np.int64), limit)
-    firsts, row = np.unique(summary.first, return_inverse=True)
-    base, end = min(clock.origin, int(firsts.min())), int(limit.max())
-    curves = clock.curves(firsts, base, end)
-    start = curves[row, summary.last - base]
     low, high = summary.last + 1, limit.copy()
     while np.any(low < high):
         middle = (low + high) // 2
-        enough = curves[row, middle - base] - start >= needed - 1e-9
+        enough = ages.by(middle) - start >= needed - 1e-9
         high = np.where((low < high) & enough, middle, high)
         low = np.where((low < high) & ~enough, middle + 1, low)
     return low
@@ -120,10 +116,5 @@ def _unlikely_from(model: Fitted, summary: Summary, level: float, limit: Ints) -
 def midnights(days: Ints, zone: str) -> Ints:
     """Microseconds since 1970 of the first instant of each local day; worked out once per distinct day."""
     distinct, place = np.unique(days, return_inverse=True)
-    ZoneInfo(zone)
-    first = dt.timedelta(days=1)
-    found = np.array([micros(midnight(EPOCH + first * int(day), zone)) for day in distinct], dtype=np.int64)
+    found = np.array([micros(midnight(EPOCH + dt.timedelta(days=int(day)), zone)) for day in distinct], dtype=np.int64)
     return found[place] if len(found) else np.zeros(0, np.int64)
-
-
-__all__ = ["day_numbers", "lifecycle", "midnights", "turning_days"]

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 from scipy.special import betaln, digamma, gammaln
+
+from kundig.understand.lifetime_value.cells import inner, numbered
+from kundig.understand.lifetime_value.descent import axes, covariance_at, least, polished
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 BOUND = 9.0
 """Parameters lie between exp(-9) and exp(9) in scaled time."""
 NAMES = ("r", "alpha", "a", "b")
+SAMPLE = 20_000
+"""Distinct persons that a first fit is made on where there are many more: the whole then needs a few steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,11 @@ class Tuples:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def sample(self, most: int) -> Tuples:
+        """Every n-th tuple, so that about so many are left."""
+        part = slice(None, None, max(1, len(self) // most))
+        return Tuples(x=self.x[part], tx=self.tx[part], T=self.T[part], weight=self.weight[part], entry=self.entry[part])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +71,7 @@ class Purchasing:
 
     def alpha(self, entry: Floats) -> Floats:
         """Scale of the rates of persons with that covariate."""
-        return np.exp(self.z[3] + self.z[4] * entry)
+        return np.asarray(np.exp(self.z[3] + self.z[4] * entry))
 
     def moved(self, step: Floats) -> Purchasing:
         """The process with parameters a step away."""
@@ -70,8 +79,7 @@ class Purchasing:
 
     def axes(self) -> list[Floats]:
         """Principal axes of the parameters' doubt, each one standard deviation long."""
-        values, vectors = np.linalg.eigh(self.covariance)
-        return [vectors[:, i] * np.sqrt(values[i]) for i in range(len(values)) if values[i] > 1e-14]
+        return axes(self.covariance)
 
     def alive(self, x: Ints, tx: Floats, T: Floats, entry: Floats) -> Floats:
         """Probability that a person has not stopped."""
@@ -91,6 +99,11 @@ def fit(tuples: Tuples, *, modified: bool = False, covariate: bool = False, star
         covariate: Let the rate depend on `entry`; else β1 is 0.
         start: z to start from instead of the two built-in starts.
     """
+    metric: Floats | None = None
+    if len(tuples) > 2 * SAMPLE:
+        sample = tuples.sample(SAMPLE)
+        part = fit(sample, modified=modified, covariate=covariate, start=start)
+        start, metric = part.z, part.covariance * sample.weight.sum()
     scale = max(float(tuples.T.max(initial=0.0)) / 40.0, 1e-9)
     shift = np.array([0.0, 0.0, 0.0, np.log(scale), 0.0])
     likelihood = Likelihood(tuples, modified=modified, scale=scale)
@@ -103,11 +116,12 @@ def fit(tuples: Tuples, *, modified: bool = False, covariate: bool = False, star
 
     starts = [start - shift] if start is not None else [np.log([0.6, 0.8, 2.5, 5.0, 1.0]), np.log([1.0, 0.3, 5.0, 5.0, 1.0])]
     bounds = [(-BOUND, BOUND)] * int(free.sum())
-    found = [minimize(objective, np.clip(z[free], -BOUND, BOUND), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8}) for z in starts]
-    best = min(found, key=lambda result: float(result.fun))
-    z = _whole(np.asarray(best.x, dtype=np.float64), free)
+    found = polished(objective, starts[0][free], metric[np.ix_(free, free)], bounds) if metric is not None and start is not None else None
+    if found is None:
+        found = least(objective, [z[free] for z in starts], bounds)
+    z = _whole(found, free)
     covariance = np.zeros((5, 5))
-    covariance[np.ix_(free, free)] = _covariance(lambda point: -likelihood(_whole(point, free))[1][free], z[free])
+    covariance[np.ix_(free, free)] = covariance_at(lambda point: -likelihood(_whole(point, free))[1][free], z[free])
     inside = bool(np.all(np.abs(z[free]) < BOUND - 1e-6))
     return Purchasing(z=z + shift, covariance=covariance, log_likelihood=float(likelihood(z)[0] + likelihood.constant), modified=modified, converged=inside)
 
@@ -119,10 +133,11 @@ class Likelihood:
         self.m = int(modified)
         self.w, self.entry = tuples.weight, tuples.entry
         self.tx, self.T = tuples.tx / scale, tuples.T / scale
-        self.counts, self.place = np.unique(tuples.x, return_inverse=True)
+        found, self.place = numbered(tuples.x[None, :])
+        self.counts = found[0]
         self.x = tuples.x.astype(np.float64)
         self.by_x = np.bincount(self.place, self.w)
-        self.constant = -float(self.w @ self.x) * np.log(scale)
+        self.constant = -inner(self.w, self.x) * np.log(scale)
         self.stops = (tuples.x > 0) | modified
         self.no_covariate = not np.any(tuples.entry)
 
@@ -154,24 +169,6 @@ def _whole(z: Floats, free: npt.NDArray[np.bool_]) -> Floats:
     whole = np.zeros(5)
     whole[free] = z
     return whole
-
-
-def _covariance(gradient: object, z: Floats, step: float = 1e-4) -> Floats:
-    """Inverse Hessian of a negative log-likelihood by central differences of its gradient; a direction the data say nothing of is left out at a wide bound."""
-    assert callable(gradient)
-    size = len(z)
-    hessian = np.empty((size, size))
-    for i in range(size):
-        move = np.zeros(size)
-        move[i] = step
-        hessian[i] = (gradient(z + move) - gradient(z - move)) / (2 * step)
-    values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
-    variances = 1.0 / np.maximum(values, 1.0 / WIDEST**2)
-    return np.asarray((vectors * variances) @ vectors.T)
-
-
-WIDEST = 3.0
-"""Standard deviation of a log-parameter of which the data say nothing: a factor of twenty either way."""
 
 
 def standard_errors(process: Purchasing) -> dict[str, float]:

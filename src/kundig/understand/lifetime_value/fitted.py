@@ -11,9 +11,10 @@ from scipy.special import ndtri
 
 from kundig.understand.lifetime_value import counts
 from kundig.understand.lifetime_value.bg_nbd import Floats, Ints, Purchasing
+from kundig.understand.lifetime_value.cells import numbered
 from kundig.understand.lifetime_value.gamma_gamma import Spending
 from kundig.understand.lifetime_value.histories import Summary
-from kundig.understand.lifetime_value.season import BINS, Clock, _distinct
+from kundig.understand.lifetime_value.season import Ages, Clock
 
 Kind = Literal["bg_nbd", "season"]
 MONTH = 365.25 / 12
@@ -70,7 +71,7 @@ class Fitted:
         The work is done once per distinct (count, first day, last day); persons differ beyond that in the value of their purchases alone.
         """
         given = terms or Terms()
-        distinct, person = _grouped(summary)
+        distinct, person = numbered(np.stack([summary.count, summary.first, summary.last]))
         steps = max(1, round(horizon / MONTH))
         edges = np.linspace(0.0, horizon, steps + 1)[1:]
         worth = (1.0 + given.discount) ** (-edges / MONTH / 12)
@@ -94,13 +95,13 @@ class Fitted:
     def count_survival(self, summary: Summary, *, end: int, horizon: float, k: Ints) -> Floats:
         """P(at least k purchases) of each person within the horizon: the distribution that outcome intervals are cut from."""
         x = summary.count - 1
-        ends = np.full(len(summary), end)
         entry = self.entry(summary.first)
-        tx, T = self.clock.warped(summary.first, summary.first, summary.last), self.clock.warped(summary.first, summary.first, ends)
-        ahead = self.clock.warped(summary.first, ends, ends + round(horizon))
+        ages = self.clock.ages(summary.first, end + round(horizon))
+        tx, T = ages.by(summary.last), ages.by(end)
+        ahead = ages.by(end + round(horizon)) - T
         process = self.process
         alive = process.alive(x, tx, T, entry)
-        tail = counts.survival(process.r + x, process.alpha(entry) + T, process.a, process.b + x + int(process.modified), ahead, k)
+        tail = counts.survival((process.r + x).astype(np.float64), process.alpha(entry) + T, process.a, (process.b + x + int(process.modified)).astype(np.float64), ahead, k)
         return np.where(np.asarray(k) <= 0, 1.0, alive * tail)
 
     def entry(self, first: Ints) -> Floats:
@@ -111,9 +112,9 @@ class Fitted:
         """Standard deviation of each expected value from the parameters' doubt alone, by the delta method along its principal axes."""
         variance = np.zeros(len(person))
         for axis in self.process.axes():
-            up, down = span.expected(self.process.moved(axis), light=True), span.expected(self.process.moved(-axis), light=True)
-            by_tuple = (up.discounted - down.discounted) / 2, (up.cost - down.cost) / 2
-            variance += (by_tuple[0][person] * unit - by_tuple[1][person]) ** 2
+            up, down = span.coarse(self.process.moved(axis)), span.coarse(self.process.moved(-axis))
+            earned, cost = (up[0] - down[0]) / 2, (up[1] - down[1]) / 2
+            variance += (earned[person] * unit - cost[person]) ** 2
         for axis in self.spending.axes():
             change = (self.spending.moved(axis).mean(summary.count, summary.value) - self.spending.moved(-axis).mean(summary.count, summary.value)) / 2
             variance += (base.discounted[person] * change * terms.share) ** 2
@@ -182,28 +183,40 @@ class _Span:
 
     def __init__(self, *, fitted: Fitted, distinct: Ints, end: int, edges: Floats, worth: Floats, paid: Floats) -> None:
         count, first, last = distinct
-        clock = fitted.clock
-        ends = np.full(len(first), end)
         self.x, self.worth, self.paid = count - 1, worth, paid
         self.entry = fitted.entry(first)
-        self.tx, self.T = clock.warped(first, first, last), clock.warped(first, first, ends)
-        cells, self.group = _cells(np.stack([count, first]))
+        until = end + int(np.ceil(edges[-1]))
+        ages = fitted.clock.ages(first, until)
+        self.tx, self.T = ages.by(last), ages.by(end)
+        cells, self.group = numbered(np.stack([count, first]))
         self.cell_x = cells[0] - 1
         self.cell_entry = fitted.entry(cells[1])
-        firsts, row = np.unique(cells[1], return_inverse=True)
-        now = np.full(len(firsts), end)
-        self.cell_T = clock.warped(firsts, firsts, now)[row]
-        self.cell_spans = np.stack([_ahead(clock, firsts, end, edge)[row] for edge in edges], axis=1) if len(firsts) else np.zeros((0, len(edges)))
+        begin = fitted.clock.ages(cells[1], until)
+        self.cell_T = begin.by(end)
+        self.cell_spans = np.stack([_age(begin, end, edge) for edge in edges], axis=1) - self.cell_T[:, None]
 
-    def expected(self, process: Purchasing, *, light: bool = False) -> _Expected:
-        """Expectations under these parameters; `light` leaves out the table of counts."""
+    def coarse(self, process: Purchasing) -> tuple[Floats, Floats]:
+        """Discounted purchases and cost under these parameters, from the middle and the end of the horizon alone: good enough for differences."""
+        alive = process.alive(self.x, self.tx, self.T, self.entry)
+        shape, rate = process.r + self.cell_x, process.alpha(self.cell_entry) + self.cell_T
+        last = self.cell_spans.shape[1] - 1
+        nodes = sorted({last // 2, last})
+        found = counts.moments(shape, rate, process.a, process.b + self.cell_x + int(process.modified), self.cell_spans[:, nodes])
+        halves = np.split(np.arange(last + 1), [last // 2 + 1]) if len(nodes) > 1 else [np.arange(last + 1)]
+        worth = np.array([self.worth[half].mean() for half in halves])
+        paid = np.array([(self.paid * self.worth)[half].sum() for half in halves])
+        monthly = _weighed(np.diff(found.mean, axis=1, prepend=0.0), worth)
+        return alive * monthly[self.group], alive * _weighed(found.living, paid)[self.group]
+
+    def expected(self, process: Purchasing) -> _Expected:
+        """Expectations under these parameters."""
         alive = process.alive(self.x, self.tx, self.T, self.entry)
         shape, rate = process.r + self.cell_x, process.alpha(self.cell_entry) + self.cell_T
         coin = process.b + self.cell_x + int(process.modified)
         found = counts.moments(shape, rate, process.a, coin, self.cell_spans)
-        monthly = np.diff(found.mean, axis=1, prepend=0.0) @ self.worth
-        cost = found.living @ (self.paid * self.worth)
-        table = np.zeros((len(shape), 1)) if light else counts.survivals(shape, rate, process.a, coin, self.cell_spans[:, -1])
+        monthly = _weighed(np.diff(found.mean, axis=1, prepend=0.0), self.worth)
+        cost = _weighed(found.living, self.paid * self.worth)
+        table = counts.survivals(shape, rate, process.a, coin, self.cell_spans[:, -1])
         of = self.group
         return _Expected(
             alive=alive, any=alive * found.any[of, -1], purchases=alive * found.mean[of, -1], square=alive * found.square[of, -1],
@@ -211,43 +224,16 @@ class _Span:
         )  # fmt: skip
 
 
-def _ahead(clock: Clock, firsts: Ints, end: int, days: float) -> Floats:
-    """Warped weeks of the next days, whole ones and the part of the last."""
+def _age(ages: Ages, end: int, days: float) -> Floats:
+    """Age after some days more, whole ones and the part of the last."""
     whole = int(days)
-    now = np.full(len(firsts), end)
-    part = days - whole
-    full = clock.warped(firsts, now, now + whole)
-    return full if part == 0 else full + part * clock.warped(firsts, now + whole, now + whole + 1)
+    full, part = ages.by(end + whole), days - whole
+    return full if part == 0 else full + part * (ages.by(end + whole + 1) - full)
 
 
-def _grouped(summary: Summary) -> tuple[Ints, Ints]:
-    return _cells(np.stack([summary.count, summary.first, summary.last]))
+def _weighed(rows: Floats, weights: Floats) -> Floats:
+    """Weighted sum of each row, in one thread."""
+    return np.asarray(np.einsum("ij,j->i", rows, weights))
 
 
-def _cells(key: Ints) -> tuple[Ints, Ints]:
-    """Distinct columns of a table of small integers, and which of them each column is."""
-    if key.shape[1] == 0:
-        return key, np.zeros(0, np.int64)
-    low, width = key.min(axis=1), key.max(axis=1) - key.min(axis=1) + 1
-    code = np.zeros(key.shape[1], np.int64)
-    for row, base, size in zip(key, low, width, strict=True):
-        code = code * size + (row - base)
-    space = int(np.prod(width.astype(np.float64)))
-    if space <= 50_000_000:
-        # far fewer cells than a sort would compare: mark, number, look up
-        place = np.zeros(space, np.int64)
-        place[code] = 1
-        found = np.flatnonzero(place)
-        place[found] = np.arange(len(found))
-        inverse = place[code]
-    else:
-        found, inverse = np.unique(code, return_inverse=True)
-    rows = []
-    rest = found
-    for base, size in zip(low[::-1], width[::-1], strict=True):
-        rows.append(rest % size + base)
-        rest = rest // size
-    return np.stack(rows[::-1]), inverse
-
-
-__all__ = ["BINS", "MONTH", "Z90", "Fitted", "Kind", "Scores", "Terms", "_distinct"]
+__all__ = ["MONTH", "Z90", "Fitted", "Kind", "Scores", "Terms"]

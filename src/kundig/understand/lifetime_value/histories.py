@@ -68,7 +68,8 @@ class Histories:
         """Purchase days and their value of these persons in the days after one and up to another."""
         kept = (self.day > after) & (self.day <= until)
         counts = np.bincount(self.person[kept], minlength=len(self))[persons]
-        return counts.astype(np.int64), np.bincount(self.person[kept], self.value[kept], minlength=len(self))[persons]
+        worth = np.bincount(self.person[kept], self.value[kept], minlength=len(self)).astype(np.float64)
+        return counts.astype(np.int64), worth[persons]
 
     def sample(self, most: int) -> Histories:
         """At most about so many persons, spread evenly over the keys: the same ones at every call."""
@@ -179,7 +180,7 @@ def _days(moments: pa.Array, zone: str) -> Ints:
         if moments.type.tz is not None:
             moments = pc.local_timestamp(moments.cast(pa.timestamp("us", tz=zone)))
         moments = pc.floor_temporal(moments, unit="day")
-    return moments.cast(pa.date32()).cast(pa.int32()).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.asarray(moments.cast(pa.date32()).cast(pa.int32()).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _as_day(as_of: dt.datetime | dt.date, zone: str) -> dt.date:

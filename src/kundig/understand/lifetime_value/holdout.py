@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from kundig.understand.lifetime_value import bg_nbd, gamma_gamma, season
 from kundig.understand.lifetime_value.bg_nbd import Purchasing
+from kundig.understand.lifetime_value.cells import numbered
 from kundig.understand.lifetime_value.counts import moments
 from kundig.understand.lifetime_value.fitted import Kind
 from kundig.understand.lifetime_value.histories import Histories, Summary
@@ -75,13 +76,17 @@ class Counting:
 
     def expected(self, summary: Summary, end: int, days: int) -> Floats:
         """Expected purchases of each person in the days after the end of a day."""
-        x = summary.count - 1
-        ends = np.full(len(summary), end)
-        entry = self.clock.entry(summary.first) if self.process.z[4] != 0 else np.zeros(len(summary))
-        tx, T = self.clock.warped(summary.first, summary.first, summary.last), self.clock.warped(summary.first, summary.first, ends)
-        span = self.clock.warped(summary.first, ends, ends + days)
-        found = moments(self.process.r + x, self.process.alpha(entry) + T, self.process.a, self.process.b + x + int(self.process.modified), span[:, None])
-        return np.asarray(found.mean[:, 0] * self.process.alive(x, tx, T, entry))
+        distinct, person = numbered(np.stack([summary.count, summary.first, summary.last]))
+        count, first, last = distinct
+        x, process, ages = count - 1, self.process, self.clock.ages(first, end + days)
+        entry = self.clock.entry(first) if process.z[4] != 0 else np.zeros(len(first))
+        tx, T = ages.by(last), ages.by(end)
+        span = ages.by(end + days) - T
+        cells, cell = numbered(np.stack([count, first]))
+        some = np.zeros(cells.shape[1], np.int64)
+        some[cell] = np.arange(len(cell))
+        found = moments(process.r + x[some], process.alpha(entry[some]) + T[some], process.a, (process.b + x + int(process.modified))[some], span[some, None])
+        return np.asarray((found.mean[cell, 0] * process.alive(x, tx, T, entry))[person])
 
 
 def counting(kind: Kind, histories: Histories, end: int) -> Counting:
@@ -161,6 +166,11 @@ def _log_error(check: Check) -> float:
     return abs(float(np.log((check.predicted + 1.0) / (check.actual + 1.0))))
 
 
+def _beyond_chance(check: Check) -> float:
+    """Log error of the total, less what chance alone would do to so few purchases (two deviations of counts spread twice as wide as Poisson's)."""
+    return max(0.0, _log_error(check) - 2.0 * float(np.sqrt(2.0 / (check.predicted + 1.0))))
+
+
 def held_out_gain(histories: Histories, end: int) -> float:
     """Log-likelihood that the season clock, fitted on every other person, adds over the plain model on the persons left out."""
     half = np.arange(len(histories)) % 2 == 0
@@ -199,7 +209,7 @@ def shock(checks: list[Check]) -> float:
     if not checks:
         return SHOCK_UNTESTED
     logs = np.array([_log_error(check) for check in checks])
-    return max(SHOCK_LEAST, float(np.sqrt(np.mean(logs**2))) * np.sqrt(1.0 + 1.0 / len(logs)))
+    return max(SHOCK_LEAST, float(np.sqrt(np.mean(logs**2) * (1.0 + 1.0 / len(logs)))))
 
 
 def calendar_drift(model: Counting, histories: Histories, end: int) -> float:
@@ -245,11 +255,11 @@ def judged(kind: Kind, checks: list[Check], *, persons: int, repeats: int, days:
         return Verdict(level="not_usable", reason=f"{persons} buyers with {repeats} repeat purchases are too few", change=needed)
     if not checks:
         return Verdict(level="weak", reason=f"{days} days of history are too short to test it on the past", change="needs about 10 weeks of history")
-    worst = max(checks, key=_log_error)
+    worst = max(checks, key=_beyond_chance)
     told = f"fitted up to {worst.cut_off} it predicted {worst.predicted:,.0f} purchases for the next {worst.horizon_days} days, {worst.actual:,} came ({worst.error:+.0%})"
     needs_year = "two years of history, so that each week of the year has been seen twice" if days < 730 else "a check of what changed at that time"
     mend = needs_year if kind == "season" else f'model="auto", which knows the season; {needs_year}'
-    off = _log_error(worst)
+    off = _beyond_chance(worst)
     if off > np.log1p(POOR):
         level: Literal["weak", "not_usable"] = "weak" if worst.unseen_days > 0.2 * worst.horizon_days and kind == "season" else "not_usable"
         why = f"; those days lie in weeks of the year it had never seen ({worst.unseen_days} of {worst.horizon_days})" if level == "weak" else ""
@@ -261,7 +271,7 @@ def judged(kind: Kind, checks: list[Check], *, persons: int, repeats: int, days:
     beaten = [check for check in checks if check.mae > 1.02 * min(check.mae_own_rate, check.mae_mean)]
     if len(beaten) * 2 > len(checks):
         return Verdict(level="weak", reason="each customer's own past rate, or the mean, predicts persons better than it does", change="more history, or another model")
-    return Verdict(level="usable", reason=f"{len(checks)} back-tests hit the total within {GOOD:.0%}; worst: {told}", change="")
+    return Verdict(level="usable", reason=f"{len(checks)} back-tests hit the total within {GOOD:.0%}, chance aside; worst: {told}", change="")
 
 
 def spending_of(summary: Summary) -> gamma_gamma.Spending:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from kundig.understand.lifetime_value import bg_nbd
 from kundig.understand.lifetime_value.bg_nbd import Purchasing, Tuples
+from kundig.understand.lifetime_value.cells import distinct, inner, numbered
 from kundig.understand.lifetime_value.histories import EPOCH, Histories, Summary
 
 Floats = npt.NDArray[np.float64]
@@ -52,32 +53,46 @@ class Clock:
         """The covariate of persons first seen on these days."""
         return np.log1p(np.maximum(first - self.origin, 0) / 14.0)
 
-    def warped(self, first: Ints, start: Ints, end: Ints) -> Floats:
-        """Warped weeks from the end of one day to the end of another, of persons first seen on `first`."""
+    def ages(self, first: Ints, until: int) -> Ages:
+        """The ages, in warped weeks, of persons first seen on these days, by the end of any day up to one."""
         if self.plain:
-            return (end - start) / 7.0
-        firsts, row = np.unique(first, return_inverse=True)
-        last = int(np.max(end, initial=0))
-        base = int(np.min(firsts, initial=0))
-        curves = self.curves(firsts, base, last)
-        return curves[row, end - base] - curves[row, start - base]
+            return Ages(first=first)
+        firsts, row = numbered(first[None, :])
+        base = min(self.origin, int(firsts[0].min(initial=self.origin)))
+        return Ages(first=first, row=row, base=base, curves=self.curves(firsts[0], base, until))
 
     def curves(self, firsts: Ints, base: int, last: int) -> Floats:
         """Warped weeks of age by the end of each day from `base` to `last`, a row per first day."""
-        days = np.arange(base, last + 1)
-        speed = self.speed[week_of_year(days)]
+        length = last - base + 1
+        speed = self.speed[week_of_year(np.arange(base, last + 1))] / 7.0
         if self.decay == 0.0:
             one = np.cumsum(speed)
-            ages = np.maximum(one[None, :] - one[firsts - base][:, None], 0.0)
-        else:
-            age = days[None, :] - firsts[:, None]
-            ages = np.cumsum(np.where(age >= 1, speed[None, :] * (1.0 + np.maximum(age, 0) / FADE) ** -self.decay, 0.0), axis=1)
-        return ages / 7.0
+            return np.asarray(np.maximum(one[None, :] - one[firsts - base][:, None], 0.0))
+        # interest by age, shifted to each first day: rows of one long array
+        fading = np.concatenate([np.zeros(length), (1.0 + np.arange(1, length) / FADE) ** -self.decay])
+        rows = np.lib.stride_tricks.sliding_window_view(fading, length)[length - 1 - (firsts - base)]
+        return np.cumsum(rows * speed, axis=1)
 
     def unseen(self, start: int, end: int) -> int:
         """Days in (start, end] that lie in weeks of the year of which the data hold no week."""
         days = np.arange(start + 1, end + 1)
         return int(np.sum(~self.observed[week_of_year(days)]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ages:
+    """Ages of persons in a clock: looked up in curves, or in plain weeks where it runs evenly."""
+
+    first: Ints
+    row: Ints | None = None
+    base: int = 0
+    curves: Floats | None = None
+
+    def by(self, day: Ints | int) -> Floats:
+        """Warped weeks of age of each person by the end of a day (one for all, or one each)."""
+        if self.curves is None or self.row is None:
+            return np.asarray((day - self.first) / 7.0)
+        return np.asarray(self.curves[self.row, day - self.base])
 
 
 def even(origin: int) -> Clock:
@@ -94,34 +109,17 @@ def week_of_year(days: Ints) -> Ints:
     """
     stamps = np.asarray(days).astype("datetime64[D]")
     of_year = (stamps - stamps.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64)
-    return np.minimum(of_year // 7, BINS - 1)
+    return np.asarray(np.minimum(of_year // 7, BINS - 1), dtype=np.int64)
 
 
 def tuples_of(summary: Summary, clock: Clock, end: int, *, covariate: bool) -> Tuples:
     """The distinct persons of a summary, in the clock's weeks."""
     key = np.stack([summary.count, summary.first, summary.last])
-    distinct, weight = _distinct(key)
-    count, first, last = distinct
-    ends = np.full(len(first), end)
+    found, weight = distinct(key)
+    count, first, last = found
     entry = clock.entry(first) if covariate else np.zeros(len(first))
-    return Tuples(x=count - 1, tx=clock.warped(first, first, last), T=clock.warped(first, first, ends), weight=weight.astype(np.float64), entry=entry)
-
-
-def _distinct(key: Ints) -> tuple[Ints, Ints]:
-    """Distinct columns of a small-integer table and how often each stands."""
-    if key.shape[1] == 0:
-        return key, np.zeros(0, np.int64)
-    low = key.min(axis=1)
-    width = key.max(axis=1) - low + 1
-    code = np.zeros(key.shape[1], np.int64)
-    for row, base, size in zip(key, low, width, strict=True):
-        code = code * size + (row - base)
-    found, weight = np.unique(code, return_counts=True)
-    rows = []
-    for base, size in zip(low[::-1], width[::-1], strict=True):
-        rows.append(found % size + base)
-        found = found // size
-    return np.stack(rows[::-1]), weight
+    ages = clock.ages(first, end)
+    return Tuples(x=count - 1, tx=ages.by(last), T=ages.by(end), weight=weight.astype(np.float64), entry=entry)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,9 +166,10 @@ class _World:
         self.bins = week_of_year(self.days)
         self.observed = np.bincount(self.bins, minlength=BINS) > 3
         self.by_bin = np.bincount(week_of_year(self.repeats), minlength=BINS).astype(np.float64)
-        self.distinct, weight = _distinct(np.stack([self.summary.count, self.summary.first, self.summary.last]))
+        self.distinct, weight = distinct(np.stack([self.summary.count, self.summary.first, self.summary.last]))
         self.weight = weight.astype(np.float64)
-        self.firsts, self.row = np.unique(self.distinct[1], return_inverse=True)
+        firsts, self.row = numbered(self.distinct[1][None, :])
+        self.firsts = firsts[0]
 
     def expect_maximise(self, clock: Clock, rounds: int, start: Floats | None) -> Seasonal:
         count, first, last = self.distinct
@@ -184,7 +183,7 @@ class _World:
                 break
             clock = Clock(speed=self._speed(clock, process, tuples), decay=clock.decay, origin=clock.origin, observed=clock.observed, decay_known=clock.decay_known)
         fading = float(clock.decay * np.sum(np.log1p(self.ages / FADE)))
-        log_likelihood = process.log_likelihood + float(self.by_bin @ np.log(clock.speed)) - fading
+        log_likelihood = process.log_likelihood + inner(self.by_bin, np.log(clock.speed)) - fading
         return Seasonal(clock=clock, process=process, log_likelihood=log_likelihood)
 
     def _speed(self, clock: Clock, process: Purchasing, tuples: Tuples) -> Floats:
@@ -201,8 +200,8 @@ class _World:
         if clock.decay:
             age = np.maximum(self.days[None, :] - self.firsts[:, None], 0)
             exposure = exposure * (1.0 + age / FADE) ** -clock.decay
-        expected = np.bincount(self.bins, exposure.sum(axis=0), BINS)
-        bought, expected = _smoothed(self.by_bin), _smoothed(expected)
+        by_week = np.bincount(self.bins, exposure.sum(axis=0), BINS).astype(np.float64)
+        bought, expected = _smoothed(self.by_bin), _smoothed(by_week)
         speed = np.where(self.observed, (bought + SHRINK) / (expected + SHRINK), 1.0)
         return np.where(self.observed, speed / speed[self.observed].mean(), 1.0)
 
