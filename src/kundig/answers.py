@@ -137,15 +137,15 @@ def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> 
     mine = f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {person_key}"
     during = "x.occurred_at >= m.valid_from AND (m.valid_until IS NULL OR x.occurred_at < m.valid_until)"
     parts = [
-        "SELECT x.occurred_at AS at, 'event' AS kind, x.name || coalesce(' ' || x.page_path, '') AS what, coalesce(x.channel, '') AS channel, x.value::DOUBLE AS value FROM events x",
+        "SELECT x.occurred_at AS happened, 'event' AS kind, x.name || coalesce(' ' || x.page_path, '') AS what, coalesce(x.channel, '') AS channel, x.value::DOUBLE AS value FROM events x",
         "SELECT x.occurred_at, 'order', x.status || ' ' || x.order_id, coalesce(x.channel, ''), x.net::DOUBLE FROM orders x",
         "SELECT x.occurred_at, 'message', x.outcome || coalesce(' ' || x.campaign, ''), x.channel, NULL FROM campaign_messages x",
         "SELECT x.occurred_at, 'case', coalesce(x.topic, '') || ' ' || x.status, coalesce(x.channel, ''), NULL FROM tickets x",
         "SELECT x.occurred_at, 'ad', x.platform || coalesce(' ' || x.campaign, ''), x.channel, NULL FROM ad_contacts x",
     ]
     joined = " UNION ALL ".join(f"{part} JOIN ({mine}) m ON x.identifier_key = m.identifier_key AND {during}" for part in parts)
-    found = _rows(workspace, f"SELECT * FROM ({joined}) ORDER BY at DESC, kind, what LIMIT {int(most)}")
-    return tuple(Entry(**row) for row in found)
+    found = _rows(workspace, f"SELECT * FROM ({joined}) t ORDER BY t.happened DESC, t.kind, t.what LIMIT {int(most)}")
+    return tuple(Entry(at=row.pop("happened"), **row) for row in found)
 
 
 def allowed(workspace: Workspace, identifier: str, at: dt.datetime | None) -> tuple[Allowed, ...]:

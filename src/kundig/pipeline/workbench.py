@@ -302,7 +302,7 @@ def _digest(rows: pa.Table | None) -> str:
 
 
 def _has_clocks(table: Table) -> bool:
-    return any(name in table.names for name in ("received_at", "occurred_at"))
+    return "occurred_at" in table.names or ("received_at" in table.names and "local_day" in table.names)
 
 
 def _no_rows(table: Table) -> pa.Table:

@@ -119,7 +119,7 @@ def _kpi(row: dict[str, Any], facts: Facts, w: Words) -> tuple[str, ...]:
         sign = "+" if moved > 0 else ""
         points = {"de": "Pkt.", "en": "pts"}[w.locale]
         change = f"{sign}{w.number(moved * 100, 1)} {points}" if row["unit"] == "share" else f"{sign}{w.percent(moved)}"
-    return (name, w.unit(row["value"], row["unit"]) + w.interval(row["low"], row["high"], row["unit"]), change, w.month(row["period_start"]), row["basis"])
+    return (name, w.unit(row["value"], row["unit"]) + w.interval(row["low"], row["high"], row["unit"]), change, w.month(row["period_start"]), w.named("basis", row["kpi"]))
 
 
 def creatives(facts: Facts, w: Words) -> View:

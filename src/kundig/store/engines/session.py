@@ -106,8 +106,14 @@ def arrow_schema(table: Table) -> Any:
 
 
 def as_known(expression: ir.Table, table: Table, as_of: dt.datetime) -> ir.Table:
-    """Only what had happened and was known at a moment, for tables that carry the two clocks."""
+    """Only what had happened and was known at a moment, for tables that tell what happened.
+
+    A catalogue (no `occurred_at`, no `local_day`) says what is, not what happened: it is read as it is, also for a moment in the past.
+    """
     import ibis
+
+    if "occurred_at" not in table.names and "local_day" not in table.names:
+        return expression
 
     moment = ibis.literal(as_of, type=ibis_type("timestamp"))
     for clock in ("received_at", "occurred_at"):
