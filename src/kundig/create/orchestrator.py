@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from kundig.config.create import BrandTokens, Brief, CopyFile, CreativeVariables, TemplateFile, Voice, Words
 from kundig.config.settings import Settings
-from kundig.create.briefs import GENERATOR, Inputs, Order, fingerprints, orders
+from kundig.create.briefs import GENERATOR, Inputs, Order, digest, fingerprints, orders
 from kundig.create.copy import rendered_texts, texts_of
 from kundig.create.guardrails import BARE_PERSON, SAMPLE_MESSAGE, Rules, checked
 from kundig.create.templates import close_fields, email_html, environment, fill, liquid_value, open_fields, render
@@ -84,11 +84,12 @@ def creatives(
     )  # fmt: skip
     rules = Rules(voice=brand_voice, tokens=brand_tokens, settings=settings)
     latest = latest_approvals(approvals.to_pylist(), as_of=as_of)
+    mark = digest(inputs.matrix, dict(copies), {code: str(offer) for code, offer in inputs.offers.items()})
     rows: list[dict[str, Any]] = []
     faults: list[Fault] = []
     for order in orders(inputs):
         try:
-            rows.append(_row(order, inputs, rules, latest, as_of))
+            rows.append(_row(order, inputs, rules, latest, as_of, mark))
         except TemplateError as error:
             faults += error.faults
     if faults:
@@ -111,9 +112,9 @@ def creative_variables(creatives: pa.Table, *, matrix: Any, brand_variables: Cre
     return pa.table({name: pa.array([row[place] for row in found], pa.string()) for place, name in enumerate(CREATIVE_VARIABLES.names)})
 
 
-def _row(order: Order, inputs: Inputs, rules: Rules, latest: Mapping[str, Mapping[str, Any]], as_of: dt.datetime) -> dict[str, Any]:
+def _row(order: Order, inputs: Inputs, rules: Rules, latest: Mapping[str, Mapping[str, Any]], as_of: dt.datetime, mark: str) -> dict[str, Any]:
     prints = fingerprints(order, inputs)
-    message = made(order, inputs, mark=prints.made_from)
+    message = made(order, inputs, mark=mark)
     row: dict[str, Any] = {
         "creative_id": f"{order.object_id.replace('/', '.')}.{prints.made_from[:12]}",
         "creative": order.creative, "segment_id": order.segment["segment_id"], "channel": order.channel, "locale": order.locale, "variant": order.variant,
@@ -129,7 +130,7 @@ def _row(order: Order, inputs: Inputs, rules: Rules, latest: Mapping[str, Mappin
 
 
 def made(order: Order, inputs: Inputs, *, mark: str) -> Message:
-    """The message of an order, personal fields open.
+    """The message of an order, personal fields open. `mark` is a hash over all data, so that none of it can name itself.
 
     Raises:
         TemplateError: Its copy or its template cannot be rendered.

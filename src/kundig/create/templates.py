@@ -17,7 +17,7 @@ from typing import Any
 import css_inline
 import mrml
 import nh3
-from liquid import Environment, StrictUndefined
+from liquid import BoundTemplate, Environment, StrictUndefined
 from liquid.exceptions import LiquidError
 
 from kundig.create import formats
@@ -49,6 +49,7 @@ class _Limited(Environment):
     block_nesting_limit = 30
 
 
+@lru_cache(maxsize=64)
 def environment(*, html: bool, locale: str = "de", currency: str = "EUR", zone: str = "Europe/Berlin") -> Environment:
     """A strict, limited Liquid without clock, files or a way round escaping; formats write as `locale` does."""
     made = _Limited(autoescape=html, undefined=StrictUndefined, strict_filters=True)
@@ -152,7 +153,7 @@ def render(env: Environment, source: str, context: Mapping[str, Any], *, at: str
         TemplateError: Bad syntax, an unknown name or filter, or a limit reached; says where, and which names are known.
     """
     try:
-        return str(env.from_string(source).render(**context))
+        return str(_parsed(env, source).render(**context))
     except LiquidError as error:
         what = str(error).split("\n", 1)[0]
         given = re.match(r"(\w+)\.(\w+) is undefined", what)
@@ -162,14 +163,14 @@ def render(env: Environment, source: str, context: Mapping[str, Any], *, at: str
         raise TemplateError(what, at=f"{at}, line {line}", mend=mend) from error
 
 
+@lru_cache(maxsize=2_048)
+def _parsed(env: Environment, source: str) -> BoundTemplate:
+    return env.from_string(source)
+
+
 def fill(template: str, *, person: Mapping[str, str], message: Mapping[str, str], html: bool, at: str = "") -> str:
     """The second stage for one person, by plain Liquid: what checks and previews use, and what faster ways are compared with."""
-    return render(_second(html), template, {"person": person, "message": message}, at=at)
-
-
-@lru_cache(maxsize=2)
-def _second(html: bool) -> Environment:
-    return environment(html=html)
+    return render(environment(html=html), template, {"person": person, "message": message}, at=at)
 
 
 def email_html(mjml: str, *, at: str) -> str:

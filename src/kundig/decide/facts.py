@@ -52,15 +52,12 @@ def gate_facts(
     people = asked.select("person_key").distinct()
     held = addresses(identities.semi_join(people, "person_key"), identifiers, {known.namespace for known in channels.channels.values()}, as_of)
     broken = undeliverable(campaign_messages).mutate(bounced=ibis.literal(True))
-    joined = _left(asked, standing, "person_key", "purpose", "channel")
-    joined = _left(joined, objections, "person_key", "purpose")
-    joined = _left(joined, last_orders(orders, identities, as_of), "person_key")
-    joined = _left(joined, contracts(subscriptions, identities, as_of), "person_key")
-    joined = _left(joined, everywhere, "person_key")
-    joined = _left(joined, here, "person_key", "channel")
-    joined = _left(joined, held, "person_key", "namespace")
-    joined = _left(joined, broken, "identifier_key", "channel")
-    joined = _left(joined, chosen_creatives(creatives), "creative_name", "segment_id", "channel", "locale", "share")
+    named = _left(asked, (held, "person_key", "namespace"))
+    joined = _left(
+        named, (standing, "person_key", "purpose", "channel"), (objections, "person_key", "purpose"), (last_orders(orders, identities, as_of), "person_key"),
+        (contracts(subscriptions, identities, as_of), "person_key"), (everywhere, "person_key"), (here, "person_key", "channel"), (broken, "identifier_key", "channel"),
+    )  # fmt: skip
+    joined = chosen_creatives(joined, creatives)
     zero = {name: joined[name].fill_null(0) for name in joined.columns if name.startswith(("messages_", "channel_"))}
     return joined.mutate(
         objected=joined.objected.fill_null(False), consent_status=joined.consent_status.fill_null("missing"), creative=joined.status.fill_null("missing"),
@@ -88,10 +85,9 @@ def _asked(
     spoken = {name: briefs[audience.creative].locales for name, audience in known.items() if audience.creative in briefs and briefs[audience.creative].locales}
     fallback = {name: (locale if locale in locales else locales[0]) for name, locales in spoken.items()}
     foreign = [((rows.audience == name) & ~rows.locale.isin(locales), fallback[name]) for name, locales in spoken.items()]
-    share = rows.person_key.cast("string").hexdigest("md5").left(2)
     return rows.mutate(
         namespace=_by(rows.channel, {name: ibis.literal(channel.namespace) for name, channel in sorted(channels.channels.items())}, "string"),
-        locale=ibis.cases(*foreign, else_=rows.locale) if foreign else rows.locale, share=share,
+        locale=ibis.cases(*foreign, else_=rows.locale) if foreign else rows.locale,
     )  # fmt: skip
 
 
@@ -107,7 +103,7 @@ def _with_offer(asked: ir.Table, stock_levels: ir.Table, offer_list: Offers, as_
     stock = stock_levels.group_by("product_id").aggregate(offer_stock=stock_levels.quantity.sum().cast("int64"))
     known = _by(asked.offer_code, valid, "boolean")
     rows = asked.mutate(offer_valid=ibis.ifelse(asked.offer_code.isnull(), ibis.null("boolean"), known.fill_null(False)), product_id=_by(asked.offer_code, products, "string"))
-    joined = _left(rows, stock, "product_id")
+    joined = _left(rows, (stock, "product_id"))
     return joined.mutate(offer_stock=ibis.ifelse(joined.product_id.isnull(), ibis.null("int64"), joined.offer_stock.fill_null(0)))
 
 
@@ -124,8 +120,11 @@ def _by(column: ir.Value, values: Mapping[str, Any], kind: str) -> ir.Value:
     return ibis.cases(*((column == text, value) for text, value in values.items()), else_=ibis.null(kind)) if values else ibis.null(kind)
 
 
-def _left(rows: ir.Table, more: ir.Table, *keys: str) -> ir.Table:
-    """The rows with the columns of the table that has at most one row per key, null where it has none."""
-    renamed = more.rename({f"right_{key}": key for key in keys})
-    return rows.left_join(renamed, [rows[key] == renamed[f"right_{key}"] for key in keys]).drop(*(f"right_{key}" for key in keys))
-
+def _left(rows: ir.Table, *more: tuple[Any, ...]) -> ir.Table:
+    """The rows with the columns of tables that have at most one row per key, null where they have none; each table comes with its keys."""
+    chain, names = rows, list(rows.columns)
+    for number, (table, *keys) in enumerate(more):
+        renamed = table.rename({f"key_{number}_{key}": key for key in keys})
+        chain = chain.left_join(renamed, [chain[key] == renamed[f"key_{number}_{key}"] for key in keys])
+        names += [name for name in table.columns if name not in keys]
+    return chain.select(*names)

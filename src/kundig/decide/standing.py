@@ -79,20 +79,28 @@ def undeliverable(campaign_messages: ir.Table) -> ir.Table:
     return newest.filter(newest.outcome == "bounced").select("identifier_key", "channel")
 
 
-def chosen_creatives(creatives: ir.Table) -> ir.Table:
-    """The creative for each `creative_name`, `segment_id`, `channel`, `locale` and `share` (two hex digits of a person's hash).
+def chosen_creatives(asked: ir.Table, creatives: ir.Table) -> ir.Table:
+    """The rows of `asked` (`person_key`, `creative_name`, `segment_id`, `channel`, `locale`) with `creative_id` and `status`.
 
-    Approved variants share the persons evenly; where none is approved, the first one stands for all with its status.
+    Approved variants share the persons evenly, by a hash of creative and person; where none is approved, the first one stands for
+    all with its status; where there is none, both are null.
     """
     group = ["creative", "segment_id", "channel", "locale"]
+    keys = {"creative_name": "creative", "segment_id": "segment_id", "channel": "channel", "locale": "locale"}
     usable = creatives.mutate(ok=(creatives.status == "approved").cast("int64"))
-    within = ibis.window(group_by=group)
-    ranked = usable.mutate(approved=usable.ok.sum().over(within).cast("int64"), place=ibis.row_number().over(ibis.window(group_by=group, order_by=[ibis.desc("ok"), ibis.asc("variant"), ibis.asc("creative_id")])))
-    kept = ranked.filter((ranked.ok == 1) | ((ranked.approved == 0) & (ranked.place == 0)))
-    wide = kept.mutate(parts=ibis.greatest(kept.approved, 1).cast("int64"), digit=ibis.array([ibis.literal(number) for number in range(256)]).unnest().cast("int64"))
-    mine = wide.filter(wide.digit % wide.parts == wide.place.cast("int64"))
-    share = ibis.array([ibis.literal(f"{number:02x}") for number in range(256)])
-    return mine.select("segment_id", "channel", "locale", "creative_id", "status", creative_name=mine.creative, share=share[mine.digit])
+    order = [ibis.desc("ok"), ibis.asc("variant"), ibis.asc("creative_id")]
+    ranked = usable.mutate(place=ibis.row_number().over(ibis.window(group_by=group, order_by=order)).cast("int64"))
+    parts = usable.group_by(group).aggregate(parts=ibis.greatest(usable.ok.sum().cast("int64"), 1))
+    counted = parts.select("parts", **{f"part_{mine}": theirs for mine, theirs in keys.items()})
+    rows = asked.left_join(counted, [asked[mine] == counted[f"part_{mine}"] for mine in keys]).drop(*(f"part_{mine}" for mine in keys))
+    hashed = (rows.creative_name + ":" + rows.person_key.cast("string")).hexdigest("md5")
+    digits = ibis.literal("0123456789abcdef")
+    share = digits.find(hashed.substr(0, 1)) * 16 + digits.find(hashed.substr(1, 1))
+    rows = rows.mutate(place=share.cast("int64") % rows.parts)
+    made = ranked.select("place", "creative_id", "status", **{f"made_{mine}": theirs for mine, theirs in keys.items()})
+    made = made.rename(made_place="place")
+    joined = rows.left_join(made, [*(rows[mine] == made[f"made_{mine}"] for mine in keys), rows.place == made.made_place])
+    return joined.drop(*(f"made_{mine}" for mine in keys), "made_place", "place", "parts")
 
 
 _FOREVER = dt.datetime(2999, 1, 1, tzinfo=dt.UTC)
