@@ -30,13 +30,13 @@ def _survives(url: str, folder: Path, kills: int, name: str, capsys: pytest.Capt
 
 
 def test_kills_on_sqlite_lose_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _survives(f"sqlite:///{tmp_path / 'lake.sqlite'}", tmp_path, 300 if FULL else 27, "SQLite", capsys)
+    _survives(f"sqlite:///{tmp_path / 'lake.sqlite'}", tmp_path, 300 if FULL else 18, "SQLite", capsys)
 
 
 @pytest.mark.needs_postgres
 def test_kills_on_postgres_lose_nothing(tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
     server = request.getfixturevalue("postgres")
-    _survives(server.database(), tmp_path, 100 if FULL else 18, "PostgreSQL", capsys)
+    _survives(server.database(), tmp_path, 100 if FULL else 9, "PostgreSQL", capsys)
 
 
 @pytest.mark.parametrize(
@@ -44,5 +44,5 @@ def test_kills_on_postgres_lose_nothing(tmp_path: Path, request: pytest.FixtureR
     [("split", ("after commit",), "torn"), ("twice", ("after commit",), "doubled"), ("unswept", ("after fsync", "before commit"), "orphans")],
 )
 def test_a_lake_broken_on_purpose_turns_the_crash_test_red(tmp_path: Path, broken: str, steps: tuple[str, ...], what: str) -> None:
-    count = crash.run(crash.Job(url=f"sqlite:///{tmp_path / 'lake.sqlite'}", folder=str(tmp_path), kills=6, steps=steps, broken=broken))
+    count = crash.run(crash.Job(url=f"sqlite:///{tmp_path / 'lake.sqlite'}", folder=str(tmp_path), kills=4, steps=steps, broken=broken))
     assert getattr(count, what) > 0

@@ -6,12 +6,13 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kundig.errors import ContractError, StoreError
+from kundig.errors import Conflict, ContractError, StoreError
 from kundig.schema import Table
 from kundig.store.lake.shapes import Field, field_ids, literal, quoted, selected
 from kundig.store.lake.writers import Presence
@@ -27,6 +28,7 @@ STAGING = ".staging"
 """Folder below the lake's data where another engine writes what is then written anew; a name in it begins with the writer's."""
 
 _LONGEST_BOUND = 64
+_VANISHED = ("No files found", "Cannot open file")
 
 Crash = Callable[[str], None]
 """Called with the name of each step of a commit; tests end the process there."""
@@ -117,6 +119,8 @@ class Writer:
                 raise ContractError(f"the rows lack a column: {str(error).splitlines()[0]}", at=f"table '{table}'", mend="return every declared column") from error
             if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException):  # its text holds the value, which may be a person's
                 raise ContractError("a value cannot be cast to the declared type of its column", at=f"table '{table}'", mend="cast it in the step") from None
+            if isinstance(error, duckdb.IOException) and any(sign in str(error) for sign in _VANISHED):
+                raise vanished(error) from error
             if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
                 raise StoreError(f"rows could not be written: {str(error).splitlines()[0]}", at=f"table '{table}'", mend="see disk space and `memory`") from error
             raise
@@ -138,6 +142,26 @@ class Writer:
     def close(self) -> None:
         """End the writer's sign of life."""
         self.presence.close()
+
+
+@contextmanager
+def reading_live_files() -> Iterator[None]:
+    """A block that reads files another writer may expire, erase or compact meanwhile: then it is a Conflict.
+
+    Raises:
+        Conflict: A file is gone.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.IOException as error:
+        raise vanished(error) from error
+
+
+def vanished(error: Exception) -> Conflict:
+    """The error of a reader whose file was unlinked."""
+    return Conflict(f"a file was expired, erased or compacted while it was read: {str(error).splitlines()[0]}", mend="compute again")
 
 
 def fsync(path: Path) -> None:

@@ -14,7 +14,7 @@ from kundig.errors import Conflict, ContractError, nearest
 from kundig.schema import Table
 from kundig.store.lake.catalogue import execute, execute_in, insert, rows, rows_in
 from kundig.store.lake.commit import recount, stats_rows
-from kundig.store.lake.files import DataFile, fsync, unlink
+from kundig.store.lake.files import DataFile, fsync, reading_live_files, unlink
 from kundig.store.lake.reading import newest, table_states
 from kundig.store.lake.shapes import Field, literal, quoted, read_schema
 from kundig.store.lake.sources import as_keys
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from kundig.store.lake.lake import Lake
 
-_ATTEMPTS = 5
+_ATTEMPTS = 10
 STAGED_DAYS = 3
 """Staged files that no run came back for in so many days are forgotten by `expire`."""
 
@@ -138,11 +138,14 @@ def erase(lake: Lake, wanted: Mapping[str, Erasure | tuple[str, Any]]) -> dict[s
     with lake._writing, _requests(lake, asked) as requests:
         for _ in range(_ATTEMPTS):
             before = _everything(lake, requests)
-            rewrites = [rewrite for request in requests for rewrite in _rewrites(lake, request, before[request.table_id])]
-            for folder in sorted({lake.writer.folder(rewrite.request.table.name) for rewrite in rewrites}):
-                fsync(folder)
-            lake.crash("before transaction")
+            rewrites: list[_Rewrite] = []
             try:
+                with reading_live_files():
+                    for request in requests:
+                        rewrites += _rewrites(lake, request, before[request.table_id])
+                for folder in sorted({lake.writer.folder(rewrite.request.table.name) for rewrite in rewrites}):
+                    fsync(folder)
+                lake.crash("before transaction")
                 old = _swap(lake, requests, asked, rewrites, before)
             except Conflict:
                 for rewrite in rewrites:

@@ -12,7 +12,7 @@ from kundig.errors import AlreadyLanded, Conflict, ContractError, StoreError, ne
 from kundig.schema import Table
 from kundig.store.lake.catalogue import Catalogue, execute_in, insert, moment, now, refuse_foreign, rows
 from kundig.store.lake.commit import Append, Change, Prepared, Release, ReleaseMark, Replace, Swap, Transaction, Upsert, erasures
-from kundig.store.lake.files import Crash, DataFile, StagedFiles, Writer, fsync
+from kundig.store.lake.files import Crash, DataFile, StagedFiles, Writer, fsync, reading_live_files
 from kundig.store.lake.reading import FileRow, Ranges, TableState, newest, pruned, select, table_states
 from kundig.store.lake.shapes import Field, literal, nothing, quoted, read_schema
 from kundig.store.lake.sources import as_keys, as_query
@@ -361,7 +361,7 @@ class Lake:
         if not state.files:
             return deletes, ()
         schema = read_schema((key,))
-        with as_keys(self.duck, change.keys) as keys:
+        with reading_live_files(), as_keys(self.duck, change.keys) as keys:
             hit = f"f SEMI JOIN {keys} k ON f.{quoted(key.name)}=k.key"
             every = f"read_parquet([{', '.join(literal(file.path) for file in state.files)}], schema={schema}, filename=true)"
             touched = {row[0] for row in self.duck.execute(f"SELECT DISTINCT f.filename FROM {every} {hit}").fetchall()}
