@@ -22,7 +22,7 @@ from kundig.understand.values import lifetime_values
 from tests.understand.world import ZONE, Engine, World, arrow
 
 START = dt.date(2024, 1, 1)
-Breaks = Literal["none", "christmas", "erlang", "trend", "burst"]
+Breaks = Literal["none", "christmas", "erlang", "trend", "censored", "wholesale"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,23 +43,27 @@ def purchases(persons: int, weeks: int, seed: int, truth: Truth | None = None, b
     t, chance = truth or Truth(), np.random.default_rng(seed)
     rate, stop = chance.gamma(t.r, 1.0 / t.alpha, persons), chance.beta(t.a, t.b, persons)
     scale = chance.gamma(t.q, 1.0 / t.gamma, persons)
-    entry = chance.uniform(0, (entry_weeks or weeks // 2) * 7, persons)
+    if breaks == "wholesale":
+        big = chance.random(persons) < 0.03
+        rate, scale = np.where(big, rate * 8 + 0.3, rate), np.where(big, scale / 15, scale)
+    before = 52 * 7 if breaks == "censored" else 0
+    entry = chance.uniform(-before, (entry_weeks or weeks // 2) * 7, persons)
     end = weeks * 7.0
-    speed = _speed(int(end) + 1, breaks)
-    warped = np.concatenate([[0.0], np.cumsum(speed)])
+    speed = _speed(int(end) + 1 + before, breaks)
+    warped, at = np.concatenate([[0.0], np.cumsum(speed)]), np.arange(int(end) + 2 + before) - before
     ids, days = [np.arange(persons)], [entry]
     living, now = np.arange(persons), entry.copy()
-    clock = np.interp(entry, np.arange(len(warped)), warped)
+    clock = np.interp(entry, at, warped)
     while len(living):
         gap = chance.gamma(3.0, 1.0 / 3.0, len(living)) if breaks == "erlang" else chance.exponential(1.0, len(living))
         clock[living] += gap * 7.0 / rate[living]
-        now[living] = np.interp(clock[living], warped, np.arange(len(warped)), right=end + 1)
+        now[living] = np.interp(clock[living], warped, at, right=end + 1)
         living = living[now[living] < end]
         ids.append(living)
         days.append(now[living].copy())
         living = living[chance.random(len(living)) >= stop[living]]
     person, day = np.concatenate(ids), np.floor(np.concatenate(days)).astype(np.int64)
-    person, day = np.unique(np.stack([person, day]), axis=1)
+    person, day = np.unique(np.stack([person, day])[:, day >= 0], axis=1)
     value = np.round(chance.gamma(t.p, 1.0 / scale[person]), 2) + 0.01
     dates = (day + (START - dt.date(1970, 1, 1)).days).astype("datetime64[D]")
     return pa.table({"person_id": pa.array(person), "ordered_at": pa.array(dates), "value": pa.array(value)})
@@ -72,8 +76,6 @@ def _speed(days: int, breaks: Breaks) -> np.ndarray:
         return np.where((of_year > 315) & (of_year < 357), 3.5, 0.7)
     if breaks == "trend":
         return np.exp(-1.6 * at / days) * 1.8
-    if breaks == "burst":
-        return np.where(at > days - 91, 2.5, 1.0)
     return np.ones(days)
 
 
