@@ -13,12 +13,15 @@ from kundig.tables.collect import CONTACTS, ORDERS
 from kundig.tables.unify import IDENTIFIERS, IDENTITIES, PERSON_DAYS, PROFILES, TRAIT_CHANGES
 from kundig.unify.person_days import owned
 from kundig.unify.person_ids import person_id_column
-from kundig.unify.trait_changes import list_of
+from kundig.unify.trait_changes import ADDRESSES, list_of, stated
 
 KINDS = ("customer", "lead", "subscriber", "company_contact", "visitor")
 """What a person is to us: the first that applies; who has ordered is a customer, who is only seen is a visitor."""
 
 _VISITOR = KINDS.index("visitor")
+SINGLE = tuple(name for name, type_ in ATTRIBUTES.items() if type_ != "list<string>" and name not in ADDRESSES)
+"""Attributes that of one record alone need no merging; addresses are known as identifiers too, lists are cleaned."""
+
 
 
 @step(reads=(TRAIT_CHANGES, IDENTITIES, IDENTIFIERS, CONTACTS, ORDERS, PERSON_DAYS), writes=PROFILES, by="person_key")
@@ -27,17 +30,22 @@ def profiles(
 ) -> ir.Table:
     """One row per person; a person of whom nothing but visits is known is a visitor. Shared identifiers are no persons."""
     certain = identities.filter(~identities.shared)
-    people = owned(contacts.select("identifier_key", "occurred_at", "source", "kind", "acquisition_channel"), certain)
+    people = owned(contacts, certain)
+    people = people.mutate(alone=people.count().over(group_by="person_key") == 1)
     bought = owned(orders.select("identifier_key", "occurred_at", "source", "acquisition_channel"), certain)
     seen = person_days.group_by("person_key", "channel").aggregate(first_at=person_days.first_at.min(), last_at=person_days.last_at.max())
     known = _signs(certain, identifiers, people, bought, seen)
-    traits = _traits(trait_changes)
+    single = _of_one_record(people)
+    merged = _merged(trait_changes, single)
     channels = _first_channels(people, bought, seen)
-    joined = known.left_join(traits, known.person_key == traits.trait_person).left_join(channels, known.person_key == channels.channel_person)
-    columns = {name: joined[name] for name in ATTRIBUTES}
+    joined = known.left_join(merged, [("person_key", "merged_person")]).left_join(single, [("person_key", "single_person")])
+    joined = joined.left_join(channels, [("person_key", "channel_person")])
+    columns = {name: ibis.coalesce(joined[f"merged_{name}"], joined[f"single_{name}"]) if name in SINGLE else joined[f"merged_{name}"] for name in ATTRIBUTES}
+    said = joined.single_origins.fill_null("") + joined.merged_origins.fill_null("")
+    provenance = ibis.literal("{") + said.re_replace(",$", "") + ibis.literal("}")
     return joined.select(
         "person_key", "acquisition_channel", "first_seen_at", "last_seen_at", "records", "sources", person_id=person_id_column(joined.person_key),
-        kind=_kind(joined.kind_rank), provenance=joined.provenance.fill_null("{}"), **columns,
+        kind=_kind(joined.kind_rank), provenance=provenance, **columns,
     )  # fmt: skip
 
 
@@ -56,37 +64,65 @@ def _signs(certain: ir.Table, identifiers: ir.Table, people: ir.Table, bought: i
         ),
         people.select("person_key", "source", first=people.occurred_at, last=people.occurred_at, record=record, rank=rank),
         bought.select("person_key", "source", first=bought.occurred_at, last=bought.occurred_at, record=none, rank=customer),
-        seen.select("person_key", source=ibis.null("string"), first=seen.first_at, last=seen.last_at, record=none, rank=visitor),
     ]  # fmt: skip
     signs = functools.reduce(lambda above, below: above.union(below, distinct=False), parts)
     by_source = signs.group_by("person_key", "source").aggregate(
         first=signs["first"].min(), last=signs["last"].max(), records=signs.record.sum(), rank=signs["rank"].min()
     )
-    return by_source.group_by("person_key").aggregate(
-        first_seen_at=by_source["first"].min(), last_seen_at=ibis.coalesce(by_source["last"].max(), by_source["first"].max()),
-        records=by_source.records.sum().cast("int64"), kind_rank=by_source["rank"].min(), sources=by_source.source.collect().sort(),
+    facts = by_source.group_by("person_key").aggregate(
+        first=by_source["first"].min(), last=by_source["last"].max(), records=by_source.records.sum().cast("int64"), kind_rank=by_source["rank"].min(),
+        sources=by_source.source.collect().sort(),
     )  # fmt: skip
+    visits = seen.group_by(visitor=seen.person_key).aggregate(first_at=seen.first_at.min(), last_at=seen.last_at.max())
+    both = facts.left_join(visits, facts.person_key == visits.visitor)
+    return both.select(
+        "person_key", "records", "kind_rank", "sources", first_seen_at=_least(both["first"], both.first_at),
+        last_seen_at=ibis.coalesce(_most(both["last"], both.last_at), both["first"]),
+    )  # fmt: skip
+
+
+def _least(one: ir.Value, other: ir.Value) -> ir.Value:
+    return ibis.least(ibis.coalesce(one, other), ibis.coalesce(other, one))
+
+
+def _most(one: ir.Value, other: ir.Value) -> ir.Value:
+    return ibis.greatest(ibis.coalesce(one, other), ibis.coalesce(other, one))
 
 
 def _kind(rank: ir.IntegerColumn) -> ir.StringColumn:
     return ibis.cases(*[(rank == number, name) for number, name in enumerate(KINDS)], else_=KINDS[_VISITOR])
 
 
-def _traits(trait_changes: ir.Table) -> ir.Table:
-    """The newest value of each attribute, side by side, and in `provenance` who said it when."""
-    newest = trait_changes.seq == trait_changes.seq.max().over(group_by=("person_key", "trait"))
-    flagged = trait_changes.mutate(newest=newest)
+def _of_one_record(people: ir.Table) -> ir.Table:
+    """What the one record of a person says, side by side: nothing is to be merged there, and `trait_changes` holds the same."""
+    one = people.filter(people.alone)
+    values = {name: stated(one, name) for name in SINGLE}
+    origin = _origin(one)
+    pieces = [ibis.ifelse(values[name].notnull(), ibis.literal(f'"{name}":') + origin + ibis.literal(","), "") for name in SINGLE]
+    origins = functools.reduce(lambda text, piece: text + piece, pieces)
+    return one.select(single_person=one.person_key, single_origins=origins, **{f"single_{name}": value for name, value in values.items()})
+
+
+def _merged(trait_changes: ir.Table, single: ir.Table) -> ir.Table:
+    """The newest value of each attribute that records or identifiers had to be merged for, side by side, and who said it when."""
+    several = trait_changes.anti_join(single, trait_changes.person_key == single.single_person)
+    other = trait_changes.semi_join(single, trait_changes.person_key == single.single_person)
+    rows = several.union(other.filter(~other.trait.isin(SINGLE)), distinct=False)
+    flagged = rows.mutate(newest=rows.seq == rows.seq.max().over(group_by=("person_key", "trait")))
     now = flagged.filter(flagged.newest)
     values = {name: now.value.max(where=now.trait == name) for name in ATTRIBUTES}
     by_record = now.group_by("person_key", "source", "occurred_at").aggregate(traits=now.trait.collect().sort(), **values)
-    origin = (
-        ibis.literal('{"source":"') + by_record.source.fill_null("").replace('"', "'") + ibis.literal('","at":"')
-        + by_record.occurred_at.strftime("%Y-%m-%d %H:%M:%S") + ibis.literal('"}')
-    )  # fmt: skip
-    said = by_record.mutate(origin=(ibis.literal('"') + by_record.traits.join('":@,"') + ibis.literal('":@')).replace("@", origin))
-    wide = said.group_by(trait_person=said.person_key).aggregate(origins=said.origin.collect().sort(), **{name: said[name].max() for name in ATTRIBUTES})
-    typed = {name: _typed(wide[name], type_) for name, type_ in ATTRIBUTES.items()}
-    return wide.select("trait_person", provenance=ibis.literal("{") + wide.origins.join(",") + ibis.literal("}"), **typed)
+    text = ibis.literal('"') + by_record.traits.join('":@,"') + ibis.literal('":@')
+    said = by_record.mutate(origin=text.replace("@", _origin(by_record)))
+    wide = said.group_by(merged_person=said.person_key).aggregate(origins=said.origin.collect().sort(), **{name: said[name].max() for name in ATTRIBUTES})
+    typed = {f"merged_{name}": _typed(wide[name], type_) for name, type_ in ATTRIBUTES.items()}
+    return wide.select("merged_person", merged_origins=wide.origins.join(","), **typed)
+
+
+def _origin(rows: ir.Table) -> ir.StringValue:
+    """Source and moment of a record as JSON."""
+    source = rows.source.fill_null("").replace('"', "'")
+    return ibis.literal('{"source":"') + source + ibis.literal('","at":"') + rows.occurred_at.strftime("%Y-%m-%d %H:%M:%S") + ibis.literal('"}')
 
 
 def _typed(text: ir.StringColumn, type_: str) -> ir.Value:

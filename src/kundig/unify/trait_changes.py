@@ -50,6 +50,12 @@ def trust_of(source: ir.StringColumn, profiles: ProfileRules) -> ir.IntegerColum
     return ibis.cases(*ranks, else_=ibis.literal(len(profiles.trust), type="int64"))
 
 
+def stated(records: ir.Table, attribute: str) -> ir.Value:
+    """What records state of an attribute that is no list: null where they are silent or hold blanks."""
+    column = records[attribute]
+    return column.strip().nullif("") if ATTRIBUTES[attribute] == "string" else column
+
+
 def _said(records: ir.Table) -> ir.Table:
     """One row per record and attribute that it states: value as text, and as a number where it is one."""
     kept = ("person_key", "occurred_at", "received_at", "source", "trust", "alone")
@@ -57,11 +63,10 @@ def _said(records: ir.Table) -> ir.Table:
     for name, type_ in ATTRIBUTES.items():
         if type_ == "list<string>":
             continue
-        column = records[name]
-        stated = records.filter(column.notnull() & (column.strip() != "") if type_ == "string" else column.notnull())
-        value = stated[name]
-        text = value.strip() if type_ == "string" else value.strftime("%Y-%m-%d") if type_ == "date" else value.cast("string")
-        parts.append(stated.select(*kept, trait=ibis.literal(name), value=text, number=_number(value, type_), record=stated.contact_id))
+        each = records.select(*kept, "contact_id", stated=stated(records, name))
+        each = each.filter(each.stated.notnull())
+        text = each.stated.strftime("%Y-%m-%d") if type_ == "date" else each.stated.cast("string")
+        parts.append(each.select(*kept, trait=ibis.literal(name), value=text, number=_number(each.stated, type_), record=each.contact_id))
     return functools.reduce(lambda above, below: above.union(below, distinct=False), parts)
 
 
