@@ -35,7 +35,7 @@ def folded(duck: Any, given: dict[str, Any], measures: Sequence[Measure], at: in
 
 def test_days_answer_as_events_do(duck: Any) -> None:
     true = used = 0
-    for seed in range(60 if FULL else 8):
+    for seed in range(60 if FULL else 6):
         chance = random.Random(seed)
         at = moment(chance)
         people = crowd(chance, at, 40)
@@ -52,7 +52,7 @@ def test_days_answer_as_events_do(duck: Any) -> None:
                 true += expected
                 assert rows[person.person][name] is expected, (seed, person.person, rule.source)
     assert true > 500
-    assert used == (60 if FULL else 8)
+    assert used == (60 if FULL else 6)
 
 
 def test_days_and_due_together(duck: Any) -> None:

@@ -13,7 +13,7 @@ from tests.rules.world import FULL, SCHEMA, crowd, in_duckdb, moment, tables
 
 from kundig import rules
 
-ROUNDS = 150 if FULL else 14
+ROUNDS = 150 if FULL else 10
 
 
 @pytest.fixture(scope="module")

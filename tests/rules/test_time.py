@@ -57,7 +57,7 @@ def test_constant_until_next_change() -> None:
 
 def test_due_in_the_warehouse_is_never_later(duck: Any) -> None:
     due, changes, late = 0, 0, []
-    for seed in range(60 if FULL else 8):
+    for seed in range(60 if FULL else 5):
         at, people, parsed = drawn(seed + 5_000)
         rows = rules.compile(parsed, in_duckdb(duck, tables(people)), as_of=at, due=True).to_pyarrow().to_pylist()
         by_person = {row["person_id"]: row for row in rows}

@@ -57,6 +57,12 @@ def fold(column: Column) -> Column:
     return column.replace("İ", "i").lower().replace("ß", "ss").replace("ς", "σ")
 
 
+def inside(column: Column, bounds: Bounds) -> list[Column]:
+    """Whether a moment that is never missing lies in half-open bounds: one test per bound that there is."""
+    low, high = bounds
+    return ([column >= stamp(low)] if low > -FOREVER else []) + ([column < stamp(high)] if high < FOREVER else [])
+
+
 def between(column: Column, bounds: Bounds, literal: Callable[[int], Column] = stamp) -> Column:
     """Whether a column lies in half-open bounds; a missing value does not."""
     low, high = bounds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -26,7 +26,7 @@ from kundig.rules.clauses import (
     leaves,
     property_tests,
 )
-from kundig.rules.columns import TIMESTAMP, Column, both, earliest, fulfils, month_day, property_column, stamp
+from kundig.rules.columns import TIMESTAMP, Column, both, earliest, month_day, property_column, stamp
 from kundig.rules.scan import Scan, minutes
 from kundig.rules.values import anniversary_in, moving
 from kundig.rules.warehouse_events import EventCompiler
@@ -47,6 +47,7 @@ class DueCompiler:
     scan: Scan
     events: EventCompiler
     states: StateCompiler
+    newest: dict[tuple[Events, int], set[int]] = field(default_factory=dict)
 
     def rule(self, clause: Clause, answer: Callable[[Clause], Answer]) -> Dues:
         """The due moments of all leaves of a rule."""
@@ -79,7 +80,8 @@ class DueCompiler:
         def make(table: ir.Table) -> Column:
             return earliest(self._moments(table, events, window, has)).min(where=self._candidates(table, events))
 
-        return _one(self.scan.share(("due", events, window, has), events.names, min(low, self.scan.at), FOREVER, make))
+        flagged = not follows_clock(events.where)
+        return _one(self.scan.share(("due", events, window, has), events, min(low, self.scan.at), FOREVER, make, flagged=flagged))
 
     def _moments(self, table: ir.Table, events: Events, window: Window, has: Condition | None) -> Iterator[Column]:
         present = ibis.null(TIMESTAMP) if isinstance(window, After) else self._window_moment(window, table.occurred_at)
@@ -91,8 +93,8 @@ class DueCompiler:
                         yield self._value_moment(test, property_column(table, tests.name, test.type))
 
     def _candidates(self, table: ir.Table, events: Events) -> Column:
-        named = table["name"].isin(events.names)
-        return named if events.where is None or follows_clock(events.where) else named & fulfils(events.where, table, self.scan.at, self.scan.zone)
+        """Rows that may be such events now or later: by name alone where the condition follows the clock."""
+        return table["name"].isin(events.names) if follows_clock(events.where) else self.scan.flag(events, table)
 
     def _later(self, column: Column) -> Column:
         return ibis.ifelse(column > stamp(self.scan.at), column, ibis.null(TIMESTAMP))
@@ -170,21 +172,20 @@ class DueCompiler:
         def make(table: ir.Table) -> Column:
             return table.occurred_at.min(where=self._candidates(table, events) & (table.occurred_at > stamp(self.scan.at)))
 
-        name = self.scan.share(("future", events), events.names, self.scan.at + 1, FOREVER, make)
+        name = self.scan.share(("future", events), events, self.scan.at + 1, FOREVER, make)
         return lambda people: people[name]
 
     def _count_at_least(self, clause: Count, least: int, answer: Answer) -> Dues:
         """While enough: the n-th newest event leaves. While too few: the next one enters."""
         window: Any = clause.window
-        bounds = bounded(window, self.scan.at, self.scan.zone)
-        leaving = self._nth_newest(clause.events, bounds, least) if window.start is not None else None
-        delay = window.end.micros if window.end is not None else 0
+        delay = _delay(clause)
+        leaving = self._nth_newest(clause.events, delay, least) if window.start is not None else None
 
         def make(table: ir.Table) -> Column:
             enters = table.occurred_at + minutes(delay)
             return enters.min(where=self._candidates(table, clause.events) & (enters > stamp(self.scan.at)))
 
-        entering = self.scan.share(("enters", clause.events, delay), clause.events.names, self.scan.at - delay, FOREVER, make)
+        entering = self.scan.share(("enters", clause.events, delay), clause.events, self.scan.at - delay, FOREVER, make)
 
         def due(people: ir.Table) -> list[Column]:
             left = ibis.null(TIMESTAMP) if leaving is None else leaving(people) + minutes(window.start.micros)
@@ -192,24 +193,31 @@ class DueCompiler:
 
         return due
 
-    def _nth_newest(self, events: Events, bounds: tuple[int, int], number: int) -> Answer:
-        scan = self.scan
+    def gather(self, clause: Leaf) -> None:
+        """Note which of the newest events will be asked for, before any table is built."""
+        least = _at_least(clause) if isinstance(clause, Count) else None
+        if isinstance(clause, Count) and least is not None:
+            self.newest.setdefault((clause.events, _delay(clause)), set()).add(least)
 
-        def newest(table: ir.Table) -> Column:
-            inside = (table.occurred_at >= stamp(bounds[0])) & (table.occurred_at < stamp(bounds[1]))
-            return table.occurred_at.max(where=both([scan.happened(table), scan.matches(events, table), inside]))
+    def _nth_newest(self, events: Events, delay: int, number: int) -> Answer:
+        """When the n-th newest event happened that is at least `delay` old; one sub-query for all n and all windows."""
+        scan, key, last = self.scan, (events, delay), stamp(self.scan.at - delay)
+
+        def first(table: ir.Table) -> Column:
+            return table.occurred_at.max(where=both([scan.flag(events, table), table.occurred_at <= last]))
 
         def ranked() -> ir.Table:
             seen = scan.visible()
-            rows = seen.filter(scan.matches(events, seen), seen.occurred_at >= stamp(bounds[0]), seen.occurred_at < stamp(bounds[1]))
+            rows = seen.filter(scan.matches(events, seen), seen.occurred_at <= last)
             order = [ibis.desc(rows.occurred_at), ibis.desc(rows.event_id)]
             placed = rows.mutate(place=ibis.row_number().over(group_by="person_key", order_by=order))
-            return placed.filter(placed.place == number - 1).select("person_key", "occurred_at")
+            kept = placed.filter(placed.place < max(self.newest[key]))
+            return kept.group_by("person_key").aggregate(**{f"at_{n}": kept.occurred_at.max(where=kept.place == n - 1) for n in sorted(self.newest[key])})
 
-        if number == 1:
-            name = scan.share(("newest", events, bounds), events.names, bounds[0], bounds[1], newest)
+        if self.newest[key] == {1}:
+            name = scan.share(("newest", key), events, -FOREVER, self.scan.at + 1, first)
         else:
-            name = scan.join(("newest", events, bounds, number), ranked) + "_occurred_at"
+            name = f"{scan.join(('newest', key), ranked)}_at_{number}"
         return lambda people: people[name]
 
     def _state(self, clause: Holds) -> Dues:
@@ -250,6 +258,12 @@ def _at_least(clause: Count) -> int | None:
         return None
     least = int(value) + (threshold.test.operator == "more_than")
     return least if least >= 1 else None
+
+
+def _delay(clause: Count) -> int:
+    """How old an event must be to be inside the clause's rolling window."""
+    window: Any = clause.window
+    return window.end.micros if window.end is not None else 0
 
 
 def _one(name: str) -> Dues:

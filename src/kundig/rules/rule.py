@@ -31,16 +31,13 @@ class Rule:
     schema: RuleSchema = dataclasses.field(repr=False, compare=False)
     source: Any = dataclasses.field(repr=False, compare=False)
     warnings: tuple[Fault, ...] = dataclasses.field(default=(), repr=False, compare=False)
+    parameters: tuple[str, ...] = dataclasses.field(default=(), repr=False, compare=False)
+    """Names of the parameters that are not bound yet, sorted."""
 
     @property
     def zone(self) -> str:
         """The workspace's time zone."""
         return self.schema.zone
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of the parameters that are not bound yet, sorted."""
-        return open_parameters(self.clause)
 
     def bind(self, values: Mapping[str, Any]) -> Rule:
         """This rule with `$name` filled in; a nested mapping fills `$outer.inner`.
@@ -48,7 +45,7 @@ class Rule:
         Raises:
             RuleError: A value does not fit the declared type, a parameter has no value, or a value no parameter; carries all faults.
         """
-        return dataclasses.replace(self, clause=bound(self.clause, values))
+        return dataclasses.replace(self, clause=bound(self.clause, values), parameters=())
 
     def evaluate(self, timeline: Timeline, *, at: Moment, known_at: Moment | None = None) -> bool:
         """The answer at `at` for facts received by `known_at` (default: `at`).
@@ -130,7 +127,7 @@ def parse(source: Any, schema: RuleSchema) -> Rule:
     clause = reader.clause(given)
     if reader.faults or clause is None:
         raise RuleError(faults=reader.faults)
-    return Rule(clause=clause, schema=schema, source=given, warnings=warnings_of(clause))
+    return Rule(clause=clause, schema=schema, source=given, warnings=warnings_of(clause), parameters=open_parameters(clause))
 
 
 def parse_all(sources: Mapping[str, Any], schema: RuleSchema) -> dict[str, Rule]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -10,8 +10,8 @@ import ibis
 from kundig.errors import RuleError, nearest
 from kundig.rules import columns
 from kundig.rules.clauses import Events
-from kundig.rules.columns import Column, both, stamp
-from kundig.rules.windows import FOREVER, After
+from kundig.rules.columns import Column, stamp
+from kundig.rules.windows import FOREVER, After, Bounds
 from kundig.store.engines import portable
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Scan:
     def __init__(self, tables: Mapping[str, ir.Table], at: int, zone: str, *, future: bool) -> None:
         self.tables, self.at, self.zone, self.future = tables, at, zone, future
         self.names: set[str] = set()
+        self._flags: dict[Events, str] = {}
+        self._unflagged = False
         self.low, self.high = FOREVER, -FOREVER
         self._shared: dict[Any, tuple[str, Make]] = {}
         self._days: dict[Any, tuple[str, Make]] = {}
@@ -73,24 +75,38 @@ class Scan:
     def visible(self) -> ir.Table:
         """Events that were known and had happened."""
         known = self.known()
-        return known.filter(self.happened(known)) if self.future else known
+        return known.filter(*self.happened(known)) if self.future else known
 
-    def happened(self, table: ir.Table) -> Column:
-        """Whether an event of `known` had happened."""
-        return (table.occurred_at <= stamp(self.at)) if self.future else ibis.literal(True)
+    def happened(self, table: ir.Table) -> list[Column]:
+        """Whether an event of `known` had happened; nothing to test where all had."""
+        return [table.occurred_at <= stamp(self.at)] if self.future else []
+
+    def visible_part(self, bounds: Bounds) -> Bounds:
+        """The bounds without an end that no event has reached yet: rows of the shared scan are tested for that apart."""
+        return bounds[0], bounds[1] if bounds[1] <= self.at else FOREVER
 
     def matches(self, events: Events, table: ir.Table) -> Column:
         """Whether an event is of these names and its properties pass."""
         named = table["name"].isin(events.names)
         return named if events.where is None else named & columns.fulfils(events.where, table, self.at, self.zone)
 
-    def share(self, key: Any, names: Collection[str], low: int, high: int, make: Make) -> str:
-        """The column of an aggregate over events of these names between two instants."""
-        self.names.update(names)
+    def share(self, key: Any, events: Events, low: int, high: int, make: Make, *, flagged: bool = True) -> str:
+        """The column of an aggregate over rows between two instants.
+
+        `make` is given the rows, in which `flag(events, rows)` says whether they are such events; with `flagged` it looks at no others.
+        """
+        self.names.update(events.names)
         self.low, self.high = min(self.low, low), max(self.high, high)
+        if flagged:
+            self._flags.setdefault(events, f"flag_{len(self._flags)}")
+        self._unflagged = self._unflagged or not flagged
         if key not in self._shared:
             self._shared[key] = (f"shared_{len(self._shared)}", make)
         return self._shared[key][0]
+
+    def flag(self, events: Events, table: ir.Table) -> Column:
+        """Whether a row of the shared scan is such an event: judged once for all aggregates."""
+        return table[self._flags[events]]
 
     def share_days(self, key: Any, measure: str, make: Make) -> str:
         """The column of an aggregate over whole days of a measure."""
@@ -139,8 +155,11 @@ class Scan:
         return sides
 
     def _narrowed(self) -> ir.Table:
+        """Events of the names and times that are needed at all, each judged once by every description of events."""
         events = self.known()
-        return events.filter(both([events["name"].isin(sorted(self.names)), columns.between(events.occurred_at, (self.low, self.high))]))
+        kept = events.filter(events["name"].isin(sorted(self.names)), *columns.inside(events.occurred_at, self.visible_part((self.low, self.high))))
+        judged = kept.mutate(**{name: self.matches(wanted, kept) for wanted, name in self._flags.items()})
+        return judged if self._unflagged or not self._flags else judged.filter(columns.either(judged[name] for name in self._flags.values()))
 
 
 def minutes(micros: int) -> Column:

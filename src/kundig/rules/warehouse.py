@@ -101,6 +101,8 @@ class Plan:
             for leaf in leaves(rule.clause):
                 if isinstance(leaf, Holds):
                     self.states.gather(leaf)
+                if self.due is not None:
+                    self.due.gather(leaf)
         answers = {name: self.clause(rule.clause) for name, rule in self.rules.items()}
         dues = {f"{name}{DUE}": self.due.rule(rule.clause, self.clause) for name, rule in self.rules.items()} if self.due is not None else {}
         people = self.scan.joined_to(profiles)

@@ -60,11 +60,11 @@ class EventCompiler:
         scan = self.scan
 
         def make(table: ir.Table) -> Column:
-            inside = columns.either(between(table.occurred_at, interval) for interval in intervals)
-            return aggregated(table, aggregate, of, part, both([scan.happened(table), scan.matches(events, table), inside]))
+            inside = columns.either(both(columns.inside(table.occurred_at, visible)) for visible in map(scan.visible_part, intervals))
+            return aggregated(table, aggregate, of, part, both([scan.flag(events, table), *scan.happened(table), inside]))
 
         low, high = min(interval[0] for interval in intervals), max(interval[1] for interval in intervals)
-        return scan.share((events, aggregate, of, part, tuple(intervals)), events.names, low, high, make)
+        return scan.share((events, aggregate, of, part, tuple(intervals)), events, low, high, make)
 
     def _count_after(self, clause: Count, window: After) -> Answer:
         scan = self.scan
