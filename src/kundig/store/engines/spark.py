@@ -155,8 +155,8 @@ class SparkSession:
         """Make an expression known by a name, computed anew at each use."""
         return self._view(name, self._frame(expression))
 
-    def keep(self, name: str, expression: ir.Table) -> ir.Table:
-        """Compute an expression once and make its rows known by a name."""
+    def keep(self, name: str, expression: ir.Table, table: Table | None = None) -> ir.Table:
+        """Compute an expression once and make its rows known by a name; types are as Ibis has them, also for a declared table."""
         frame = self._frame(expression).persist()
         frame.count()
         view = self._view(name, frame)
@@ -164,8 +164,13 @@ class SparkSession:
         return view
 
     def arrow(self, expression: ir.Table) -> pa.Table:
-        """The rows of an expression, in its Ibis types."""
-        return self._frame(expression).toArrow().cast(expression.schema().to_pyarrow())
+        """The rows of an expression, in its Ibis types; moments stay moments in UTC, as Spark's own type has them."""
+        import pyarrow as pa
+
+        rows = self._frame(expression).toArrow()
+        wanted = expression.schema().to_pyarrow()
+        kinds = [field.with_type(rows.schema.field(number).type) if pa.types.is_timestamp(field.type) else field for number, field in enumerate(wanted)]
+        return rows.cast(pa.schema(kinds))
 
     def drop(self, name: str) -> None:
         """Forget a name and what it holds."""

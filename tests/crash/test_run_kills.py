@@ -1,0 +1,139 @@
+"""Killing a run at every step and commit point: the next run finishes with the same result, and no reader sees two runs mixed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kundig import pipeline
+from kundig.store.engines.duckdb import connect
+from kundig.store.lake import Lake
+from kundig.tables import LAKE
+from kundig.testing import END, World, default_workspace, land
+
+KILLS = 100 if os.environ.get("KUNDIG_FULL") else 5
+DAY = END + dt.timedelta(days=1)
+NOT_COMPARED = {"runs", "lineage_edges"}
+
+
+class Nursery:
+    """Starts children by the process that has everything imported."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.crash.nursery"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._line() == "ready"
+
+    def run(self, root: Path, as_of: dt.datetime, point: int = -1) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{root}\t{as_of.isoformat()}\t{point}\n")
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._line())
+        return answer
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+
+def _open(root: Path) -> Lake:
+    return Lake(f"sqlite:///{root}/lake.sqlite", root / "lake", LAKE, duck=connect(threads=1, memory="1GB"))
+
+
+def _contents(lake: Lake, at: int) -> dict[str, str]:
+    """A digest of every written table as of a snapshot, whatever the order of its rows."""
+    found = {}
+    for table in sorted({step.writes.name for step in pipeline.steps()} - NOT_COMPARED):
+        columns = ", ".join(f'round("{c.name}", 6)' if c.type == "float64" else f'"{c.name}"::VARCHAR' for c in LAKE[table].columns if c.name != "changed_run")
+        rows = lake.duck.execute(f"SELECT {columns} FROM {lake.scan(table, at)}").fetchall()
+        found[table] = str(hash(tuple(sorted(map(repr, rows)))))
+    return found
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Nursery]:
+    root = tmp_path_factory.mktemp("house")
+    default_workspace(root)
+    world = World(3, people=12)
+    lake = _open(root)
+    land(lake, world.rows(until=END, events=150, orders=40), batch="first")
+    nursery = Nursery()
+    assert nursery.run(root, END)["code"] == 0
+    land(lake, world.rows(until=DAY, days=2, events=20, orders=6), batch="second")
+    lake.close()
+    return root, nursery
+
+
+def test_killed_runs_are_finished_by_the_next(prepared: tuple[Path, Nursery], tmp_path: Path) -> None:
+    root, nursery = prepared
+    whole = tmp_path / "whole"
+    shutil.copytree(root, whole)
+    counted = nursery.run(whole, DAY)
+    assert counted["code"] == 0
+    lake = _open(whole)
+    wanted = _contents(lake, lake.release().snapshot_id)  # type: ignore[union-attr]
+    lake.close()
+    points = counted["points"]
+    targets = sorted({1 + number * (points - 1) // max(1, KILLS - 1) for number in range(KILLS)} | {points})
+    histogram: Counter[str] = Counter()
+    for target in targets:
+        place = tmp_path / f"kill-{target}"
+        shutil.copytree(root, place)
+        lake = _open(place)
+        before = lake.release()
+        assert before is not None
+        seen = _contents(lake, before.snapshot_id)
+        died = nursery.run(place, DAY, target)
+        assert died["killed"], "the child was not killed: nothing is tested"
+        histogram[died["last"]] += 1
+        after = lake.release()
+        assert after is not None
+        if after.id == before.id:
+            assert _contents(lake, after.snapshot_id) == seen, f"a reader sees the killed run's rows (killed at {died['last']})"
+        else:
+            assert _contents(lake, after.snapshot_id) == wanted, f"a release that is not whole (killed at {died['last']})"
+        again = nursery.run(place, DAY)
+        assert again["code"] == 0, f"the next run failed (killed at {died['last']})"
+        newest = lake.release()
+        assert newest is not None
+        assert _contents(lake, newest.snapshot_id) == wanted, f"another result (killed at {died['last']})"
+        lake.sweep()
+        assert lake.verify() == [], f"orphans or missing files (killed at {died['last']})"
+        lake.close()
+        shutil.rmtree(place)
+    print(f"\n{len(targets)} kills over {points} points of a run; lost 0, mixed 0, orphans 0")
+    for name, count in sorted(histogram.items()):
+        print(f"  {count:>3}  {name}")
+
+
+def test_a_torn_release_is_seen(prepared: tuple[Path, Nursery], tmp_path: Path) -> None:
+    """The positive control: rows committed outside the release's transaction must turn the comparison red."""
+    root, _ = prepared
+    place = tmp_path / "torn"
+    shutil.copytree(root, place)
+    lake = _open(place)
+    release = lake.release()
+    assert release is not None
+    seen = _contents(lake, release.snapshot_id)
+    from kundig.store.lake import Replace
+
+    torn = lake.commit([Replace(table="profiles", source=f"SELECT * FROM {lake.scan('profiles')} LIMIT 3")])
+    assert _contents(lake, torn) != seen
+    orphan = next((place / "lake" / "main" / "profiles").glob("*.parquet"))
+    shutil.copy(orphan, orphan.with_name(f"{'0' * 12}-{'0' * 32}.parquet"))
+    assert lake.verify() != []
+    lake.close()
