@@ -114,7 +114,7 @@ def parse(source: Any, schema: RuleSchema) -> Rule:
     Examples:
         >>> schema = RuleSchema.of(zone="Europe/Berlin", events={"order_completed": {"total": "number"}})
         >>> parse("{event: order_completed, within: 30 days, count: {at_least: 2}}", schema).sentence("en")
-        'order_completed at least 2 times in the last 30 days'
+        'order_completed at least twice in the last 30 days'
         >>> parse({"event": "order_complete"}, schema)
         Traceback (most recent call last):
         ...
