@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kundig.config.law import ChannelRule, Purpose, Purposes
@@ -60,3 +60,9 @@ def record(draw, *, parts=(0,), ids=st.integers(0, 30)):
 def unique(records: list[ConsentRecord]) -> list[ConsentRecord]:
     """The records, the first of each id alone."""
     return list({one.record_id: one for one in reversed(records)}.values())
+
+
+def planted(law, *strategies) -> None:
+    """Run a law against planted faults: it stops at the first failure, without shrinking it."""
+    quick = settings(max_examples=200, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), print_blob=False)
+    quick(given(*strategies)(law.hypothesis.inner_test))()

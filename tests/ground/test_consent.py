@@ -17,7 +17,7 @@ from kundig.config.law import ChannelRule, Purpose, Purposes
 from kundig.consent import ConsentRecord, folding, many
 from kundig.errors import ContractError
 from kundig.store.state import State
-from tests.ground.histories import LAW, PURPOSES, START, day, moments, record, unique
+from tests.ground.histories import LAW, PURPOSES, START, day, moments, planted, record, unique
 
 PAIRS = PURPOSES.pairs()
 
@@ -188,7 +188,7 @@ def test_a_planted_fault_is_seen(monkeypatch):
     with pytest.raises(AssertionError):
         test_timeline("objection on another channel")
     with pytest.raises(AssertionError):
-        test_arrays_fold_as_the_pure_fold()
+        planted(test_arrays_fold_as_the_pure_fold, st.lists(record(parts=(1, 2)), min_size=10, max_size=40), moments)
 
 
 @pytest.fixture
