@@ -208,3 +208,31 @@ def test_all_rules_of_a_file_are_read_together() -> None:
     with pytest.raises(RuleError) as error:
         rules.parse_all({"a": {"event": "oder"}, "b": {"trait": "ciy", "is": "x"}}, SCHEMA)
     assert [fault.at for fault in error.value.faults] == ["a: $.event", "b: $.trait"]
+
+
+def test_hostile_sizes_are_refused() -> None:
+    deep: Any = {"everyone": True}
+    for _ in range(60):
+        deep = {"not": deep}
+    assert any("deep" in what for what in faults(deep).values())
+    assert any("2000 parts" in what for what in faults({"any": [{"everyone": True}] * 3_000}).values())
+    bomb = "a: &a [{everyone: true}, {everyone: true}]\n" + "".join(f"{name}: &{name} [{{all: *{before}}}, {{all: *{before}}}]\n" for before, name in zip("abcdefghijklmnop", "bcdefghijklmnopq", strict=True))
+    with pytest.raises(RuleError):
+        parse(f"{bomb}any: *q\n")
+    with pytest.raises(RuleError):
+        parse('{"not": ' * 20_000 + "1" + "}" * 20_000)
+
+
+def test_the_fingerprint_follows_the_meaning() -> None:
+    here = parse({"rule": "base"})
+    assert here.fingerprint == parse("{rule: base}").fingerprint
+    assert here.fingerprint != parse({"event": "order"}).fingerprint
+    other = rules.RuleSchema.of(zone="Europe/Berlin", events={"order": {}, "login": {}}, rules={"base": {"event": "login"}})
+    assert rules.parse({"rule": "base"}, other).fingerprint != here.fingerprint
+
+
+def test_a_named_rule_that_cannot_be_read_is_a_fault_of_its_name() -> None:
+    broken = rules.RuleSchema.of(events={"order": {}}, rules={"bad": "event: [order"})
+    with pytest.raises(RuleError) as error:
+        rules.parse([{"rule": "bad"}, {"event": "oder"}], broken)
+    assert [fault.at.split(",")[0] for fault in error.value.faults] == ["rules.bad: $", "$.all[1].event"]

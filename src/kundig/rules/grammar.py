@@ -37,6 +37,10 @@ ALL_UNITS = ("minute", "hour", "day", "week", "month", "quarter", "year")
 DURATION = re.compile(r"(\d{1,9}) (minute|hour|day|week|month|quarter|year)s?")
 LONGEST_YEARS = 100
 """Nothing is asked about further back or ahead."""
+DEEPEST = 40
+"""How deep clauses and conditions may be nested."""
+MOST_PARTS = 2_000
+"""How many clauses and conditions a rule may have, those of the rules it names included."""
 
 CONSENT_ANSWERS = ("given", "withdrawn", "missing")
 CONSENT_STATUSES: Mapping[str, tuple[str, ...]] = MappingProxyType({"given": ("given",), "withdrawn": ("withdrawn", "objected")})

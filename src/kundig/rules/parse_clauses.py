@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Literal
 
-from kundig.errors import nearest
+from kundig.errors import RuleError, nearest
 from kundig.rules.clauses import (
     All,
     AllConditions,
@@ -35,7 +36,7 @@ from kundig.rules.clauses import (
     Threshold,
 )
 from kundig.rules.evaluate import asks_for_missing
-from kundig.rules.grammar import AGGREGATES, CONDITION_WORDS, CONSENT_ANSWERS, CONSENT_STATUSES, ELAPSED, KINDS, OPTIONS
+from kundig.rules.grammar import AGGREGATES, CONDITION_WORDS, CONSENT_ANSWERS, CONSENT_STATUSES, DEEPEST, ELAPSED, KINDS, MOST_PARTS, OPTIONS
 from kundig.rules.parse_windows import WindowReader, together
 from kundig.rules.reading import plain
 from kundig.rules.schema import Field, RuleSchema
@@ -48,6 +49,20 @@ _REGULAR_UNITS = ("day", "week", "month", "quarter")
 
 class EventReader(WindowReader):
     """Reads which events are meant and what their properties must pass."""
+
+    def __init__(self, schema: RuleSchema) -> None:
+        super().__init__(schema)
+        self.depth = 0
+        self.read = 0
+
+    def within_limits(self, at: str) -> bool:
+        """Whether the rule is still of a size that a person may have written; says so once if not."""
+        self.read += 1
+        if self.depth > DEEPEST:
+            self.fault(at, f"the rule is nested more than {DEEPEST} deep", "join parts in one list, or give inner parts a name of their own")
+        elif self.read == MOST_PARTS + 1:
+            self.fault(at, f"the rule has more than {MOST_PARTS} parts", "list values with `in`, or keep the people on a list")
+        return self.depth <= DEEPEST and self.read <= MOST_PARTS
 
     def events(self, names: Any, where: Any, at: str, *, where_at: str = "") -> Events | None:
         """The events of these names (`prefix*` expanded) whose properties pass `where`."""
@@ -74,6 +89,12 @@ class EventReader(WindowReader):
 
     def condition(self, given: Any, names: tuple[str, ...], at: str) -> Condition | None:
         """What an event's properties must pass; several keys are joined by *and*."""
+        self.depth += 1
+        found = self._condition(given, names, at) if self.within_limits(at) else None
+        self.depth -= 1
+        return found
+
+    def _condition(self, given: Any, names: tuple[str, ...], at: str) -> Condition | None:
         if not isinstance(given, Mapping) or not given:
             self.fault(at, f"{given!r} is no condition", "write a mapping of properties to values or tests: {category: Schuhe, total: {at_least: 50}}")
             return None
@@ -152,6 +173,12 @@ class RuleReader(EventReader):
 
     def clause(self, given: Any, at: str = "$") -> Clause | None:
         """The clause of a mapping with exactly one kind; a bare list means `all`."""
+        self.depth += 1
+        found = self._clause(given, at) if self.within_limits(at) else None
+        self.depth -= 1
+        return found
+
+    def _clause(self, given: Any, at: str) -> Clause | None:
         if isinstance(given, list | tuple):
             given = {"all": given}
         if not isinstance(given, Mapping):
@@ -204,9 +231,16 @@ class RuleReader(EventReader):
             self.fault(at, f"rules refer to each other in a circle: {circle}", "take one of the references out")
             return None
         self.open.append(body)
-        part = self.clause(plain(self.schema.rules[body]), f"rules.{body}")
+        part = self.clause(self._source(body), f"rules.{body}")
         self.open.pop()
         return None if part is None else Named(name=body, part=part)
+
+    def _source(self, name: str) -> Any:
+        try:
+            return plain(self.schema.rules[name])
+        except RuleError as error:
+            self.faults += [replace(fault, at=f"rules.{name}: {fault.at}") for fault in error.faults]
+            return {"everyone": True}
 
     def _trait(self, body: Any, rest: Options, at: str, kind: str) -> Clause | None:
         if not isinstance(body, str) or body not in self.schema.traits:

@@ -25,12 +25,18 @@ def plain(source: Any) -> Any:
     """
     if not isinstance(source, str):
         return source
-    if source.lstrip()[:1] in ("{", "["):
-        try:
-            return json.loads(source, parse_float=Decimal, object_pairs_hook=_without_doubles)
-        except json.JSONDecodeError:
-            pass
-    return _yaml(source)
+    try:
+        return _json(source) if source.lstrip()[:1] in ("{", "[") else _yaml(source)
+    except RecursionError:
+        raise RuleError("the rule is nested too deep to be read", at="$", mend="give inner parts a name of their own") from None
+
+
+def _json(text: str) -> Any:
+    """The value of a text that begins as JSON does; YAML in its own brackets is read as such."""
+    try:
+        return json.loads(text, parse_float=Decimal, object_pairs_hook=_without_doubles)
+    except json.JSONDecodeError:
+        return _yaml(text)
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,11 @@ class Rule:
     def zone(self) -> str:
         """The workspace's time zone."""
         return self.schema.zone
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what the rule means here: its clauses, the rules and events it names, the types and the zone; labels do not count."""
+        return hashlib.sha256(f"{self.zone} {self.clause!r}".encode()).hexdigest()[:16]
 
     def bind(self, values: Mapping[str, Any]) -> Rule:
         """This rule with `$name` filled in; a nested mapping fills `$outer.inner`.
