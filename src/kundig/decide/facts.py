@@ -43,8 +43,9 @@ def gate_facts(
     """
     asked = _asked(audience_candidates, audiences, briefs, channels, {row["segment_id"]: row.get("offer_code", "") for row in matrix.rows}, locale)
     asked = _with_offer(asked, stock_levels, offer_list, as_of, zone)
-    now = consents_now(consents, as_of)
-    objections = now.filter(now.status == "objected").select("person_key", "purpose").distinct().mutate(objected=ibis.literal(True))
+    ever = consents.filter(consents.status == "objected").select("person_key", "purpose").distinct()
+    now, disputed = consents_now(consents, as_of), consents_now(consents.semi_join(ever, ["person_key", "purpose"]), as_of)
+    objections = disputed.filter(disputed.status == "objected").select("person_key", "purpose").distinct().mutate(objected=ibis.literal(True))
     standing = now.select("person_key", "purpose", "channel", consent_status="status", consent_basis="basis", consent_until="until")
     everywhere = contact_pressure.filter(contact_pressure.channel == ALL_CHANNELS)
     everywhere = everywhere.select("person_key", messages_24h="messages_1", messages_7d="messages_7", messages_30d="messages_30")

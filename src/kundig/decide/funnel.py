@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kundig import reasons
 
@@ -28,6 +29,7 @@ GATES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )  # fmt: skip
 """The gates in the order in which they are asked, each with the reasons it refuses for."""
 
+_WIDTH = 1_000
 _PLACE = {reason: place for place, (_, codes) in enumerate(GATES) for reason in codes}
 
 
@@ -54,16 +56,17 @@ def funnel(decisions: pa.Table) -> list[FunnelRow]:
     push for want of a consent got as far as the address. `before` of a gate is `after` of the one before it; the last `after` is
     the number of members.
     """
-    furthest: dict[str, dict[int, tuple[int, str]]] = {}
-    columns = (decisions[name].to_pylist() for name in ("audience", "person_key", "allow", "reason"))
-    for audience, person, allow, reason in zip(*columns, strict=True):
-        if reason == "other_channel":
-            continue
-        reached = (len(GATES), "") if allow else (_PLACE.get(reason, 0), reason)
-        people = furthest.setdefault(audience, {})
-        if person not in people or reached > people[person]:
-            people[person] = reached
-    return [row for audience in sorted(furthest) for row in _rows(audience, furthest[audience].values())]
+    told = decisions.select(["audience", "person_key", "allow", "reason"]).filter(pc.not_equal(decisions["reason"], "other_channel"))
+    if told.num_rows == 0:
+        return []
+    codes = sorted(told["reason"].unique().to_pylist())
+    depth = pa.array([_PLACE.get(code, 0) * _WIDTH + number for number, code in enumerate(codes)], pa.int64())
+    reached = pc.if_else(told["allow"], pa.scalar(len(GATES) * _WIDTH, pa.int64()), depth.take(pc.index_in(told["reason"], value_set=pa.array(codes))))
+    persons = told.select(["audience", "person_key"]).append_column("reached", reached).group_by(["audience", "person_key"]).aggregate([("reached", "max")])
+    counted: dict[str, dict[int, int]] = {}
+    for row in persons.group_by(["audience", "reached_max"]).aggregate([("person_key", "count")]).to_pylist():
+        counted.setdefault(row["audience"], {})[row["reached_max"]] = row["person_key_count"]
+    return [row for audience in sorted(counted) for row in _rows(audience, counted[audience], codes)]
 
 
 def lines(rows: Iterable[FunnelRow]) -> list[str]:
@@ -80,17 +83,13 @@ def lines(rows: Iterable[FunnelRow]) -> list[str]:
     ]
 
 
-def _rows(audience: str, reached: Iterable[tuple[int, str]]) -> list[FunnelRow]:
-    stopped: dict[int, dict[str, int]] = {}
-    total = 0
-    for place, reason in reached:
-        total += 1
-        counts = stopped.setdefault(place, {})
-        counts[reason] = counts.get(reason, 0) + 1
+def _rows(audience: str, counted: Mapping[int, int], codes: Sequence[str]) -> list[FunnelRow]:
+    total = sum(counted.values())
     rows = []
     for place, (gate, _) in enumerate(GATES):
-        counts = stopped.get(place, {})
-        after = total - sum(counts.values())
-        rows.append(FunnelRow(audience=audience, gate=gate, before=total, after=after, reasons=tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))))
+        stopped = {codes[reached % _WIDTH]: count for reached, count in counted.items() if reached // _WIDTH == place}
+        after = total - sum(stopped.values())
+        reasons_ = tuple(sorted(stopped.items(), key=lambda pair: (-pair[1], pair[0])))
+        rows.append(FunnelRow(audience=audience, gate=gate, before=total, after=after, reasons=reasons_))
         total = after
     return rows
