@@ -241,6 +241,23 @@ def test_a_record_that_names_nobody_is_refused(state):
         consent.append(state, [logged(said("given", 1)) | {"occurred_at": dt.datetime(2026, 1, 1)}])
 
 
+def test_erasure_keeps_the_proof_and_no_trace(state, tmp_path):
+    """With its positive control: before the erasure the same search finds the planted person."""
+    mine = [logged(said("confirmed", 1), key=777_000_111_222, others=[8]) | {"evidence": "form needle", "wording_hash": "h"}, logged(said("withdrawn", 2), key=8, others=[777_000_111_222])]
+    consent.append(state, [*mine, logged(said("given", 3), key=9)])
+    traces = (b"needle", b"777000111222", (777_000_111_222).to_bytes(8, "big")[2:])
+    found = lambda: [trace for trace in traces if any(trace in path.read_bytes() for path in tmp_path.iterdir())]  # noqa: E731
+    assert set(found()) == set(traces)
+    assert consent.forget(state, [777_000_111_222]) == 2
+    state.scrub()
+    assert found() == []
+    first, second, third = state.select("consent_log", order_by=state.sql("consent_log").c.seq)
+    assert (first["status"], first["occurred_at"], first["wording_hash"], first["evidence"], first["other_keys"]) == ("confirmed", day(1), "h", None, [8])
+    assert (second["identifier_key"], second["other_keys"], third["identifier_key"]) == (8, [], 9)
+    assert consent.records_of(state, [777_000_111_222]) == {}
+    assert len(consent.records_of(state, [8])[8]) == 2
+
+
 def test_a_million_records_take_seconds():
     """A tenth of it here; the time is bounded loosely, for a machine under load."""
     size = 100_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kundig.consent.folding import SPOKEN, STANDINGS, Consent, ConsentRecord, Standing, fold, standing
-from kundig.consent.log import append, records_of, status
+from kundig.consent.log import append, forget, records_of, status
 from kundig.consent.many import fold_table
 
-__all__ = ["SPOKEN", "STANDINGS", "Consent", "ConsentRecord", "Standing", "append", "fold", "fold_table", "records_of", "standing", "status"]
+__all__ = ["SPOKEN", "STANDINGS", "Consent", "ConsentRecord", "Standing", "append", "fold", "fold_table", "forget", "records_of", "standing", "status"]

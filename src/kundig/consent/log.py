@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,33 @@ def _from_row(row: Mapping[str, Any], *, part: int) -> ConsentRecord:
         record_id=row["record_id"], purpose=row["purpose"], channel=row["channel"], status=row["status"], occurred_at=row["occurred_at"], received_at=row["received_at"],
         basis=row["basis"], until=row["until"], wording=row["wording"], part=part,
     )  # fmt: skip
+
+
+def forget(state: State, identifier_keys: Iterable[int], *, connection: sa.Connection | None = None) -> int:
+    """Take a person out of the log, and give the number of records changed; call `state.scrub()` after it.
+
+    Append-only means: never changed but by erasure. Moment, kind, basis and wording hash stay as proof, under a one-off key that
+    leads nowhere; identifiers, record id and evidence go. Of a record that names others as well, only the person's keys go.
+    """
+    if connection is None:
+        with state.transaction() as own:
+            return forget(state, identifier_keys, connection=own)
+    log, keys = state.sql("consent_log"), state.sql("consent_keys")
+    gone = sorted(set(identifier_keys))
+    one_off = secrets.randbits(60)
+    changed: set[int] = set()
+    for start in range(0, len(gone), 500):
+        part = gone[start : start + 500]
+        named = sa.select(keys.c.seq).where(keys.c.identifier_key.in_(part))
+        for row in connection.execute(sa.select(log.c.seq, log.c.identifier_key, log.c.other_keys).where(log.c.seq.in_(named))).all():
+            others = [key for key in row.other_keys or () if key not in gone]
+            kept: dict[str, Any] = {"other_keys": others}
+            if row.identifier_key in gone:
+                kept |= {"identifier_key": one_off, "record_id": f"erased-{secrets.token_hex(12)}", "evidence": None}
+            connection.execute(sa.update(log).where(log.c.seq == row.seq).values(kept))
+            changed.add(row.seq)
+        connection.execute(sa.delete(keys).where(keys.c.identifier_key.in_(part)))
+    return len(changed)
 
 
 def status(
