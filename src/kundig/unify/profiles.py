@@ -97,10 +97,9 @@ def _of_one_record(people: ir.Table) -> ir.Table:
     """What the one record of a person says, side by side: nothing is to be merged there, and `trait_changes` holds the same."""
     one = people.filter(people.alone)
     values = {name: stated(one, name) for name in SINGLE}
-    origin = _origin(one)
-    pieces = [ibis.ifelse(values[name].notnull(), ibis.literal(f'"{name}":') + origin + ibis.literal(","), "") for name in SINGLE]
+    pieces = [ibis.ifelse(values[name].notnull(), f'"{name}":@,', "") for name in SINGLE]
     origins = functools.reduce(lambda text, piece: text + piece, pieces)
-    return one.select(single_person=one.person_key, single_origins=origins, **{f"single_{name}": value for name, value in values.items()})
+    return one.select(single_person=one.person_key, single_origins=origins.replace("@", _origin(one)), **{f"single_{name}": value for name, value in values.items()})
 
 
 def _merged(trait_changes: ir.Table, single: ir.Table) -> ir.Table:
