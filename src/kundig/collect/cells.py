@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kundig.collect.identifiers import literal
+from kundig.collect.identifiers import literal, trimmed_sql
 
 SIGNS = {"€": "EUR", "$": "USD", "£": "GBP", "EURO": "EUR"}
 """Signs that stand for a currency."""
@@ -18,9 +18,8 @@ _TRUE = ("true", "1", "yes", "y", "ja", "j", "wahr", "x", "t", "on")
 _FALSE = ("false", "0", "no", "n", "nein", "falsch", "f", "off", "-")
 
 
-def trimmed(expression: str) -> str:
-    """The text without white space around it; NULL where nothing is left."""
-    return f"nullif(trim({expression}, ' \t\r\n\u00a0'), '')"
+trimmed = trimmed_sql
+"""The text without white space around it; NULL where nothing is left."""
 
 
 def number(text: str, *, decimal: str) -> str:

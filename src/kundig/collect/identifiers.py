@@ -130,19 +130,30 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def trimmed_sql(expression: str) -> str:
+    """The text without white space around it, NULL where nothing is left; texts between plain letters are passed through at once."""
+    plain = f"{expression} >= '!' AND {expression} < '\x7f' AND right({expression}, 1) BETWEEN '!' AND '~'"
+    return f"CASE WHEN {plain} THEN {expression} ELSE nullif(trim({expression}, {literal(_BLANKS)}), '') END"
+
+
 def normalised_sql(namespace: str, expression: str, *, country: str = "DE", rules: Rules | None = None) -> str:
     """DuckDB's form of `normalise`: the expression's value as it is compared, or NULL."""
-    text = f"trim({expression}, {literal(_BLANKS)})"
+    text = trimmed_sql(expression)
     if namespace == "email":
         text = _email_sql(text)
     elif namespace == "email_hash":
         text = f"lower(replace({text}, 'İ', 'i'))"
     elif namespace in PHONE_NAMESPACES:
         text = _phone_sql(text, country)
-    pattern = rules.blocked(namespace) if rules is not None else ""
-    if pattern:
-        return f"CASE WHEN {text} <> '' AND NOT regexp_full_match({text}, {literal(pattern)}) THEN {text} END"
-    return f"nullif({text}, '')"
+    blocked = rules.identity.namespace(namespace).blocked if rules is not None else ()
+    if not blocked:
+        return f"nullif({text}, '')" if namespace in PHONE_NAMESPACES else text
+    exact = [literal(value) for value in blocked if "*" not in value]
+    tests = [f"{text} <> ''"] + ([f"{text} NOT IN ({', '.join(exact)})"] if exact else [])
+    if len(exact) < len(blocked):
+        wild = "|".join(".*".join(re.escape(part) for part in value.split("*")) for value in blocked if "*" in value)
+        tests.append(f"NOT regexp_full_match({text}, {literal(wild)})")
+    return f"CASE WHEN {' AND '.join(tests)} THEN {text} END"
 
 
 def _email_sql(text: str) -> str:

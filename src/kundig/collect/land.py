@@ -41,10 +41,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Landed:
-    """What an import did: rows landed per table, records left out because they had landed before, records held, files that had landed before."""
+    """What an import did: new rows per table, rows replaced by newer ones, records left out because they had landed before, records held, files that had landed before."""
 
     source: str
     rows: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
     quarantined: int = 0
     batches: tuple[str, ...] = ()
@@ -52,9 +53,9 @@ class Landed:
 
     def with_(self, other: Landed) -> Landed:
         """Both imports together."""
-        rows = {name: self.rows.get(name, 0) + other.rows.get(name, 0) for name in sorted({*self.rows, *other.rows})}
+        rows, changed = ({name: a.get(name, 0) + b.get(name, 0) for name in sorted({*a, *b})} for a, b in ((self.rows, other.rows), (self.changed, other.changed)))
         return Landed(
-            source=self.source, rows=rows, duplicates=self.duplicates + other.duplicates, quarantined=self.quarantined + other.quarantined,
+            source=self.source, rows=rows, changed=changed, duplicates=self.duplicates + other.duplicates, quarantined=self.quarantined + other.quarantined,
             batches=self.batches + other.batches, skipped=self.skipped + other.skipped,
         )  # fmt: skip
 
@@ -81,6 +82,7 @@ class Batch:
     broken: list[tuple[str, Broken, str]] = field(default_factory=list)
     duplicates: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
     final: dict[str, str] = field(default_factory=dict)
 
     def add(self, rows: Canonical) -> None:
@@ -247,7 +249,7 @@ def land(lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.d
         made = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()} - before
         for table in sorted(made):
             con.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
-    return Landed(source=name, rows=batch.counts, duplicates=batch.duplicates, quarantined=len(batch.broken), batches=(batch.id,))
+    return Landed(source=name, rows=batch.counts, changed=batch.changed, duplicates=batch.duplicates, quarantined=len(batch.broken), batches=(batch.id,))
 
 
 def _existing(lake: Lake) -> Callable[[str], str | None]:
@@ -335,10 +337,9 @@ def _leave_out_landed(con: Connection, rows: Canonical, existing: Callable[[str]
     name = quoted(rows.relation)
     twice = con.execute(f"SELECT count(*) - count(DISTINCT hash({key})) FROM {name}").fetchone()[0]
     if twice:
-        con.execute(f"CREATE OR REPLACE TEMP TABLE _once AS SELECT * FROM {name} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY received_at, _file, _row) = 1")
-        gone = con.execute(f"SELECT (SELECT count(*) FROM {name}) - (SELECT count(*) FROM _once)").fetchone()[0]
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM _once")
-        con.execute("DROP TABLE _once")
+        again = f"SELECT hash({key}) FROM {name} GROUP BY 1 HAVING count(*) > 1"
+        ranked = f"SELECT rowid AS id, row_number() OVER (PARTITION BY {key} ORDER BY received_at, _file, _row) AS place FROM {name} WHERE hash({key}) IN ({again})"
+        gone = con.execute(f"DELETE FROM {name} WHERE rowid IN (SELECT id FROM ({ranked}) WHERE place > 1)").fetchone()[0]
         batch.duplicates += 0 if rows.derived else gone
     landed = existing(rows.table.name)
     if landed is not None:
@@ -364,8 +365,10 @@ def _changes(con: Connection, lake: Lake, existing: Callable[[str], str | None],
         count = con.execute(f"SELECT count(*) FROM {quoted(one)}").fetchone()[0]
         batch.final[name] = _select(con, rows, existing, batch)
         if count:
-            batch.counts[name] = count
             changes.append(change)
+            fresh = count - batch.changed.get(name, 0)
+            if fresh:
+                batch.counts[name] = fresh
     return changes
 
 
@@ -398,6 +401,9 @@ def _newer(con: Connection, rows: Canonical, existing: Callable[[str], str | Non
         older = " OR n.received_at < o.received_at" if "received_at" in table.names else ""
         gone = con.execute(f"DELETE FROM {name} n USING {landed} o WHERE {on} AND (({same}){older})").fetchone()[0]
         batch.duplicates += 0 if rows.derived else gone
+        changed = con.execute(f"SELECT count(*) FROM {name} n SEMI JOIN {landed} o ON {on}").fetchone()[0]
+        if changed:
+            batch.changed[table.name] = changed
     column = table.key[0]
     source = _select(con, rows, existing, batch)
     if len(table.key) > 1 and landed is not None:

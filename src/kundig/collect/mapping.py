@@ -277,7 +277,7 @@ def _attributes_sql(landing: Landing, columns: Iterable[str]) -> str:
     used = {pick for column in landing.columns.values() for pick in spec(column).picks} | {i.column for i in landing.identifiers}
     kept = [c for c in columns if c not in used] if "*" in landing.attributes else list(landing.attributes)
     pairs = ", ".join(f"{literal(c)}, {cells.trimmed(quoted(c))}" for c in kept)
-    return f"json_merge_patch('{{}}', json_object({pairs}))" if pairs else "NULL"
+    return f"json_merge_patch('{{}}', json_object({pairs}))" if pairs else "CAST(NULL AS JSON)"
 
 
 def _value_sql(context: Context, table: Table, name: str, column: ColumnSpec, *, prefix: str = "t:") -> str:

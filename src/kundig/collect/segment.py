@@ -167,8 +167,8 @@ def _lines_sql(context: Context, given: SegmentSpec, plan: Plan, source: str, *,
     corrected = f"coalesce({received} - ({sent} - {original}), {stamp}, {original})"
     when = "occurred" if context.source.received_at != "import" else f"TIMESTAMPTZ '{context.now.isoformat(sep=' ')}'"
     values = {
-        given.user_id: '"userId"', given.anonymous_id: '"anonymousId"', "device_id": "context.device.id",
-        "email": "CASE WHEN traits IS NOT NULL THEN json_extract_string(traits, '$.email') ELSE context.traits.email END",
+        given.user_id: '"userId"', given.anonymous_id: '"anonymousId"', "device_id": "device_id",
+        "email": "CASE WHEN traits IS NOT NULL THEN json_extract_string(traits, '$.email') ELSE context_email END",
         "phone": "CASE WHEN traits IS NOT NULL THEN json_extract_string(traits, '$.phone') END",
     }  # fmt: skip
     names = _namespaces(context, given)
@@ -176,30 +176,29 @@ def _lines_sql(context: Context, given: SegmentSpec, plan: Plan, source: str, *,
     paths, picks = _picks(plan)
     extracted = f"json_extract_string(properties, [{', '.join(literal(json_path(path)) for path in paths)}])"
     texts = "".join(f", {_first(places)} AS {quoted('p:' + name)}" for name, places in picks.items() if name in plan.properties)
-    dropped = _dropped(given, plan)
+    rest = _rest_sql(given, plan)
     amount = _first([place for value in VALUES for place in picks[value]])
     currency = cells.currency(f"coalesce({_first(picks['currency'])}, {literal(context.file_currency)})")
-    url, medium, campaign_source = "context.page.url", "context.campaign.medium", "context.campaign.source"
-    query = f"contains({url}, '?')"
     return f"""
-WITH moments AS (
-  SELECT *, {corrected} AS occurred, {received} AS received_, {extracted} AS p FROM {source}
+WITH flat AS (
+  SELECT * EXCLUDE (context), context.page.url AS url, context.page.path AS path, context.page.referrer AS referrer, context.campaign.name AS campaign_name,
+    context.campaign.source AS campaign_source, context.campaign.medium AS campaign_medium, context.device.id AS device_id, context.device.type AS device,
+    context.os.name AS os_name, context.traits.email AS context_email, context.sessionId AS session FROM {source}
+), moments AS (
+  SELECT *, {corrected} AS occurred, {received} AS received_, {extracted} AS p FROM flat
 ), clocked AS (
   SELECT *, coalesce(received_, {when}) AS received, least(occurred, coalesce(received_, {when})) AS moment FROM moments
 )
 SELECT {"_file, _row, " if numbered else ""}"messageId" AS message_id, type AS kind, event, moment AS occurred_at, greatest(received, moment) AS received_at,
   CAST(timezone({literal(context.zone)}, moment) AS DATE) AS local_day, {identifiers}{texts},
   {amount} AS amount, {currency} AS currency,
-  CASE WHEN type <> 'identify' AND properties IS NOT NULL THEN json_merge_patch(properties, {literal(dropped)}) END AS rest,
-  length(properties) > {LARGEST} AS too_large, traits, nullif(context.sessionId, '') AS session,
-  split_part(coalesce(context.page.path, regexp_extract({url}, '^[a-z]+://[^/?#]+(/[^?#]*)', 1)), '?', 1) AS page_path,
-  {url} IS NOT NULL OR context.page.path IS NOT NULL AS seen,
-  coalesce(context.campaign.name, CASE WHEN {query} THEN nullif(regexp_extract({url}, '[?&]utm_campaign=([^&#]*)', 1), '') END) AS campaign,
-  coalesce(nullif({campaign_source}, ''), CASE WHEN {query} THEN nullif(regexp_extract({url}, '[?&]utm_source=([^&#]*)', 1), '') END) AS utm_source,
-  coalesce(nullif({medium}, ''), CASE WHEN {query} THEN nullif(regexp_extract({url}, '[?&]utm_medium=([^&#]*)', 1), '') END) AS utm_medium,
-  CASE WHEN {query} THEN nullif(regexp_extract({url}, '[?&]({'|'.join(channels.CLICK_IDS)})=', 1), '') END AS click,
-  nullif(split_part(split_part(context.page.referrer, '/', 3), ':', 1), '') AS host,
-  lower(coalesce(context.os.name, '')) AS os, context.device.type AS device, channel AS sender
+  CASE WHEN type <> 'identify' THEN {rest} END AS rest,
+  length(properties) > {LARGEST} AS too_large, traits, nullif(session, '') AS session,
+  split_part(coalesce(path, regexp_extract(url, '^[a-z]+://[^/?#]+(/[^?#]*)', 1)), '?', 1) AS page_path,
+  url IS NOT NULL OR path IS NOT NULL AS seen, coalesce(nullif(campaign_name, ''), {_parameter("url", "utm_campaign")}) AS campaign,
+  coalesce(nullif(campaign_source, ''), {_parameter("url", "utm_source")}) AS utm_source, coalesce(nullif(campaign_medium, ''), {_parameter("url", "utm_medium")}) AS utm_medium,
+  CASE WHEN contains(url, '?') THEN nullif(regexp_extract(url, '[?&]({'|'.join(channels.CLICK_IDS)})=', 1), '') END AS click,
+  nullif(split_part(split_part(referrer, '/', 3), ':', 1), '') AS host, lower(coalesce(os_name, '')) AS os, device, channel AS sender
 FROM clocked"""
 
 
@@ -223,10 +222,25 @@ def _first(places: Sequence[int]) -> str:
     return f"p[{places[0]}]" if len(places) == 1 else f"coalesce({', '.join(f'p[{place}]' for place in places)})"
 
 
-def _dropped(given: SegmentSpec, plan: Plan) -> str:
-    """A JSON merge patch that takes the planned and the personal properties off."""
-    words = [word for name, planned in plan.properties.items() for word in spellings(name, planned)]
-    return "{" + ", ".join('"' + word + '": null' for word in dict.fromkeys((*words, *given.drop))) + "}"
+def _rest_sql(given: SegmentSpec, plan: Plan) -> str:
+    """What is left of `properties` without the planned and the personal ones; NULL at once where nothing is."""
+    planned = [word for name, p in plan.properties.items() for word in spellings(name, p)]
+    whole = ", ".join(literal(word) for word in dict.fromkeys((*planned, *given.drop)))
+    keys = "json_keys(properties)"
+    both, short = (_nulls((*planned, *given.drop)), _nulls(planned))
+    personal = ", ".join(map(literal, given.drop))
+    cut = f"CASE WHEN list_has_any({keys}, [{personal}]) THEN json_merge_patch(properties, {both}) ELSE json_merge_patch(properties, {short}) END" if given.drop else f"json_merge_patch(properties, {short})"
+    return f"CASE WHEN list_has_all([{whole}], {keys}) THEN NULL ELSE {cut} END" if whole else "properties"
+
+
+def _nulls(words: Sequence[str]) -> str:
+    """A JSON merge patch that takes these keys off."""
+    return literal("{" + ", ".join(json.dumps(word) + ": null" for word in dict.fromkeys(words)) + "}")
+
+
+def _parameter(url: str, name: str) -> str:
+    """The value of a parameter of an address, or NULL."""
+    return f"CASE WHEN contains({url}, '{name}=') THEN nullif(split_part(split_part(split_part({url}, '{name}=', 2), '&', 1), '#', 1), '') END"
 
 
 def _names(con: Connection, given: SegmentSpec) -> None:
@@ -242,8 +256,9 @@ def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, 
     names = _namespaces(context, given)
     keys = ", ".join(f"{key_sql(ns, f'_n{n}')} AS _k{n}" for n, ns in enumerate(names))
     listed = ", ".join(f"_k{n}" for n in range(len(names)))
+    several = " + ".join(f"(_k{n} IS NOT NULL)::TINYINT" for n in range(len(names))) + " > 1"
     calls = " ".join(f"WHEN {literal(kind)} THEN {literal(kept)}" for kind, kept in CALLS.items())
-    planned = "".join(f", {property_sql(name, p)} AS {quoted(name)}" for name, p in sorted(plan.properties.items()) if not p.drop)
+    planned = "".join(f", {property_sql(name, p)} AS {quoted('v:' + name)}" for name, p in sorted(plan.properties.items()) if not p.drop)
     channel = channels.channel_sql(click="click", source="utm_source", medium="utm_medium", host="host", seen="seen", own=given.hosts)
     platform = literal(given.platform) if given.platform else _platform_sql()
     own_value = " ".join(f"WHEN name = {literal(event)} THEN {quoted('p:' + agreed.value)}" for event, agreed in plan.events.items() if agreed.value in agreed.properties)
@@ -269,13 +284,13 @@ WITH named AS (
 ), made AS (
   SELECT _file, _row, {literal(context.name + ':')} || coalesce(message_id, 'md5-' || md5(concat_ws('|', kind, name, {', '.join(f'_n{n}' for n in range(len(names)))}, occurred_at, rest))) AS event_id,
     {literal(context.name)} AS source, name, kind, occurred_at, received_at, j.local_day, coalesce({listed}) AS identifier_key,
-    list_sort(list_distinct(list_filter([{listed}], x -> x IS NOT NULL AND x <> coalesce({listed})))) AS other_keys,
+    CASE WHEN {several} THEN list_sort(list_distinct(list_filter([{listed}], x -> x IS NOT NULL AND x <> coalesce({listed})))) ELSE [] END AS other_keys,
     {key_sql('session', 'session')} AS session_key, {channel} AS channel, campaign, {platform} AS platform, nullif(page_path, '') AS page_path,
     CASE WHEN kind IN ('identify', 'group', 'alias') THEN NULL WHEN j.currency = {literal(context.currency)} THEN amount_ ELSE CAST(CAST(amount_ AS DOUBLE) * r.rate AS DECIMAL(18, 4)) END AS "value",
     {kept} AS properties,
     CASE WHEN kind IS NULL OR kind NOT IN ({known}) THEN 'type' WHEN NOT ({identified}) THEN 'ids' WHEN occurred_at IS NULL THEN 'timestamp'
       WHEN name IS NULL OR name = '' THEN 'event' WHEN too_large THEN 'size' WHEN amount_ IS NOT NULL AND j.currency <> {literal(context.currency)} AND r.rate IS NULL THEN 'currency' {breaks} END AS _fault,
-    traits, {', '.join(f'_n{n}, _k{n}' for n in range(len(names)))}{''.join(f', {quoted(n)}' for n, p in sorted(plan.properties.items()) if not p.drop)}
+    traits, {', '.join(f'_n{n}, _k{n}' for n in range(len(names)))}{''.join(f', j.{quoted("v:" + n)} AS {quoted(n)}' for n, p in sorted(plan.properties.items()) if not p.drop)}
   FROM judged j LEFT JOIN _rates r ON r.local_day = j.local_day AND r.currency = j.currency
 )
 SELECT _file, _row, false AS _cancels, _fault, traits, {', '.join(f'_n{n}, _k{n}' for n in range(len(names)))}, {columns} FROM made"""
@@ -287,7 +302,7 @@ def _marked_sql(plan: Plan) -> str:
     if not plan.events:
         return plain
     unread = ", ".join(
-        f"{literal(name)}, CASE WHEN {quoted(name)} IS NULL THEN {quoted('p:' + name)} END" for name, p in sorted(plan.properties.items()) if not p.drop and p.type != "string"
+        f"{literal(name)}, CASE WHEN {quoted('v:' + name)} IS NULL THEN {quoted('p:' + name)} END" for name, p in sorted(plan.properties.items()) if not p.drop and p.type != "string"
     )
     marked = f"json_merge_patch(coalesce(rest, '{{}}'), json_merge_patch('{{}}', json_object({unread})), json_object('_violations', _marks))"
     return f"CASE WHEN len(_marks) > 0 THEN {marked} ELSE {plain} END"

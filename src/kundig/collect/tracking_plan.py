@@ -114,12 +114,12 @@ def spellings(name: str, planned: Property) -> tuple[str, ...]:
 
 
 def violations_sql(plan: Plan, source: str) -> str:
-    """A list of what breaks the plan, as texts 'property: reason'; of rows with `name`, `p:<property>` as text and the typed columns."""
+    """A list of what breaks the plan, as texts 'property: reason'; of rows with `name`, `p:<property>` as text and `v:<property>` as value."""
     tests: list[str] = []
     for name, planned in plan.properties.items():
         if planned.drop or planned.type == "string":
             continue
-        text, value = quoted("p:" + name), quoted(name)
+        text, value = quoted("p:" + name), quoted("v:" + name)
         tests.append(f"CASE WHEN {text} IS NOT NULL AND {value} IS NULL THEN {literal(f'{name}: no {planned.type}')} END")
     for event, agreed in plan.events.items():
         here = f"name = {literal(event)}"
@@ -139,4 +139,4 @@ def violations_sql(plan: Plan, source: str) -> str:
 
 def property_sql(name: str, planned: Property) -> str:
     """The property's typed value, from its text `p:<name>`."""
-    return cells.value(cells.trimmed(quoted("p:" + name)), planned.type, split="|")
+    return cells.value(f"nullif({quoted('p:' + name)}, '')", planned.type, split="|")
