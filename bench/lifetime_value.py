@@ -22,7 +22,7 @@ from kundig.understand.lifetime_value import bg_nbd, fit, gamma_gamma, holdout, 
 from kundig.understand.lifetime_value.fitted import Fitted, Terms
 from kundig.understand.lifetime_value.histories import Summary, day_number, read
 
-RETAIL = Path(__file__).parent.parent / "examples" / "online_retail" / "online_retail_II.parquet"
+RETAIL = Path(__file__).parent.parent / "examples" / "online_retail" / "exports" / "online_retail_II.parquet"
 BUDGET = {1_000_000: 3.0, 10_000_000: 15.0}
 
 

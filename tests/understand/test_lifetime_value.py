@@ -134,7 +134,7 @@ def test_auto_finds_the_season_and_only_where_there_is_one() -> None:
 
 # the real shop
 
-needs_retail = pytest.mark.skipif(not RETAIL.is_file(), reason="examples/online_retail/online_retail_II.parquet is not here")
+needs_retail = pytest.mark.skipif(not RETAIL.is_file(), reason="the real data are not in examples/")
 
 
 @pytest.fixture(scope="module")
