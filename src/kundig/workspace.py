@@ -152,6 +152,12 @@ class Workspace:
 
         return query(self.lake, self.state, self.tables, sql, at=self.release_snapshot())
 
+    def rows_now(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The same over what has landed up to now, released or not."""
+        from kundig.store.query import query
+
+        return query(self.lake, self.state, self.tables, sql, at=self.lake.snapshot())
+
     def person(self, identifier: str) -> Any:
         """What is known of a person: profile, value, segment, consents, timeline; by any identifier."""
         from kundig.answers import person

@@ -7,9 +7,8 @@ import sys
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; exit codes are 0 (done), 1 (failed) and 2 (wrong use)."""
-    from kundig.errors import ConfigError, KundigError
-
     from kundig.cli.app import app
+    from kundig.errors import ConfigError, KundigError
 
     try:
         app(args=arguments, prog_name="kundig")
