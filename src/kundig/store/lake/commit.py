@@ -48,7 +48,7 @@ class Upsert:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Swap:
-    """The same rows in other files: `file_ids` end, the source's take their place. What changed since is not asked by a table's readers."""
+    """The same rows in other files: `file_ids` end, the source's take their place; the table gets no new version by it."""
 
     table: str
     file_ids: tuple[int, ...]

@@ -135,7 +135,7 @@ def erase(lake: Lake, wanted: Mapping[str, Erasure | tuple[str, Any]]) -> dict[s
         Conflict: Others kept changing the tables.
     """
     asked = {name: one if isinstance(one, Erasure) else Erasure(column=one[0], keys=one[1]) for name, one in wanted.items()}
-    with lake._writing, _requests(lake, asked) as requests:
+    with lake.writing, _requests(lake, asked) as requests:
         for _ in range(_ATTEMPTS):
             before = _everything(lake, requests)
             rewrites: list[_Rewrite] = []

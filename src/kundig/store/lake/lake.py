@@ -43,7 +43,7 @@ class Lake:
         self._duck = duck
         self._writer: Writer | None = None
         self._backend: Any = None
-        self._writing = threading.RLock()
+        self.writing = threading.RLock()  # held while this process writes: one writer, one connection
         if leases and self.catalogue.sqlite:
             raise StoreError("several hosts cannot share a SQLite catalogue", mend="give the lake a PostgreSQL URL (store.catalogue)")
         with self.catalogue.transaction() as connection:
@@ -61,11 +61,16 @@ class Lake:
     @property
     def writer(self) -> Writer:
         """The writer of this process, made at its first use; readers hold no lock."""
-        with self._writing:
+        with self.writing:
             if self._writer is None:
                 presence = LeaseRow(self.catalogue) if self.leases else FileLock(self.data)
                 self._writer = Writer(self.data, self.duck, self.crash, presence)
             return self._writer
+
+    @property
+    def writer_name(self) -> str:
+        """Name of this process's writer; empty while it has written nothing."""
+        return "" if self._writer is None else self._writer.presence.name
 
     def close(self) -> None:
         """Give back the writer's lock and the catalogue's connections."""
@@ -200,7 +205,7 @@ class Lake:
             ContractError: The rows are not as declared.
         """
         table = self.known(name)
-        with self._writing:
+        with self.writing:
             with self.catalogue.transaction() as connection:
                 state = table_states(connection, self.data, [table], newest(connection))[name]
                 before = erasures(connection, {name: None})
@@ -257,7 +262,7 @@ class Lake:
         """
         declared = {change.table: self.known(change.table) for change in changes}
         _demand_one_per_table(changes)
-        with self._writing:
+        with self.writing:
             with self.catalogue.transaction() as connection:
                 base = newest(connection)
                 if batch is not None and rows(connection, "SELECT 1 FROM kundig_batch WHERE batch_id=:b", b=batch):

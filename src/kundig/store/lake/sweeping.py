@@ -26,7 +26,7 @@ def sweep(lake: Lake) -> list[str]:
 
     Bounds of personal columns that another writer left in the catalogue are cleared.
     """
-    with lake._writing:  # nothing of this process is under way: what its own writer left behind may go too
+    with lake.writing:  # nothing of this process is under way: what its own writer left behind may go too
         on_disk = _on_disk(lake)  # before the writers: a file that comes later belongs to one that lives
         alive = _alive(lake)
         with lake.catalogue.transaction() as connection:
@@ -88,7 +88,7 @@ def verify(lake: Lake, *, deep: bool = False) -> list[str]:
     Files missing, unnamed, of other sizes or row counts; delete files that name rows twice or rows that are not there; two files or
     releases where one should be; counters behind; bounds of personal columns. `deep` reads every row and compares the bounds with it.
     """
-    with lake._writing, lake.catalogue.transaction() as connection:
+    with lake.writing, lake.catalogue.transaction() as connection:
         on_disk = _on_disk(lake)
         alive = _alive(lake)
         files = rows(connection, "SELECT f.*, t.table_name FROM ducklake_data_file f JOIN ducklake_table t ON t.table_id=f.table_id")
@@ -138,7 +138,7 @@ def _files(lake: Lake, files: list[Any], deletes: list[Any]) -> tuple[list[str],
 def _alive(lake: Lake) -> set[str]:
     """Names of the writers that live, but for this process's own."""
     alive = bury_leases(lake.catalogue) if lake.leases else bury_file_locks(lake.data)
-    return alive - {lake._writer.presence.name if lake._writer is not None else ""}
+    return alive - {lake.writer_name}
 
 
 def _counters(connection: sa.Connection, files: list[Any], deletes: list[Any]) -> list[str]:
