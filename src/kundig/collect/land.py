@@ -146,12 +146,22 @@ def deliveries(root: Path, name: str, source: Source, files: Sequence[Path | str
             single = len(source.inputs) == 1
             paths = [path for path in left if single or any(_matches(root, path, glob) for glob in given.files)]
             left = [path for path in left if path not in paths]
-        groups += [Delivery(number=number, given=source.of(given), paths=group) for group in _groups(paths)]
+        groups += list(_shaped(number, source.of(given), paths))
     patterns = [glob for given in source.inputs for glob in given.files]
     faults += [Fault(what=f"'{path.name}' belongs to no input of '{name}'", at=str(path), mend=f"its inputs are {', '.join(patterns)}") for path in left]
     if faults:
         raise SourceError(faults=faults)
     yield from groups
+
+
+def _shaped(number: int, given: Input, paths: Sequence[Path]) -> Iterator[Delivery]:
+    """Groups of an input's files. A `.parquet` among them holds the same texts as columns (of Segment calls: the column `body`)."""
+    stored = [path for path in paths if path.suffix == ".parquet" and given.format not in ("parquet", "segment_ndjson")]
+    plain = [path for path in paths if path not in stored]
+    for group in _groups(stored):
+        yield Delivery(number=number, given=given.model_copy(update={"format": "parquet"}), paths=group, format=given.format)
+    for group in _groups(sorted(plain, key=lambda path: path.suffix == ".parquet")):
+        yield Delivery(number=number, given=given, paths=group)
 
 
 def _matches(root: Path, path: Path, glob: str) -> bool:
@@ -229,13 +239,13 @@ def land(lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.d
     con = native(lake.duck)
     before = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()}
     try:
-        existing = _existing(lake)
+        expect = lake.snapshot()
+        existing = _existing(lake, expect)
         context = _context(config, name, source, delivery, now)
         if delivery.given.format == "segment_ndjson":
             _collect_segment(con, context, plan, delivery, existing, lake.known("events"), batch, strict=strict)
         else:
             _collect_mapped(con, lake, context, delivery, existing, batch, strict=strict)
-        expect = lake.snapshot()
         changes = [*_changes(con, lake, existing, batch), *_rates(con, existing)]
         changes += _identifiers(con, existing, batch, name)
         changes += _quarantine(con, name, delivery, batch, existing, held)
@@ -252,8 +262,8 @@ def land(lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.d
     return Landed(source=name, rows=batch.counts, changed=batch.changed, duplicates=batch.duplicates, quarantined=len(batch.broken), batches=(batch.id,))
 
 
-def _existing(lake: Lake) -> Callable[[str], str | None]:
-    snapshot = lake.snapshot()
+def _existing(lake: Lake, snapshot: int) -> Callable[[str], str | None]:
+    """Relations of what has landed as of a snapshot."""
     known: dict[str, str | None] = {}
 
     def relation(table: str) -> str | None:

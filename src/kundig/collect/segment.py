@@ -80,6 +80,7 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
         SourceError: A file is empty, cut, or not made of JSON lines.
     """
     given = context.given.segment or SegmentSpec()
+    paths = sorted(paths, key=lambda path: path.suffix == ".parquet")
     _refuse_empty(paths)
     _judge(con, context, given, plan, existing, table, name, _given_columns(paths), numbered=False)
     broken: tuple[Broken, ...] = ()
@@ -109,9 +110,20 @@ def _judge(
 
 def _given_columns(paths: Sequence[Path]) -> str:
     """The files parsed with given columns: what is broken beyond parsing comes as a row of nulls."""
-    listed = ", ".join(literal(str(path)) for path in paths)
-    columns = ", ".join(f"{column}: {literal(_type(type))}" for column, type in STRUCTURE.items())
-    return f"read_json([{listed}], format='newline_delimited', columns={{{columns}}}, ignore_errors=true, maximum_object_size={LINE_LIMIT})"
+    lines = [path for path in paths if path.suffix != ".parquet"]
+    stored = [path for path in paths if path.suffix == ".parquet"]
+    parts = []
+    if lines:
+        columns = ", ".join(f"{column}: {literal(_type(type))}" for column, type in STRUCTURE.items())
+        parts.append(f"SELECT * FROM read_json([{_listed(lines)}], format='newline_delimited', columns={{{columns}}}, ignore_errors=true, maximum_object_size={LINE_LIMIT})")
+    if stored:
+        body = "CASE WHEN json_valid(body) THEN body ELSE '{}' END"
+        parts.append(f"SELECT unnest(from_json({body}, {literal(json.dumps(STRUCTURE))})) FROM read_parquet([{_listed(stored)}])")
+    return "(" + " UNION ALL ".join(parts) + ")"
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return ", ".join(literal(str(path)) for path in paths)
 
 
 def _type(structure: object) -> str:
@@ -122,7 +134,11 @@ def _type(structure: object) -> str:
 
 def _numbered_lines(con: Connection, paths: Sequence[Path]) -> str:
     """The same columns beside each line and its number; slower."""
-    store_lines(con, "_text_lines", paths)
+    plain = [path for path in paths if path.suffix != ".parquet"]
+    store_lines(con, "_text_lines", plain)
+    for path in paths:
+        if path.suffix == ".parquet":
+            con.execute(f"INSERT INTO _text_lines SELECT {paths.index(path)}, file_row_number + 1, body, true FROM read_parquet({literal(str(path))}, file_row_number=true)")
     whole = "readable AND CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
     con.execute(f"CREATE OR REPLACE TEMP TABLE _numbered AS SELECT _file, _row, line, {whole} AS whole FROM _text_lines")
     con.execute("DROP TABLE _text_lines")
@@ -146,6 +162,8 @@ def _refuse_foreign(con: Connection, name: str, broken: Sequence[Broken], paths:
 
 def _refuse_empty(paths: Sequence[Path]) -> None:
     for path in paths:
+        if path.suffix == ".parquet":
+            continue
         with path.open("rb") as file:
             head = file.read(1)
             if not head:
