@@ -11,7 +11,7 @@ from typing import Any
 
 from kundig.errors import Fault, KundigError
 from kundig.onboarding.look import files, look
-from kundig.onboarding.roles import Question, Reading, read
+from kundig.onboarding.roles import Question, Reading, doubts, read
 from kundig.onboarding.vocabulary import STATUSES, TICKET_STATUSES, folded
 
 _PLAIN = frozenset({"salutation", "title", "first_name", "last_name", "email", "phone", "street", "house_number", "postcode", "city", "country", "birth_date", "language", "company", "job_title", "company_size", "industry", "family_status", "motivation", "age", "lead_source", "acquisition_channel", "decision_power"})
@@ -35,23 +35,28 @@ def propose(folder: Path, *, below: str = "exports") -> Proposal:
     """What the files of a folder are, as a proposal; `below` is where they will lie in the workspace."""
     readings: list[Reading] = []
     unread: list[tuple[str, str]] = []
+    questions: list[Question] = []
     faults: list[Fault] = []
     for path in files(folder):
         name = path.relative_to(folder).as_posix()
         try:
-            reading = read(look(path))
+            seen = look(path)
+            reading = read(seen)
         except KundigError as error:
             faults += error.faults
             unread.append((name, error.what))
             continue
         if reading is None:
-            unread.append((name, "no table that is known here has such columns: name it in sources/*.yaml, or leave it"))
+            asked = doubts(seen)
+            told = "; ".join(f"{one.column}: {one.asks}" for one in asked[:3])
+            unread.append((name, told or "no table that is known here has such columns: name it in sources/*.yaml, or leave it"))
+            questions += asked
         else:
             readings.append(reading)
     settings = _settings(readings)
     sources = {name: _source(group, folder, below) for name, group in _grouped(readings).items()}
-    questions = tuple(question for reading in readings for question in reading.questions)
-    return Proposal(sources=sources, settings=settings, readings=tuple(readings), questions=questions, unread=tuple(unread), faults=tuple(faults))
+    questions += [question for reading in readings for question in reading.questions]
+    return Proposal(sources=sources, settings=settings, readings=tuple(readings), questions=tuple(questions), unread=tuple(unread), faults=tuple(faults))
 
 
 def yaml_text(source: dict[str, Any]) -> str:

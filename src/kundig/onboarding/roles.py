@@ -51,6 +51,17 @@ def read(seen: Seen) -> Reading | None:
     return None if best is None else best[1]
 
 
+def doubts(seen: Seen) -> tuple[Question, ...]:
+    """What stands between a file and its surest table: the columns that must be asked about."""
+    best: tuple[int, tuple[Question, ...]] = (0, ())
+    for table in TABLES:
+        columns, questions = _columns(seen, table)
+        own = tuple(question for question in questions if not question.options)
+        if own and len(columns) + len(own) + _named(seen, table) > best[0]:
+            best = (len(columns) + len(own) + _named(seen, table), own)
+    return best[1]
+
+
 def _named(seen: Seen, table: str) -> int:
     """Length of the longest word of the file's name that speaks for a table."""
     name = f" {folded(seen.path.stem)} "
@@ -66,7 +77,8 @@ def _plausible(seen: Seen, table: str, columns: dict[str, str]) -> bool:
         personal = {"first_name", "last_name", "phone", "street", "city", "postcode", "birth_date", "company"} & set(columns)
         return len(personal) >= 2 or (_named(seen, table) > 0 and bool(personal or "email" in columns))
     if table == "products":
-        return _named(seen, table) > 0 or (rank(columns["product_id"], "id") is None and not {"_customer", "quantity"} & set(columns))
+        sold = TABLES["order_lines"]
+        return not any(rank(column.name, sold[role]) is not None for column in seen.columns for role in ("order_id", "quantity", "_customer"))
     return True
 
 
@@ -139,7 +151,8 @@ def _fits(role: str, column: Column, table: str = "orders") -> str:
         strange = sorted({cell for cell in column.cells if folded(cell) not in words})
         return "yes" if not strange else f"what do these statuses mean: {', '.join(strange[:8])}"
     if role in ("order_id", "ticket_id", "product_id", "_key", "message_id", "_customer", "_card"):
-        if (column.dates and column.dates != ("excel",)) or column.emails:
+        written = set(column.dates) - {"excel", "unix", "unix_ms"}
+        if written or column.emails:
             return "no"
         return "yes"
     if role == "_currency":

@@ -175,7 +175,9 @@ def folded(text: str) -> str:
         ('strasse nr', 'customer id', 'kunden e mail', 'geaendert am')
     """
     spaced = re.sub(r"(?<=[a-zäöüß0-9])(?=[A-ZÄÖÜ])", " ", text.strip())
-    lowered = spaced.lower().translate(str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"}))
+    lowered = spaced.lower()
+    for mark, spelt in (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss")):
+        lowered = lowered.replace(mark, spelt)
     bare = unicodedata.normalize("NFKD", lowered).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", " ", bare).strip()
 
