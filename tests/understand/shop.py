@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from tests.understand.world import ZONE, Engine, World, arrow
 
 from kundig.config.understand import Axes, Costs, Matrix
 from kundig.store.engines.session import as_known, conform
@@ -19,7 +20,6 @@ from kundig.understand.models import lifetime_model, segment_tiers
 from kundig.understand.segments import segments
 from kundig.understand.urgency import urgency
 from kundig.understand.values import lifetime_values
-from tests.understand.world import ZONE, Engine, World, arrow
 
 START = dt.date(2024, 1, 1)
 Breaks = Literal["none", "christmas", "erlang", "trend", "censored", "wholesale"]
@@ -100,9 +100,9 @@ class Steps:
     """The steps of the room over a world; what is given is taken, what is not is computed."""
 
     world: World
-    costs: Costs = Costs()
-    axes: Axes = Axes()
-    matrix: Matrix = Matrix()
+    costs: Costs = field(default_factory=Costs)
+    axes: Axes = field(default_factory=Axes)
+    matrix: Matrix = field(default_factory=Matrix)
     zone: str = ZONE
 
     def __post_init__(self) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from bench.lifetime_value import RETAIL, retail
+from tests.understand.shop import START, Truth, purchases
 
 import kundig
-from bench.lifetime_value import RETAIL, retail
 from kundig.errors import EstimateError
 from kundig.understand.lifetime_value import holdout
 from kundig.understand.lifetime_value.fitted import Fitted
 from kundig.understand.lifetime_value.histories import day_number, read
-from tests.understand.shop import START, Truth, purchases
 
 fit = kundig.lifetime_value.fit
 WEEKS, AHEAD = 104, 26
@@ -71,7 +71,7 @@ def test_nine_in_ten_counts_lie_in_the_interval_overall_and_in_each_tenth(whole)
 
 
 def test_outcome_intervals_cover_what_came_and_are_not_wider_than_an_oracle_s(whole) -> None:
-    found, predicted, came, worth = whole
+    found, predicted, _, worth = whole
     low, high = predicted["outcome_low"].to_numpy(), predicted["outcome_high"].to_numpy()
     assert np.mean((low - 1e-9 <= worth) & (worth <= high)) >= 0.9
     truth, process = Truth(), found.fitted.process

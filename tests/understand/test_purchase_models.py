@@ -7,15 +7,15 @@ import importlib.util
 
 import numpy as np
 import pytest
+from bench.lifetime_value import cdnow
 from scipy.integrate import quad
 from scipy.special import beta as beta_function
 from scipy.special import gammaln, hyp2f1
+from tests.understand.shop import purchases
 
-from bench.lifetime_value import cdnow
 from kundig.understand.lifetime_value import bg_nbd, counts, fit, gamma_gamma, holdout, season
 from kundig.understand.lifetime_value.bg_nbd import Tuples
 from kundig.understand.lifetime_value.histories import day_number, read
-from tests.understand.shop import purchases
 
 CUT = dt.date(1997, 9, 30)
 needs_cdnow = pytest.mark.skipif(importlib.util.find_spec("lifetimes") is None, reason="CDNOW's data come with the package lifetimes")

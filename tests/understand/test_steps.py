@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from tests.understand.shop import START, Steps, by_person, purchases, world_of
+from tests.understand.world import ZONE, World, berlin
 
 from kundig.clock import midnight
 from kundig.config.understand import Axes, Costs, Matrix, Tier, ValueAxis
@@ -21,8 +23,6 @@ from kundig.understand.lifecycle import DORMANT, FORMER, LIMITS, RISK, lifecycle
 from kundig.understand.lifetime_value.histories import Summary, day_number
 from kundig.understand.models import LIFETIME, TIERS, model_named
 from kundig.understand.urgency import urgency
-from tests.understand.shop import START, Steps, by_person, purchases, world_of
-from tests.understand.world import ZONE, World, berlin
 
 MATRIX = Matrix(
     rows=tuple(
@@ -100,7 +100,7 @@ def test_states_follow_silence_and_say_when_they_turn(shop: Steps, made) -> None
     assert found[9_001] == {"person_key": 9_001, "state": "prospect", "since": None, "at_risk_at": None, "dormant_at": None, "former_at": None, "due_at": None, "changed_run": 1}
     assert {"active", "at_risk", "dormant"} <= set(Counter(row["state"] for row in found.values()))
     order = ["onboarding", "active", "loyal", "at_risk", "dormant", "former"]
-    for key, row in found.items():
+    for row in found.values():
         if row["due_at"] is None:
             assert row["state"] in ("prospect", "former")
             continue

@@ -104,7 +104,7 @@ def fit(tuples: Tuples, *, modified: bool = False, covariate: bool = False, star
         sample = tuples.sample(SAMPLE)
         part = fit(sample, modified=modified, covariate=covariate, start=start)
         start, metric = part.z, part.covariance * sample.weight.sum()
-    scale = max(float(tuples.T.max(initial=0.0)) / 40.0, 1e-9)
+    scale = max(float(tuples.T.max(initial=0.0)) / 40.0, 1.0)
     shift = np.array([0.0, 0.0, 0.0, np.log(scale), 0.0])
     likelihood = Likelihood(tuples, modified=modified, scale=scale)
     free = np.array([True, True, True, True, covariate])

@@ -21,6 +21,9 @@ MONTH = 365.25 / 12
 Z90 = 1.6448536269514722
 """Normal quantile of a two-sided interval of 90 %."""
 
+WIDE = 2.0
+"""Widest relative deviation of an expected value that is told: beyond a factor of seven, nothing is known."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
@@ -82,13 +85,16 @@ class Fitted:
         unit_value = self.spending.mean(count, mean)
         unit = unit_value * given.share - given.order
         alive, purchases = base.alive[person], base.purchases[person]
-        value = base.discounted[person] * unit - base.cost[person]
-        spread = self._doubt(span, base, person, unit, given, summary)
+        earned, cost = base.discounted[person] * unit, base.cost[person]
+        value = earned - cost
+        spread = np.minimum(self._doubt(span, base, person, unit, given, summary) / np.maximum(np.abs(earned), 1e-12), WIDE)
+        factors = np.exp(-Z90 * spread), np.exp(Z90 * spread)
+        sides = earned * factors[0] - cost, earned * factors[1] - cost
         low, high = self._outcome(base, person, summary, unit, unit_value, given)
         few, many = counts.quantiles(base.alive, base.group, base.table, (0.05, 0.95))
         return Scores(
             alive=alive, any=base.any[person], purchases=purchases, purchases_low=few[person], purchases_high=many[person], order_value=unit_value,
-            revenue=purchases * unit_value, value=value, value_low=value - Z90 * spread, value_high=value + Z90 * spread, outcome_low=low, outcome_high=high,
+            revenue=purchases * unit_value, value=value, value_low=np.minimum(*sides), value_high=np.maximum(*sides), outcome_low=low, outcome_high=high,
             at_risk=np.where(alive > 0, np.maximum(value, 0.0) / np.maximum(alive, 1e-12) * (1.0 - alive), 0.0),
         )  # fmt: skip
 
