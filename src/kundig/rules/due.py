@@ -164,7 +164,7 @@ class DueCompiler:
 
     def _edge(self, clause: Edge, window: Any) -> Dues:
         """The chosen event enters or leaves, or one that is dated later happens."""
-        chosen = self.events.chosen_at(clause)
+        chosen = self.events.chosen_at(clause, window)
         future = self._future(clause.events)
         return lambda people: [self._window_moment(window, chosen(people)), future(people)]
 

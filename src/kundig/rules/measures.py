@@ -261,14 +261,14 @@ class DayFigures:
         identity = measure_id(events)
 
         def make(days: ir.Table) -> Column:
-            where = [days.measure == identity, days.property == (of or "")]
+            where = [scan.day_flag((identity, of or ""), days)]
             if split.first is not None:
                 where.append(days.local_day >= ibis.literal(split.first, type="date"))
             if split.beyond is not None:
                 where.append(days.local_day < ibis.literal(split.beyond, type="date"))
             return _over_days(days, aggregate, part, both(where))
 
-        return scan.share_days((identity, aggregate, of, part, split.first, split.beyond), identity, make)
+        return scan.share_days((identity, aggregate, of, part, split.first, split.beyond), (identity, of or ""), split.first, make)
 
 
 def _over_days(days: ir.Table, aggregate: str, part: str, where: Column) -> Column:

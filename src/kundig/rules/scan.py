@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 Make = Callable[["ir.Table"], Column]
+DayKey = tuple[str, str]
+"""A measure's id and the property its rows are of; '' for the count of events."""
 
 
 def table_named(tables: Mapping[str, ir.Table], name: str) -> ir.Table:
@@ -58,7 +61,8 @@ class Scan:
         self.low, self.high = FOREVER, -FOREVER
         self._shared: dict[Any, tuple[str, Make]] = {}
         self._days: dict[Any, tuple[str, Make]] = {}
-        self._measures: set[str] = set()
+        self._day_flags: dict[DayKey, str] = {}
+        self._first: dt.date | None = None
         self._subqueries: dict[Any, tuple[str, ir.Table]] = {}
         self._events: ir.Table | None = None
 
@@ -108,12 +112,20 @@ class Scan:
         """Whether a row of the shared scan is such an event: judged once for all aggregates."""
         return table[self._flags[events]]
 
-    def share_days(self, key: Any, measure: str, make: Make) -> str:
-        """The column of an aggregate over whole days of a measure."""
-        self._measures.add(measure)
+    def share_days(self, key: Any, kept: DayKey, first: dt.date | None, make: Make) -> str:
+        """The column of an aggregate over whole days, from `first` on, of a measure's rows of one property."""
+        self._day_flags.setdefault(kept, f"kept_{len(self._day_flags)}")
+        if not self._days:
+            self._first = first
+        else:
+            self._first = None if first is None or self._first is None else min(first, self._first)
         if key not in self._days:
             self._days[key] = (f"days_{len(self._days)}", make)
         return self._days[key][0]
+
+    def day_flag(self, kept: DayKey, days: ir.Table) -> Column:
+        """Whether a row of `measure_days` is of that measure and property."""
+        return days[self._day_flags[kept]]
 
     def join(self, key: Any, make: Callable[[], ir.Table]) -> str:
         """The prefix of the columns of a sub-query that has `person_key` and one row a person."""
@@ -148,11 +160,18 @@ class Scan:
             made = {name: make(events) for name, make in self._shared.values()}
             sides.insert(0, ("events", events.group_by(events_person_key=events.person_key).aggregate(**made)))
         if self._days:
-            days = table_named(self.tables, "measure_days")
-            days = days.filter(days.measure.isin(sorted(self._measures)))
+            days = self._narrowed_days()
             made = {name: make(days) for name, make in self._days.values()}
             sides.insert(0, ("days", days.group_by(days_person_key=days.person_key).aggregate(**made)))
         return sides
+
+    def _narrowed_days(self) -> ir.Table:
+        days = table_named(self.tables, "measure_days")
+        kept = days.filter(days.measure.isin(sorted({measure for measure, _ in self._day_flags})))
+        if self._first is not None:
+            kept = kept.filter(kept.local_day >= ibis.literal(self._first, type="date"))
+        flags = {name: (kept.measure == measure) & (kept.property == of) for (measure, of), name in self._day_flags.items()}
+        return kept.mutate(**flags)
 
     def _narrowed(self) -> ir.Table:
         """Events of the names and times that are needed at all, each judged once by every description of events."""

@@ -17,7 +17,7 @@ from kundig.rules.columns import NUMBER, SUM, TIMESTAMP, Column, between, both
 from kundig.rules.grammar import WHOLE
 from kundig.rules.measures import DayFigures
 from kundig.rules.scan import Scan, minutes
-from kundig.rules.windows import EVER, After, Bounds, Moving, bounded, local_day, midnight, unit_start
+from kundig.rules.windows import FOREVER, After, Bounds, Moving, bounded, local_day, midnight, unit_start
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -88,14 +88,15 @@ class EventCompiler:
 
         return answer
 
-    def chosen_at(self, clause: Edge) -> Answer:
-        """When the first or last matching event ever happened."""
-        return self.figure(clause.events, clause.which, None, "value", bounded(EVER, self.scan.at, self.scan.zone))
+    def chosen_at(self, clause: Edge, window: Moving) -> Answer:
+        """When the first or last matching event ever happened; null for a last one that the window has left behind, and so all before it."""
+        low = bounded(window, self.scan.at, self.scan.zone)[0] if clause.which == "last" else -FOREVER
+        return self.figure(clause.events, clause.which, None, "value", (low, FOREVER))
 
     def edge(self, clause: Edge) -> Answer:
         """The first or last matching event lies in the window and passes `has`."""
         if clause.has is None and not isinstance(clause.window, After):
-            chosen, bounds = self.chosen_at(clause), bounded(clause.window, self.scan.at, self.scan.zone)
+            chosen, bounds = self.chosen_at(clause, clause.window), bounded(clause.window, self.scan.at, self.scan.zone)
             return lambda people: between(chosen(people), bounds)
         prefix = self.scan.join(("edge", clause), lambda: self._edge_rows(clause))
         return lambda people: people[f"{prefix}_yes"].fill_null(False)
