@@ -10,6 +10,7 @@ from typing import Any
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from kundig import hooks
 from kundig.clock import local_day
 from kundig.config.measure import Metric
 from kundig.measure.measures import MEASURES, Measure
@@ -54,12 +55,19 @@ def kpis(
         "lifecycle_states": lifecycle_states, "lifetime_values": lifetime_values, "segment_members": segment_members, "experiment_results": experiment_results,
     }  # fmt: skip
     sources = Sources(tables=tables, as_of=as_of, zone=zone)
-    built_in = {measure.name: measure for measure in MEASURES}
+    built_in = {measure.name: measure for measure in known_measures()}
     wanted = [(name, built_in[metric.measure], metric.layer) for name, metric in sorted(metrics.items()) if metric.measure in built_in] or [
-        (measure.name, measure, None) for measure in MEASURES
+        (measure.name, measure, None) for measure in built_in.values()
     ]
     rows = [row for name, measure, layer in wanted for row in _rows(name, measure, layer or measure.layer, sources, lifetime_values)]
     return pa.Table.from_pylist(rows, schema=_FIELDS)
+
+
+def known_measures() -> tuple[Measure, ...]:
+    """The measures that are registered at the extension point `kpis`: the built-in ones and those of plugins, by name."""
+    registered = hooks.load("kpis") or {"built_in": MEASURES}
+    found = {measure.name: measure for collection in registered.values() for measure in collection}
+    return tuple(found.values())
 
 
 def _rows(name: str, measure: Measure, layer: str, sources: Sources, values: ir.Table) -> list[dict[str, Any]]:
