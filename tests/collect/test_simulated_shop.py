@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ def landed_shop(root: Path, *, parquet: bool) -> tuple[Shop, Report]:
     shop = Shop(root)
     for folder in ("sources", "tracking_plan"):
         shutil.copytree(EXAMPLE / folder, root / folder, dirs_exist_ok=True)
-    report = simulate(root / "exports", persons=800, days=200, seed=3, parquet=parquet)
+    report = simulate(root / "exports", persons=800, days=200, seed=3, parquet=parquet, end=dt.date(2026, 9, 30))
     for name in sorted(shop.config.sources, key=lambda name: (name != "shop", name)):
         landed = shop.land(name)
         assert landed.quarantined == 0, (name, shop.rows("quarantined_records", 'DISTINCT what, "where"', "LIMIT 5"))
@@ -88,8 +89,9 @@ def test_a_purchase_at_half_past_eleven_on_a_day_of_clock_change(world: tuple[Sh
 def test_parquet_of_the_same_columns_lands_the_same_rows(world: tuple[Shop, Report], tmp_path: Path) -> None:
     shop, _ = world
     other, _ = landed_shop(tmp_path, parquet=True)
+    lossy = ("first_name", "last_name")  # the CRM's cp1252 writes ? for letters it lacks; Parquet keeps them
     for table in ("orders", "order_lines", "contacts", "events", "consent_records", "ad_spend", "identifiers"):
-        columns = [name for name in shop.lake.known(table).names if name not in ("batch_id", "received_at", "first_at", "source", "seq", "properties", "attributes")]
+        columns = [name for name in shop.lake.known(table).names if name not in ("batch_id", "received_at", "first_at", "source", "seq", "properties", "attributes", *lossy)]
         picked = ", ".join(f'"{name}"' for name in columns)
         assert sorted(map(repr, shop.rows(table, picked))) == sorted(map(repr, other.rows(table, picked))), table
     other.lake.close()
