@@ -58,16 +58,17 @@ def stated(records: ir.Table, attribute: str) -> ir.Value:
 
 def _said(records: ir.Table) -> ir.Table:
     """One row per record and attribute that it states: value as text, and as a number where it is one."""
-    kept = ("person_key", "occurred_at", "received_at", "source", "trust", "alone")
-    parts = []
+    statements = []
     for name, type_ in ATTRIBUTES.items():
         if type_ == "list<string>":
             continue
-        each = records.select(*kept, "contact_id", stated=stated(records, name))
-        each = each.filter(each.stated.notnull())
-        text = each.stated.strftime("%Y-%m-%d") if type_ == "date" else each.stated.cast("string")
-        parts.append(each.select(*kept, trait=ibis.literal(name), value=text, number=_number(each.stated, type_), record=each.contact_id))
-    return functools.reduce(lambda above, below: above.union(below, distinct=False), parts)
+        value = stated(records, name)
+        text = value.strftime("%Y-%m-%d") if type_ == "date" else value.cast("string")
+        statements.append(ibis.struct({"trait": ibis.literal(name), "value": text, "number": _number(value, type_)}))
+    kept = ("person_key", "occurred_at", "received_at", "source", "trust", "alone")
+    each = records.select(*kept, record=records.contact_id, said=ibis.array(statements).unnest())
+    flat = each.select(*kept, "record", trait=each.said["trait"], value=each.said["value"], number=each.said["number"])
+    return flat.filter(flat.value.notnull())
 
 
 def _number(column: ir.Column, type_: str) -> ir.IntegerValue:
