@@ -119,7 +119,7 @@ class World:
         self.serial += 1
         name, day = f"shop:{self.serial}", local_day(occurred, ZONE)
         status = self.random.choice(("completed", "completed", "completed", "returned", "cancelled"))
-        lines = []
+        lines: list[dict[str, Any]] = []
         for number in range(self.random.randint(1, 3)):
             net = Decimal(self.random.randrange(500, 8_000)) / 100
             base = {"order_id": name, "source": "shop", "occurred_at": occurred, "received_at": received, "local_day": day, "identifier_key": who, "other_keys": others, "batch_id": batch}
