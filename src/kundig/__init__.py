@@ -31,9 +31,8 @@ def open(path: str | Path) -> Workspace:
     Raises:
         ConfigError: There is no workspace, or its files have faults; carries all of them.
     """
-    from kundig.workspace import Workspace
-
-    return Workspace(path)
+    workspace: Workspace = importlib.import_module("kundig.workspace").Workspace(path)
+    return workspace
 
 
 def __getattr__(name: str) -> Any:
