@@ -2,7 +2,7 @@
 
     python -m bench.lake [--small] [--postgres URL]
 
-One line a figure: what, seconds (median), and what it means a table or a row; the budget stands beside it.
+One line a figure: what, wall and processor time (medians), and what it means a table or a row; the budget stands beside it.
 """
 
 from __future__ import annotations
@@ -35,17 +35,26 @@ def _rows(table: Table, first: int, count: int, *, step: int = 1) -> str:
     return f"SELECT k AS person_key, {numbers} FROM (SELECT ({first} + range * {step})::BIGINT AS k FROM range({count}))"
 
 
-def _measured(work: Callable[[], object], *, times: int) -> float:
-    taken = []
+class Seconds(float):
+    """Seconds of wall clock, with those of the processor beside them."""
+
+    cpu: float = 0.0
+
+
+def _measured(work: Callable[[], object], *, times: int) -> Seconds:
+    taken, used = [], []
     for _ in range(times):
-        began = time.perf_counter()
+        began, before = time.perf_counter(), time.process_time()
         work()
         taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
+        used.append(time.process_time() - before)
+    seconds = Seconds(statistics.median(taken))
+    seconds.cpu = statistics.median(used)
+    return seconds
 
 
-def _line(what: str, seconds: float, meaning: str = "") -> None:
-    print(f"{what:<68} {seconds * 1_000:>9.1f} ms   {meaning}", flush=True)
+def _line(what: str, seconds: Seconds, meaning: str = "") -> None:
+    print(f"{what:<64} {seconds * 1_000:>9.1f} ms  cpu {seconds.cpu * 1_000:>8.1f} ms   {meaning}", flush=True)
 
 
 def releases(folder: Path, url: str, *, times: int) -> None:
