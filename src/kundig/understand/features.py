@@ -52,13 +52,12 @@ def features(
     today = local_day(as_of, zone)
     certain = identities.filter(~identities.shared)
     people = certain.select("person_key").distinct()
-    kept = standing(orders)
-    mine = of_persons(kept, identities)
-    days = daily(mine)
+    mine = of_persons(standing(orders), identities)
     parts = [
-        _bought(mine, days, order_lines, products, costs),
-        _rhythm(days),
-        _taste(kept, order_lines, products, identities),
+        _bought(mine),
+        _days(daily(mine)),
+        _goods(mine, order_lines, products, costs),
+        _without_lines(mine, order_lines, costs),
         _visits(person_days, today, zone),
         _messages(of_persons(campaign_messages, identities), today, zone),
         _cases(of_persons(tickets, identities)),
@@ -70,12 +69,13 @@ def features(
     lasts = [wide[name] for name in wide.columns if name.endswith("_last_at")]
     dues = [wide[name] for name in wide.columns if name.endswith("_due_at")]
     counts = {name: wide[name].fill_null(0) for name in _COUNTS}
-    amounts = {name: wide[name].fill_null(ibis.literal(0, type="decimal(38,4)")) for name in ("revenue", "net_revenue", "margin")}
+    amounts = {name: wide[name].fill_null(ibis.literal(0, type="decimal(38,4)")) for name in ("revenue", "net_revenue")}
+    margin = amounts["net_revenue"].cast("float64") - wide.line_cost.fill_null(0.0) - wide.other_cost.fill_null(0.0)
     return wide.select(
         "person_key", "first_order_day", "last_order_day", "order_value", "first_order_value", "order_value_spread", "gap_days", "regularity",
         "returned_share", "discount_share", "top_category", "last_visit_day", "satisfaction", "nps",
         login_frequency=wide.logins.fill_null(0).cast("float64") / (WINDOWS["login_frequency"] / 30), first_fact_at=_least(firsts), last_fact_at=_greatest(lasts),
-        due_at=_least(dues), **counts, **amounts,
+        margin=margin.round(4).cast("decimal(38,4)"), due_at=_least(dues), **counts, **amounts,
     )  # fmt: skip
 
 
@@ -84,84 +84,76 @@ _COUNTS = (
 )  # fmt: skip
 
 
-def _bought(mine: ir.Table, days: ir.Table, order_lines: ir.Table, products: ir.Table, costs: Costs) -> ir.Table:
-    """Orders, money and margin of each person, and the value of purchase days."""
-    costed = mine.left_join(_line_costs(order_lines, products, costs), "order_id").drop("order_id_right")
-    rate = costed.net.cast("float64") * costs.goods_share
-    cost = ibis.coalesce(costed.line_cost, costed.product_cost.cast("float64"), rate)
-    costed = costed.mutate(earned=(costed.net.cast("float64") - cost).round(4).cast("decimal(38,4)"), given=costed.discount.fill_null(0).cast("decimal(38,4)"))
-    money = costed.group_by("person_key").aggregate(
-        orders=(costed.net > 0).sum().cast("int64"),
-        revenue=costed.gross.sum().cast("decimal(38,4)"),
-        net_revenue=costed.net.sum().cast("decimal(38,4)"),
-        margin=costed.earned.sum().cast("decimal(38,4)"),
-        discount=costed.given.sum().cast("decimal(38,4)"),
-        bought_first_at=costed.occurred_at.min(),
-        bought_last_at=costed.occurred_at.max(),
-    )
+def _bought(mine: ir.Table) -> ir.Table:
+    """Orders and money of each person."""
+    money = mine.group_by("person_key").aggregate(
+        orders=(mine.net > 0).sum().cast("int64"), revenue=mine.gross.sum().cast("decimal(38,4)"), net_revenue=mine.net.sum().cast("decimal(38,4)"),
+        discount=mine.discount.sum().cast("decimal(38,4)").fill_null(ibis.literal(0, type="decimal(38,4)")),
+        bought_first_at=mine.occurred_at.min(), bought_last_at=mine.occurred_at.max(),
+    )  # fmt: skip
     before = (money.net_revenue + money.discount).cast("float64")
-    money = money.mutate(discount_share=ibis.ifelse(before > 0, money.discount.cast("float64") / before.nullif(0.0), ibis.null("float64"))).drop("discount")
-    value = days.net.cast("float64")
-    first = days.filter(days.local_day == days.local_day.min().over(group_by="person_key")).select("person_key", first_order_value=lambda t: t.net)
-    spread = days.group_by("person_key").aggregate(
-        purchase_days=days.count().cast("int64"),
-        first_order_day=days.local_day.min(),
-        last_order_day=days.local_day.max(),
-        order_value=(value.sum() / days.count().cast("float64").nullif(0.0)).round(4).cast("decimal(18,4)"),
-        deviation=value.std(how="pop"),
-        mean=value.mean(),
-    )
-    spread = spread.mutate(order_value_spread=ibis.ifelse(spread.purchase_days > 1, (spread.deviation / spread["mean"].nullif(0.0)).round(9), ibis.null("float64")))
-    joined = money.left_join(spread.drop("deviation", "mean"), "person_key").drop("person_key_right")
-    return joined.left_join(first, "person_key").drop("person_key_right")
+    share = ibis.ifelse(before > 0, (money.discount.cast("float64") / before.nullif(0.0)).round(9), ibis.null("float64"))
+    return money.mutate(discount_share=share).drop("discount")
 
 
-def _line_costs(order_lines: ir.Table, products: ir.Table, costs: Costs) -> ir.Table:
-    """What the goods of each order cost: by line, else by catalogue, else by rate; what came back is taken off."""
-    goods = order_lines.filter(order_lines.line_kind.fill_null("goods") == "goods").select("order_id", "product_id", "quantity", "net", "product_cost")
-    known = products.filter(products.cost.notnull()).select("product_id", "cost")
-    lines = goods.left_join(known, "product_id")
-    quantity, sign = lines.quantity.cast("float64"), ibis.ifelse(lines.quantity < 0, -1.0, 1.0)
-    by_line, by_catalogue = lines.product_cost.cast("float64").abs() * sign, lines.cost.cast("float64") * quantity
-    cost = ibis.coalesce(by_line, by_catalogue, lines.net.cast("float64") * costs.goods_share)
-    return lines.group_by("order_id").aggregate(line_cost=cost.sum())
-
-
-def _rhythm(days: ir.Table) -> ir.Table:
-    """Gaps between purchase days: their mean, and how regular they are."""
+def _days(days: ir.Table) -> ir.Table:
+    """Value of purchase days, the gaps between them, and how regular these are."""
     window = ibis.window(group_by="person_key", order_by="local_day")
-    gaps = days.mutate(gap=days.local_day.delta(days.local_day.lag().over(window), unit="day").cast("int64"))
-    each = gaps.group_by("person_key").aggregate(
-        gaps=gaps.gap.count().cast("int64"), total=gaps.gap.sum().cast("int64"), squares=(gaps.gap * gaps.gap).sum().cast("int64")
-    )
-    number = each.gaps.cast("float64").nullif(0.0)
-    mean = each.total.cast("float64") / number
-    variance = ibis.greatest(each.squares.cast("float64") / number - mean * mean, 0.0)
+    gapped = days.mutate(gap=days.local_day.delta(days.local_day.lag().over(window), unit="day").cast("int64"), value=days.net.cast("float64"))
+    each = gapped.group_by("person_key").aggregate(
+        purchase_days=gapped.count().cast("int64"), first_order_day=gapped.local_day.min(), last_order_day=gapped.local_day.max(),
+        total=gapped.net.sum().cast("decimal(38,4)"), first_order_value=gapped.net.argmin(gapped.local_day), deviation=gapped.value.std(how="pop"),
+        squares=(gapped.gap * gapped.gap).sum().cast("int64"),
+    )  # fmt: skip
+    number, gaps = each.purchase_days.cast("float64"), (each.purchase_days - 1).cast("float64").nullif(0.0)
+    value = each.total.cast("float64") / number.nullif(0.0)
+    mean = each.last_order_day.delta(each.first_order_day, unit="day").cast("float64") / gaps
+    variance = ibis.greatest(each.squares.cast("float64") / gaps - mean * mean, 0.0)
     steady = ibis.greatest(1.0 - variance.sqrt() / mean.nullif(0.0), 0.0)
+    nothing = ibis.null("float64")
     return each.select(
-        "person_key", gap_days=mean.round(9), regularity=ibis.ifelse(each.gaps >= 2, steady.round(9), ibis.null("float64"))
-    )
+        "person_key", "purchase_days", "first_order_day", "last_order_day", "first_order_value", order_value=value.round(4).cast("decimal(18,4)"),
+        order_value_spread=ibis.ifelse(each.purchase_days >= 2, (each.deviation / value.nullif(0.0)).round(9), nothing),
+        gap_days=mean.round(9), regularity=ibis.ifelse(each.purchase_days >= 3, steady.round(9), nothing),
+    )  # fmt: skip
 
 
-def _taste(kept: ir.Table, order_lines: ir.Table, products: ir.Table, identities: ir.Table) -> ir.Table:
-    """Categories bought, the one bought most (by pieces; of several the first by name), and the share taken back."""
-    who = of_persons(kept, identities).select("person_key", "order_id")
-    goods = order_lines.filter(order_lines.line_kind.fill_null("goods") == "goods").select("order_id", "product_id", "quantity", "net")
-    lines = who.inner_join(goods, "order_id").left_join(products.select("product_id", "category"), "product_id")
-    lines = lines.select("person_key", "quantity", "net", category=ibis.ifelse(lines.category == "", ibis.null("string"), lines.category))
-    back = lines.group_by("person_key").aggregate(
-        bought=lines.net.sum(where=lines.net > 0).cast("float64"), back=(-lines.net).sum(where=lines.net < 0).cast("float64")
+def _goods(mine: ir.Table, order_lines: ir.Table, products: ir.Table, costs: Costs) -> ir.Table:
+    """What the goods cost (by line, else by catalogue, else by rate; what came back is taken off), the share taken back, and the categories bought."""
+    lines = _goods_lines(order_lines).left_join(products.select("product_id", "category", "cost"), "product_id")
+    quantity, net = lines.quantity.cast("float64"), lines.net.cast("float64")
+    by_line = lines.product_cost.cast("float64").abs() * ibis.ifelse(quantity < 0, -1.0, 1.0)
+    paid = ibis.coalesce(by_line, lines.cost.cast("float64") * quantity, net * costs.goods_share)
+    lines = lines.select("order_id", "quantity", category=lines.category.fill_null(""), net=net, paid=paid)
+    by_order = lines.group_by("order_id", "category").aggregate(
+        pieces=lines.quantity.sum().cast("decimal(38,4)"), paid=lines.paid.sum(),
+        bought=ibis.ifelse(lines.net > 0, lines.net, 0.0).sum(), back=ibis.ifelse(lines.net < 0, -lines.net, 0.0).sum(),
+    )  # fmt: skip
+    sold = by_order.inner_join(mine.select("order_id", "person_key"), "order_id")
+    each = sold.group_by("person_key", "category").aggregate(
+        pieces=sold.pieces.sum().cast("decimal(38,4)"), paid=sold.paid.sum(), bought=sold.bought.sum(), back=sold.back.sum()
     )
-    shares = back.select("person_key", returned_share=ibis.ifelse(back.bought > 0, (back.back.fill_null(0.0) / back.bought.nullif(0.0)).round(9), ibis.null("float64")))
-    known = lines.filter(lines.category.notnull())
-    each = known.group_by("person_key", "category").aggregate(pieces=known.quantity.sum().cast("decimal(38,4)"))
-    taken = each.filter(each.pieces > 0)
-    order = ibis.window(group_by="person_key", order_by=[ibis.desc("pieces"), "category"])
-    ranked = taken.mutate(place=ibis.row_number().over(order))
-    tastes = ranked.group_by("person_key").aggregate(
-        categories_seen=ranked.count().cast("int64"), top_category=ranked.category.max(where=ranked.place == 0)
-    )
-    return shares.left_join(tastes, "person_key").drop("person_key_right")
+    each = each.mutate(taken=(each.category != "") & (each.pieces > 0))
+    most = ibis.window(group_by=["person_key", "taken"], order_by=[ibis.desc("pieces"), "category"])
+    ranked = each.mutate(place=ibis.row_number().over(most))
+    found = ranked.group_by("person_key").aggregate(
+        line_cost=ranked.paid.sum(), bought=ranked.bought.sum(), back=ranked.back.sum(), categories_seen=ranked.taken.sum().cast("int64"),
+        top_category=ranked.category.max(where=ranked.taken & (ranked.place == 0)),
+    )  # fmt: skip
+    share = ibis.ifelse(found.bought > 0, (found.back / found.bought.nullif(0.0)).round(9), ibis.null("float64"))
+    return found.mutate(returned_share=share).drop("bought", "back")
+
+
+def _without_lines(mine: ir.Table, order_lines: ir.Table, costs: Costs) -> ir.Table:
+    """Cost of orders of which no line of goods is known: the order's own, else by rate."""
+    lone = mine.anti_join(_goods_lines(order_lines), "order_id")
+    cost = ibis.coalesce(lone.product_cost.cast("float64"), lone.net.cast("float64") * costs.goods_share)
+    return lone.group_by("person_key").aggregate(other_cost=cost.sum())
+
+
+def _goods_lines(order_lines: ir.Table) -> ir.Table:
+    kept = order_lines.filter(order_lines.line_kind.fill_null("goods") == "goods")
+    return kept.select("order_id", "product_id", "quantity", "net", "product_cost")
 
 
 def _visits(person_days: ir.Table, today: dt.date, zone: str) -> ir.Table:
@@ -170,18 +162,17 @@ def _visits(person_days: ir.Table, today: dt.date, zone: str) -> ir.Table:
     for prefix in NO_VISIT_PREFIXES:
         there = there & ~person_days.event.startswith(prefix)
     seen = person_days.filter(there)
-    each = seen.group_by("person_key", "local_day").aggregate(
-        login=seen.event.isin(LOGINS).cast("int64").max(), first_at=seen.first_at.min(), last_at=seen.last_at.max()
-    )
-    month, year, quarter = (_inside(each.local_day, today, WINDOWS[name]) for name in ("visits_30", "visits_365", "login_frequency"))
-    login = each.login == 1
-    found = each.group_by("person_key").aggregate(
-        visits_30=month.sum().cast("int64"), visits_365=year.sum().cast("int64"), logins=(quarter & login).sum().cast("int64"),
-        last_visit_day=each.local_day.max(), visits_first_at=each.first_at.min(), visits_last_at=each.last_at.max(),
-        old_30=each.local_day.min(where=month), old_365=each.local_day.min(where=year), old_90=each.local_day.min(where=quarter & login),
+    ever = seen.group_by("person_key").aggregate(last_visit_day=seen.local_day.max(), visits_first_at=seen.first_at.min(), visits_last_at=seen.last_at.max())
+    year = seen.filter(_inside(seen.local_day, today, WINDOWS["visits_365"]))
+    each = year.group_by("person_key", "local_day").aggregate(login=year.event.isin(LOGINS).cast("int64").max())
+    month, login = _inside(each.local_day, today, WINDOWS["visits_30"]), _inside(each.local_day, today, WINDOWS["login_frequency"]) & (each.login == 1)
+    counted = each.group_by("person_key").aggregate(
+        visits_30=month.sum().cast("int64"), visits_365=each.count().cast("int64"), logins=login.sum().cast("int64"),
+        old_30=each.local_day.min(where=month), old_365=each.local_day.min(), old_90=each.local_day.min(where=login),
     )  # fmt: skip
-    dues = [_leaves(found[name], days, today, zone) for name, days in (("old_30", 30), ("old_365", 365), ("old_90", 90))]
-    return found.mutate(visits_due_at=_least(dues)).drop("old_30", "old_365", "old_90")
+    dues = [_leaves(counted[name], days, today, zone) for name, days in (("old_30", 30), ("old_365", 365), ("old_90", 90))]
+    counted = counted.mutate(visits_due_at=_least(dues)).drop("old_30", "old_365", "old_90")
+    return ever.left_join(counted, "person_key").drop("person_key_right")
 
 
 def _messages(sent: ir.Table, today: dt.date, zone: str) -> ir.Table:
