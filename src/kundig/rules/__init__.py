@@ -1,12 +1,12 @@
 """The rule language: one definition selects in the warehouse, answers for one person, explains itself and reads as a sentence.
 
-    rule = rules.parse(source, schema)           every fault at once, as RuleError
-    rule.evaluate(timeline, at=t)                one person
-    rule.next_change(timeline, at=t)             when time alone changes the answer
-    rule.explain(timeline, at=t)                 why
-    rule.sentence("de")                          in words
-    rule.select(tables, as_of=t)                 an Ibis table of persons
-    rules.compile({name: rule}, tables, as_of=t) many rules, one scan
+rule = rules.parse(source, schema)           every fault at once, as RuleError
+rule.evaluate(timeline, at=t)                one person
+rule.next_change(timeline, at=t)             when time alone changes the answer
+rule.explain(timeline, at=t)                 why
+rule.sentence("de")                          in words
+rule.select(tables, as_of=t)                 an Ibis table of persons
+rules.compile({name: rule}, tables, as_of=t) many rules, one scan
 """
 
 from __future__ import annotations

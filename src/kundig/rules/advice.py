@@ -71,7 +71,10 @@ def _sums(clause: Clause) -> Iterator[Note]:
         return
     for threshold in clause.thresholds:
         if threshold.aggregate == "sum" and possible([threshold.test], Decimal(0)):
-            yield f"a sum of '{threshold.of}' over no events is 0 and passes: people without such events match", "add count: {at_least: 1} if they are not meant"
+            yield (
+                f"a sum of '{threshold.of}' over no events is 0 and passes: people without such events match",
+                "add count: {at_least: 1} if they are not meant",
+            )
 
 
 def _history(clause: Clause) -> Iterator[Note]:
@@ -87,7 +90,10 @@ def _history(clause: Clause) -> Iterator[Note]:
     if any(follows_clock(condition) for condition in _conditions(clause)):
         reasons.append("a condition that follows the clock")
     for reason in reasons:
-        yield f"{reason}: the person's whole history is read when time passes or a fact comes late", "this is the dear kind of clause; counts and sums over windows are cheap"
+        yield (
+            f"{reason}: the person's whole history is read when time passes or a fact comes late",
+            "this is the dear kind of clause; counts and sums over windows are cheap",
+        )
 
 
 def _impossible(clause: Clause) -> Iterator[Note]:

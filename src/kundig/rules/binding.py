@@ -46,7 +46,11 @@ def bound(clause: Clause, values: Mapping[str, Any]) -> Clause:
     """
     given, wanted, faults = flat(values), open_parameters(clause), []
     faults += [Fault(what=f"the parameter '${name}' has no value", at="$", mend=nearest(name, given)) for name in wanted if name not in given]
-    faults += [Fault(what=f"there is no parameter '${name}'", at="$", mend=nearest(name, wanted)) for name in given if name not in wanted and not _surplus(name, wanted)]
+    faults += [
+        Fault(what=f"there is no parameter '${name}'", at="$", mend=nearest(name, wanted))
+        for name in given
+        if name not in wanted and not _surplus(name, wanted)
+    ]
 
     def fill(test: Test) -> Test:
         if not any(True for _ in parameters_in(test)):
@@ -72,7 +76,9 @@ def _filled(item: Any, test: Test, given: Mapping[str, Any], faults: list[Fault]
         return item
     value = fitting(text_of(given[item.name]), test.type)
     if value is None:
-        faults.append(Fault(what=f"{given[item.name]!r} is no {test.type}", at=f"${item.name}", mend=f"the property it is compared with is declared as {test.type}"))
+        faults.append(
+            Fault(what=f"{given[item.name]!r} is no {test.type}", at=f"${item.name}", mend=f"the property it is compared with is declared as {test.type}")
+        )
     return value
 
 

@@ -55,10 +55,15 @@ def _events(rules: list[Rule], tables: Mapping[str, ir.Table], keys: list[int]) 
         return
     properties = sorted(_properties(rules))
     found = with_persons(tables)
-    found = found.filter(found["name"].isin(names), found.person_key.isin(keys)).select("person_key", "event_id", "name", "occurred_at", "received_at", *properties)
+    found = found.filter(found["name"].isin(names), found.person_key.isin(keys)).select(
+        "person_key", "event_id", "name", "occurred_at", "received_at", *properties
+    )
     for row in _rows(found):
         given = {name: _plain(row[name]) for name in properties}
-        yield row["person_key"], Event(id=row["event_id"], name=row["name"], at=micros(row["occurred_at"]), received=micros(row["received_at"]), properties=given)
+        yield (
+            row["person_key"],
+            Event(id=row["event_id"], name=row["name"], at=micros(row["occurred_at"]), received=micros(row["received_at"]), properties=given),
+        )
 
 
 def _properties(rules: list[Rule]) -> set[str]:

@@ -81,7 +81,11 @@ class ValueReader:
             self.fault(f"{at}.exact", f"{exact!r} is neither true nor false", "write exact: true to mind case")
         elif "exact" in given and type not in ("text", "list"):
             self.fault(f"{at}.exact", f"exact does not fit a {type}", "leave it out: only texts have a case")
-        found = [self.test(str(operator), value, type, f"{at}.{operator}", exact=exact is True, bindable=bindable) for operator, value in given.items() if operator != "exact"]
+        found = [
+            self.test(str(operator), value, type, f"{at}.{operator}", exact=exact is True, bindable=bindable)
+            for operator, value in given.items()
+            if operator != "exact"
+        ]
         if not found and len(self.faults) == faults:
             self.fault(at, "there is no test", f"say for example exists: true; a {type} knows " + ", ".join(OPERATORS[type]))
         tests = tuple(test for test in found if test is not None)

@@ -63,7 +63,9 @@ class WindowReader(ValueReader):
         if len(self.faults) > faults:
             return None
         if start is not None and end is not None and not _earlier(start, end):
-            self.fault(at, f"`from` ({given['from']}) must be longer ago than `to` ({given['to']})", "give both in days or both in months, the longer one as `from`")
+            self.fault(
+                at, f"`from` ({given['from']}) must be longer ago than `to` ({given['to']})", "give both in days or both in months, the longer one as `from`"
+            )
             return None
         return Rolling(start=start, end=end)
 

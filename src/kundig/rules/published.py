@@ -64,11 +64,16 @@ def _shared(schema: RuleSchema) -> Json:
         _ref("duration"), _mapping({"last": _ref("duration")}, ["last"]), {**_mapping({"from": _ref("duration"), "to": _ref("duration")}), "minProperties": 1},
         {**_mapping({"start": _ref("moment"), "end": _ref("moment")}), "minProperties": 1},
     ]  # fmt: skip
-    of_events = [_mapping({"calendar": _ref("calendar"), "shift": {"type": "integer", "maximum": 0}}, ["calendar"]), _mapping({"after": _ref("anchor"), "for": _ref("elapsed")}, ["after"])]
+    of_events = [
+        _mapping({"calendar": _ref("calendar"), "shift": {"type": "integer", "maximum": 0}}, ["calendar"]),
+        _mapping({"after": _ref("anchor"), "for": _ref("elapsed")}, ["after"]),
+    ]
     of_values = [_mapping({"calendar": _ref("calendar"), "shift": {"type": "integer"}}, ["calendar"]), _mapping({"next": _ref("duration")}, ["next"])]
     windows["event_window"] = {"anyOf": [*past, *of_events]}
     windows["value_window"] = {"anyOf": [*past, *of_values]}
-    windows["lasting"] = {"anyOf": [_ref("elapsed"), _mapping({"less_than": _ref("elapsed")}, ["less_than"]), _mapping({"at_least": _ref("elapsed")}, ["at_least"])]}
+    windows["lasting"] = {
+        "anyOf": [_ref("elapsed"), _mapping({"less_than": _ref("elapsed")}, ["less_than"]), _mapping({"at_least": _ref("elapsed")}, ["at_least"])]
+    }
     return windows | {f"{type}_tests": _tests(type) for type in OPERATORS}
 
 
@@ -106,7 +111,11 @@ def _conditions(schema: RuleSchema) -> Json:
         for name, field in event.properties.items():
             properties.setdefault(name, []).append(field)
     named = {name: {"anyOf": [form for type in sorted({field.type for field in fields}) for form in _short(type)]} for name, fields in properties.items()}
-    joints = {"all": {"type": "array", "minItems": 1, "items": _ref("condition")}, "any": {"type": "array", "minItems": 1, "items": _ref("condition")}, "not": _ref("condition")}
+    joints = {
+        "all": {"type": "array", "minItems": 1, "items": _ref("condition")},
+        "any": {"type": "array", "minItems": 1, "items": _ref("condition")},
+        "not": _ref("condition"),
+    }
     return {"condition": {**_mapping(named | joints), "minProperties": 1}}
 
 
@@ -150,12 +159,19 @@ def _clauses(schema: RuleSchema) -> Json:
             {"sequence": {"type": "array", "minItems": 2, "maxItems": 5, "items": {"anyOf": [_ref("event_name"), step]}}, "within": _ref("event_window")}, ["sequence"]
         ),
         "clause_regular": _mapping(
-            {"regular": _ref("events"), "where": _ref("condition"), "every": _enum(("day", "week", "month", "quarter")), "of_last": whole, "in_at_least": whole, "count": {"type": "integer", "minimum": 1}},
+            {
+                "regular": _ref("events"), "where": _ref("condition"), "every": _enum(("day", "week", "month", "quarter")), "of_last": whole,
+                "in_at_least": whole, "count": {"type": "integer", "minimum": 1},
+            },
             ["regular", "every", "of_last", "in_at_least"],
         ),
         "clause_bucket": _mapping({"bucket": {"type": "string", "minLength": 1}, "from": share, "to": share}, ["bucket"]),
-        "clause_stopped": _mapping({"stopped": _ref("events"), "where": _ref("condition"), "silent": _ref("duration"), "active": _ref("duration")}, ["stopped", "silent", "active"]),
-        "clause_resumed": _mapping({"resumed": _ref("events"), "where": _ref("condition"), "within": _ref("duration"), "silent": _ref("duration")}, ["resumed", "within", "silent"]),
+        "clause_stopped": _mapping(
+            {"stopped": _ref("events"), "where": _ref("condition"), "silent": _ref("duration"), "active": _ref("duration")}, ["stopped", "silent", "active"]
+        ),
+        "clause_resumed": _mapping(
+            {"resumed": _ref("events"), "where": _ref("condition"), "within": _ref("duration"), "silent": _ref("duration")}, ["resumed", "within", "silent"]
+        ),
     }  # fmt: skip
     for name, field in schema.traits.items():
         found[f"trait_{name}"] = _state("trait", name, field.type)

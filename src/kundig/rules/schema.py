@@ -163,7 +163,9 @@ class _Builder:
             return EventType(properties={**shared, **given.properties}, labels=given.labels)
         plain = given if isinstance(given, Mapping) and isinstance(given.get("properties"), Mapping) else {"properties": given or {}}
         for name in sorted(set(plain["properties"]) & set(CONDITION_WORDS)):
-            self.faults.append(Fault(what=f"'{name}' cannot be the name of a property", at=f"{at}.{name}", mend="it joins conditions in `where`; rename the property"))
+            self.faults.append(
+                Fault(what=f"'{name}' cannot be the name of a property", at=f"{at}.{name}", mend="it joins conditions in `where`; rename the property")
+            )
         properties = {name: self.field(value, f"{at}.{name}") for name, value in plain["properties"].items()}
         return EventType(properties={**shared, **properties}, labels=dict(plain.get("labels", {})))
 

@@ -36,12 +36,15 @@ from kundig.rules.windows import After, Window
 
 _COMPARED = {
     "is": ("ist", "is"), "is_not": ("ist nicht", "is not"), "in": ("ist", "is"), "not_in": ("ist weder", "is neither"),
-    "at_least": ("mindestens", "at least"), "at_most": ("höchstens", "at most"), "more_than": ("mehr als", "more than"), "less_than": ("weniger als", "less than"),
-    "between": ("zwischen", "between"), "contains": ("enthält den Text", "contains the text"), "starts_with": ("beginnt mit", "starts with"), "ends_with": ("endet auf", "ends with"),
+    "at_least": ("mindestens", "at least"), "at_most": ("höchstens", "at most"),
+    "more_than": ("mehr als", "more than"), "less_than": ("weniger als", "less than"),
+    "between": ("zwischen", "between"), "contains": ("enthält den Text", "contains the text"),
+    "starts_with": ("beginnt mit", "starts with"), "ends_with": ("endet auf", "ends with"),
     "includes": ("enthält", "includes"), "includes_any": ("enthält", "includes"), "includes_all": ("enthält", "includes"),
 }  # fmt: skip
 _JOINED = {
-    "in": (" oder ", " or "), "not_in": (" noch ", " nor "), "between": (" und ", " and "), "includes_any": (" oder ", " or "), "includes_all": (" und ", " and "),
+    "in": (" oder ", " or "), "not_in": (" noch ", " nor "), "between": (" und ", " and "),
+    "includes_any": (" oder ", " or "), "includes_all": (" und ", " and "),
 }  # fmt: skip
 _AGGREGATES = {
     "sum": ("Summe", "sum of"), "average": ("Durchschnitt", "average of"), "minimum": ("Minimum", "minimum of"), "maximum": ("Maximum", "maximum of"),
@@ -146,7 +149,9 @@ class Speaker:
             text = words.window(window, self.schema.zone, self.language)
             return f" {text}" if text else ""
         which = self._say("erstem" if window.which == "first" else "letztem", f"the {window.which}")
-        limit = "" if window.span is None else self._say(f", höchstens {words.span(window.span, 'de')} danach", f", at most {words.span(window.span, 'en')} later")
+        limit = (
+            "" if window.span is None else self._say(f", höchstens {words.span(window.span, 'de')} danach", f", at most {words.span(window.span, 'en')} later")
+        )
         return self._say(f" nach {which} ", f" after {which} ") + self.events(window.anchor) + limit
 
     def _count(self, clause: Count) -> str:
@@ -224,7 +229,11 @@ class Speaker:
         lasting = ""
         if clause.lasting is not None:
             duration = words.span(clause.lasting.span, self.language)
-            lasting = self._say(f" seit mindestens {duration}", f" for at least {duration}") if clause.lasting.least else self._say(f" seit weniger als {duration}", f" for less than {duration}")
+            lasting = (
+                self._say(f" seit mindestens {duration}", f" for at least {duration}")
+                if clause.lasting.least
+                else self._say(f" seit weniger als {duration}", f" for less than {duration}")
+            )
         return self._state_itself(clause) + lasting
 
     def _state_itself(self, clause: Holds) -> str:

@@ -30,9 +30,7 @@ DUE = "_due_at"
 _OWN = ("person_key", "person_id")
 
 
-def compile(
-    rules: Mapping[str, Rule], tables: Mapping[str, ir.Table], *, as_of: Moment, due: bool = False, measures: Collection[Measure] = ()
-) -> ir.Table:
+def compile(rules: Mapping[str, Rule], tables: Mapping[str, ir.Table], *, as_of: Moment, due: bool = False, measures: Collection[Measure] = ()) -> ir.Table:
     """One row a person of `profiles`: `person_key`, `person_id`, and a boolean column per rule that is never null.
 
     Args:

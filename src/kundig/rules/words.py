@@ -93,7 +93,11 @@ def moment(value: int, zone: str, language: Language) -> str:
     local = instant(value).astimezone(ZoneInfo(zone))
     if midnight(local.date(), zone) == value:
         return day(local.date(), language)
-    clock = local.strftime("%H:%M:%S.%f").removesuffix(".000000").removesuffix(":00") if local.second == 0 else local.strftime("%H:%M:%S.%f").removesuffix(".000000")
+    clock = (
+        local.strftime("%H:%M:%S.%f").removesuffix(".000000").removesuffix(":00")
+        if local.second == 0
+        else local.strftime("%H:%M:%S.%f").removesuffix(".000000")
+    )
     return f"{day(local.date(), language)} {clock} {local.strftime('%z')}"
 
 
