@@ -7,14 +7,13 @@ text depends on nothing but the fields it names, so equal values are filled once
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from liquid import Environment, StrictUndefined
 from liquid.exceptions import LiquidError
-from markupsafe import escape
 
+from kundig.deliver.branches import Fill, Values, plain_fill
 from kundig.errors import TemplateError, nearest
 
 PERSON_FIELDS = ("first_name", "last_name", "company", "offer_code")
@@ -26,12 +25,8 @@ MESSAGE_FIELDS = ("id", "unsubscribe_url", "address")
 _TAG = re.compile(r"\{\{.*?\}\}|\{%-?\s*(?P<tag>\w+).*?-?%\}", re.DOTALL)
 _OPENS, _KNOWN_TAGS = frozenset({"if", "unless", "case"}), frozenset({"if", "unless", "case", "else", "elsif", "when"})
 _FIELD = re.compile(r"(?<![\w.-])(person|message)\.(\w+)")
-_PLAIN = re.compile(r"\{\{\s*(person|message)\.(\w+)\s*\}\}")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _MOST_REMEMBERED = 50_000
-
-Values = Mapping[str, Mapping[str, str]]
-"""`person` and `message`, each a mapping from field to text."""
 
 
 class _Limited(Environment):
@@ -49,11 +44,14 @@ class Piece:
     """One personal part of a template: the fields it rests on, and how it is filled."""
 
     fields: tuple[tuple[str, str], ...]
-    fill: Callable[[Values], str]
+    fill: Fill
+    remembers: bool = True
     remembered: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def __call__(self, values: Values) -> str:
         """The piece's text for one person."""
+        if not self.remembers:
+            return self.fill(values)
         key = tuple([values[space][name] for space, name in self.fields])
         found = self.remembered.get(key)
         if found is None:
@@ -126,9 +124,9 @@ def _piece(env: Environment, source: str, *, html: bool, at: str) -> Piece:
         known = PERSON_FIELDS if space == "person" else MESSAGE_FIELDS
         if name not in known:
             raise TemplateError(f"nobody fills '{space}.{name}'", at=at, mend=nearest(name, known))
-    if plain := _PLAIN.fullmatch(source):
-        space, name = plain[1], plain[2]
-        return Piece(fields=named, fill=(lambda values: str(escape(values[space][name]))) if html else (lambda values: values[space][name]))
+    quick = plain_fill(source, html=html)
+    if quick is not None:
+        return Piece(fields=named, fill=quick, remembers=False)
     try:
         compiled = env.from_string(source)
         if not named:

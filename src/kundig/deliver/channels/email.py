@@ -10,11 +10,11 @@ import binascii
 import datetime as dt
 import re
 from dataclasses import dataclass
-from email.header import Header
-from email.utils import format_datetime, formataddr
+from email.utils import format_datetime
 from functools import lru_cache
 
-from kundig.deliver.personal import Known, Personal, Piece, Values, personal
+from kundig.deliver.branches import Values
+from kundig.deliver.personal import Known, Personal, Piece, personal
 from kundig.errors import TemplateError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\x85]")
@@ -32,6 +32,20 @@ class Sender:
     def domain(self) -> str:
         """The domain that message ids end with."""
         return self.address.rpartition("@")[2] or "localhost"
+
+    @property
+    def line(self) -> str:
+        """The From header.
+
+        Raises:
+            TemplateError: The name holds a control character, or the address is none.
+        """
+        if _CONTROL.search(self.name) or not deliverable(self.address):
+            raise TemplateError(f"'{self.name} <{self.address}>' cannot be a sender", at="From", mend="set brand.name and brand.sender in kundig.toml")
+        plain = self.name.isascii() and len(self.name) <= 60
+        escaped = self.name.replace(chr(92), chr(92) * 2).replace(chr(34), chr(92) + chr(34))
+        name = f'"{escaped}"' if plain else encoded_words(self.name, first=69)
+        return f"From: {name}\r\n <{self.address}>"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +69,7 @@ class Email:
             raise TemplateError("the address cannot stand in a header", at="To", mend="mend the contact's address at its source")
         head = "\r\n".join(
             (
-                header("From", formataddr((self.sender.name, self.sender.address))),
+                self.sender.line,
                 f"To: {address}",
                 header("Subject", self.subject(values)),
                 f"Date: {_date(at)}",
@@ -107,7 +121,7 @@ def header(name: str, value: str) -> str:
 
     Examples:
         >>> header("Subject", "Schön, dich zu sehen")
-        'Subject: =?utf-8?q?Sch=C3=B6n=2C_dich_zu_sehen?='
+        'Subject: =?utf-8?b?U2Now7ZuLCBkaWNoIHp1IHNlaGVu?='
         >>> header("Subject", "Hello\\nBcc: eve@example.org")
         Traceback (most recent call last):
         ...
@@ -121,13 +135,30 @@ def header(name: str, value: str) -> str:
         return f"{name}: {value}"
     if value.isascii() and value.startswith("<"):
         return f"{name}:\r\n {value}"
-    return _folded(name, value)
+    return f"{name}: {encoded_words(value, first=75 - len(name) - 2)}"
 
 
-@lru_cache(maxsize=20_000)
-def _folded(name: str, value: str) -> str:
-    charset = "us-ascii" if value.isascii() else "utf-8"
-    return f"{name}: {Header(value, charset, header_name=name, maxlinelen=76).encode(linesep=chr(13) + chr(10))}"
+def encoded_words(text: str, *, first: int = 75) -> str:
+    """The text as encoded words (RFC 2047, base 64), one a line, none longer than 75 characters, no character cut in two.
+
+    Examples:
+        >>> encoded_words("Schön, dich zu sehen")
+        '=?utf-8?b?U2Now7ZuLCBkaWNoIHp1IHNlaGVu?='
+    """
+    words: list[str] = []
+    room, taken = _bytes_within(first), b""
+    for sign in text:
+        more = sign.encode()
+        if taken and len(taken) + len(more) > room:
+            words.append(taken.decode())
+            room, taken = _bytes_within(75), b""
+        taken += more
+    words.append(taken.decode())
+    return "\r\n ".join(f"=?utf-8?b?{binascii.b2a_base64(word.encode(), newline=False).decode()}?=" for word in words)
+
+
+def _bytes_within(signs: int) -> int:
+    return max(6, (signs - len("=?utf-8?b??=")) // 4 * 3)
 
 
 @lru_cache(maxsize=16)

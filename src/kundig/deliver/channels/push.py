@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from kundig.deliver.personal import Known, Personal, Values, personal
+from kundig.deliver.branches import Values
+from kundig.deliver.personal import Known, Personal, personal
 from kundig.errors import TemplateError
 
 MOST_BYTES = 4_096
