@@ -20,7 +20,7 @@ def landed_shop(root: Path, *, parquet: bool) -> tuple[Shop, Report]:
     shop = Shop(root)
     for folder in ("sources", "tracking_plan"):
         shutil.copytree(EXAMPLE / folder, root / folder, dirs_exist_ok=True)
-    report = simulate(root / "exports", persons=800, days=200, seed=3, parquet=parquet, end=dt.date(2026, 9, 30))
+    report = simulate(root / "exports", persons=800, days=200, seed=3, formats="parquet" if parquet else "text", end=dt.date(2026, 9, 30))
     for name in sorted(shop.config.sources, key=lambda name: (name != "shop", name)):
         landed = shop.land(name)
         assert landed.quarantined == 0, (name, shop.rows("quarantined_records", 'DISTINCT what, "where"', "LIMIT 5"))

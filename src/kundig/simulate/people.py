@@ -3,47 +3,93 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 
 from kundig.simulate import names
+from kundig.simulate.text import DAY, Bools, Floats, Ints, digits, pick, pool, rows, texts, where
 from kundig.simulate.world import Span, World, stream
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-Texts = npt.NDArray[Any]
-DAY = 86_400_000_000
+ACCOUNTS = 100_000
+"""Customer numbers begin here."""
+SECOND_ACCOUNTS = 700_000_000
+"""A person's second customer number is the first one that much further on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Persona:
+    """A group of people who are alike: what they like, say and do."""
+
+    name: str
+    favourites: tuple[int, ...]
+    """Categories they buy from most."""
+    age: float
+    voucher: float
+    returns: float
+    opens: float
+    """Multiplies the chance to open a message."""
+    app: float
+    evening: float
+    """Mean hour of the day at which they buy."""
+    motive: int
+    hobbies: tuple[int, ...]
+    attitudes: tuple[float, float, float]
+    """Mean agreement (1 to 5) with the three statements of the survey."""
+    nps: float
+
+
+PERSONAS = (
+    Persona(name="occasional", favourites=(0, 7), age=46, voucher=0.06, returns=0.05, opens=0.7, app=0.10, evening=15.0, motive=5, hobbies=(5, 1), attitudes=(3.0, 3.6, 2.6), nps=6.8),
+    Persona(name="bargain_hunter", favourites=(0, 9), age=34, voucher=0.42, returns=0.12, opens=1.4, app=0.30, evening=20.2, motive=0, hobbies=(4, 6), attitudes=(4.6, 1.8, 2.2), nps=6.4),
+    Persona(name="family", favourites=(3, 4, 5), age=40, voucher=0.15, returns=0.10, opens=1.0, app=0.22, evening=20.8, motive=1, hobbies=(3, 1), attitudes=(3.2, 3.0, 3.6), nps=7.9),
+    Persona(name="cyclist", favourites=(1, 6, 8), age=36, voucher=0.10, returns=0.04, opens=1.1, app=0.40, evening=18.0, motive=2, hobbies=(0, 4), attitudes=(2.0, 2.8, 4.4), nps=8.6),
+    Persona(name="regular", favourites=(2, 5, 7), age=55, voucher=0.12, returns=0.05, opens=1.2, app=0.15, evening=11.5, motive=1, hobbies=(1, 5), attitudes=(2.2, 4.4, 3.4), nps=9.0),
+)
+_CUTS = np.array([-0.55, -0.05, 0.45, 1.0])
+"""Where the personas part on the scale of zeal and chance."""
+
+_FAVOURITES = np.array([[one.favourites[place % len(one.favourites)] for place in range(6)] for one in PERSONAS])
+
+ORIGINS = pool(["paid_search", "organic_search", "direct", "paid_social", "email", "referral", "affiliate"])
+ORIGIN_SHARES = np.array([0.22, 0.26, 0.2, 0.14, 0.06, 0.07, 0.05])
 
 
 @dataclass(frozen=True, kw_only=True)
 class People:
-    """One block of people; all arrays have the block's length."""
+    """One block of people; all arrays have the block's length. Names and places are numbers of the pools in `names`."""
 
     number: Ints
     """Number of the person in the world, from 0."""
     customer: Bools
     guest: Bools
+    """Buys without an account."""
+    second_account: Bools
     card: Bools
     app: Bools
     lead: Bools
     subscriber: Bools
     swiss: Bools
     household: Ints
-    first: Texts
-    last: Texts
+    """Number of the household's first person."""
+    home: Ints
+    """The same as an index of the block."""
     male: Bools
-    title: Texts
-    street: Texts
-    house: Texts
-    postcode: Texts
-    city: Texts
+    first: Ints
+    last: Ints
+    title: Ints
+    """0 none, 1 Dr., 2 Prof. Dr."""
+    street: Ints
+    house: pa.Array
+    postcode: Ints
+    city: Ints
     birth: Ints
     """Days since 1970."""
-    email: Texts
-    phone: Texts
+    email: pa.Array
+    second_email: pa.Array
+    """Another address of the same person; those of `writes_twice` use it."""
+    writes_twice: Bools
+    phone: pa.Array
     registered: Ints
     """When the account was opened, or the first sign of the person; microseconds."""
     device: Ints
@@ -53,71 +99,84 @@ class People:
     sold_to: Ints
     """Index in the block of the person who bought the first device; -1: not sold."""
     sold_at: Ints
-    origin: Texts
-    language: Texts
+    origin: Ints
+    english: Bools
+    zeal: Floats
+    """Uniform; the quantile of the person's purchase rate, which personas lean on."""
+    persona: Ints
+    favourite: Ints
+    """Category they buy from most."""
 
     def __len__(self) -> int:
         return len(self.number)
 
     @property
-    def customer_number(self) -> Texts:
-        """Customer number of those with an account; '' for guests and others."""
-        has = self.customer & ~self.guest
-        return np.where(has, np.char.add("", (100_000 + self.number).astype(str)), "")
+    def account(self) -> Bools:
+        """Who has a customer number."""
+        return self.customer & ~self.guest
 
-    def anonymous_id(self, device: Ints) -> Texts:
-        """The trackers' id of a device, shaped like a UUID."""
-        mixed = (device.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) ^ np.uint64(0xD1B54A32D192ED03)
-        return np.array([f"{value:016x}" for value in mixed])
+    def customer_numbers(self, who: Ints, second: Bools | None = None) -> pa.Array:
+        """Customer numbers of those with an account, '' for others; the second account's where asked for."""
+        number = ACCOUNTS + self.number[who]
+        if second is not None:
+            number = number + np.where(second, SECOND_ACCOUNTS, 0)
+        return where(self.account[who], texts(number))
 
-
-ORIGINS = np.array(["paid_search", "organic_search", "direct", "paid_social", "email", "referral", "affiliate"])
-ORIGIN_SHARES = np.array([0.22, 0.26, 0.2, 0.14, 0.06, 0.07, 0.05])
+    @property
+    def postcodes(self) -> pa.Array:
+        """Postcodes as texts: five digits, four in Switzerland."""
+        return where(self.swiss, texts(self.postcode), rows(digits(self.postcode, 5), count=len(self)))
 
 
 def draw_people(world: World, span: Span, seed: int, block: int, count: int, first_number: int) -> People:
     """The people of one block."""
+    from scipy.special import ndtri
+
     rng = stream(seed, block, "people")
-    number = first_number + np.arange(count, dtype=np.int64)
+    index = np.arange(count)
+    number = first_number + index.astype(np.int64)
     customer = rng.random(count) < 0.42
     guest = customer & (rng.random(count) < 0.18)
-    household = np.where((rng.random(count) < 0.22) & (np.arange(count) > 0), number - 1, number)
-    household = _roots(household - first_number) + first_number
-    shares_home = household != number
-    homes = household - first_number
+    account = customer & ~guest
+    home = _roots(np.where((rng.random(count) < 0.22) & (index > 0), index - 1, index))
+    shares_home = home != index
     male = rng.random(count) < 0.49
-    first = np.where(male, names.pick(rng, names.MEN, count), names.pick(rng, names.WOMEN, count))
-    last = names.pick(rng, names.SURNAMES, count)
-    last = np.where(shares_home & (rng.random(count) < 0.8), last[homes], last)
-    place = rng.integers(0, len(names.CITIES), count)
-    place = np.where(shares_home, place[homes], place)
-    swiss = np.where(shares_home, (rng.random(count) < 0.04)[homes], rng.random(count) < 0.04)
-    street, house = names.pick(rng, names.STREETS, count), rng.integers(1, 140, count).astype(str)
-    house = np.where(rng.random(count) < 0.12, np.char.add(house, rng.choice(np.array(list("abc")), count)), house)
-    street, house = np.where(shares_home, street[homes], street), np.where(shares_home, house[homes], house)
-    postcode = (np.array([city[1] for city in names.CITIES])[place] + np.where(shares_home, rng.integers(0, 90, count)[homes], rng.integers(0, 90, count))).astype(str)
-    postcode = np.where(swiss, (8_000 + rng.integers(0, 90, count)).astype(str), np.char.zfill(postcode, 5))
-    city = np.where(swiss, "Zürich", np.array([city[0] for city in names.CITIES])[place])
-    first, street, house, postcode, city = (array.astype(object) for array in (first, street, house, postcode, city))
+    first = names.firsts(rng, male)
+    last = names.common(rng, len(names.SURNAMES), count)
+    last = np.where(shares_home & (rng.random(count) < 0.8), last[home], last)
+    swiss = (rng.random(count) < 0.04)[home]
+    city = np.where(swiss, names.ZURICH, rng.integers(0, len(names.CITIES), count)[home])
+    postcode = names.POSTCODE[city] + rng.integers(0, 90, count)[home]
+    street = names.common(rng, len(names.STREETS), count)[home]
+    suffix = np.where(rng.random(count) < 0.12, rng.integers(1, 4, count), 0)[home]
+    house = pick(pool([f"{n}{s}" for n in range(140) for s in ("", "a", "b", "c")]), rng.integers(1, 140, count)[home] * 4 + suffix)
     before = rng.random(count) < world.entry_before
-    registered = np.where(before, span.start - (rng.random(count) * 700 * DAY).astype(np.int64), span.start + (rng.random(count) * (span.end - span.start)).astype(np.int64))
+    entered = np.where(before, span.start - (rng.random(count) * 700 * DAY).astype(np.int64), span.start + (rng.random(count) * (span.end - span.start - DAY)).astype(np.int64))
+    zeal = rng.random(count)
+    scale = np.where(customer, 0.75 * ndtri(np.clip(zeal, 1e-9, 1 - 1e-9)), 0.0) + np.where(customer, 0.66, 1.0) * rng.standard_normal(count)
+    persona = np.searchsorted(_CUTS, scale).astype(np.int64)
+    liking = np.array([one.app for one in PERSONAS])[persona]
+    age = np.clip(rng.normal(np.array([one.age for one in PERSONAS])[persona], 11.0), 16, 92)
+    today = span.end // DAY
     device = number * 2
     shared = shares_home & (rng.random(count) < 0.35)
-    device = np.where(shared, household * 2, device)
-    sold = (rng.random(count) < 0.004) & ~shared
+    device = np.where(shared, device[home], device)
+    sold = (rng.random(count) < 0.004) & ~shared & ~np.isin(index, home[shared])
     buyer = rng.integers(0, count, count)
+    shares_line = shares_home & (rng.random(count) < 0.6)
     return People(
-        number=number, customer=customer, guest=guest, card=customer & ~guest & (rng.random(count) < 0.3), app=customer & ~guest & (rng.random(count) < 0.2),
-        lead=rng.random(count) < 0.02, subscriber=customer & ~guest & (rng.random(count) < world.subscribers), swiss=swiss, household=household, first=first, last=last.astype(object),
-        male=male, title=np.where(rng.random(count) < 0.03, np.where(rng.random(count) < 0.8, "Dr.", "Prof. Dr."), "").astype(object), street=street, house=house, postcode=postcode, city=city,
-        birth=rng.integers(-12_000, 13_500, count), email=names.addresses(rng, first, last, number), phone=names.phones(rng, count), registered=registered, device=device,
-        second_device=np.where(rng.random(count) < 0.3, number * 2 + 1, -1), sold_to=np.where(sold & (buyer != np.arange(count)), buyer, -1),
-        sold_at=span.start + (rng.random(count) * (span.end - span.start)).astype(np.int64), origin=rng.choice(ORIGINS, count, p=ORIGIN_SHARES).astype(object),
-        language=np.where(rng.random(count) < 0.06, "en", "de").astype(object),
+        number=number, customer=customer, guest=guest, second_account=account & (rng.random(count) < 0.015), card=account & (rng.random(count) < 0.3), app=account & (rng.random(count) < liking),
+        lead=rng.random(count) < 0.02, subscriber=account & (rng.random(count) < world.subscribers), swiss=swiss, household=number[home], home=home, male=male, first=first, last=last,
+        title=np.searchsorted([0.97, 0.994], rng.random(count)), street=street, house=house, postcode=postcode, city=city, birth=(today - age * 365.25).astype(np.int64),
+        email=names.addresses(first, last, number, np.searchsorted([0.4, 0.65, 0.8, 0.92], rng.random(count))), second_email=names.second_addresses(first, last, number, rng.integers(0, 3, count)),
+        writes_twice=rng.random(count) < 0.22, phone=names.phones(np.where(shares_line, number[home], number), rng.random(count) < 0.07), registered=entered, device=device,
+        second_device=np.where(rng.random(count) < 0.3, number * 2 + 1, -1), sold_to=np.where(sold & (buyer != index), buyer, -1),
+        sold_at=span.start + (rng.random(count) * (span.end - span.start)).astype(np.int64), origin=np.searchsorted(np.cumsum(ORIGIN_SHARES)[:-1], rng.random(count)).astype(np.int64),
+        english=rng.random(count) < 0.06, zeal=zeal, persona=persona, favourite=_FAVOURITES[persona, rng.integers(0, 6, count)],
     )  # fmt: skip
 
 
 def _roots(parent: Ints) -> Ints:
     """Each index's root, where `parent` points at itself or one to the left."""
-    own = parent == np.arange(len(parent))
-    return np.maximum.accumulate(np.where(own, np.arange(len(parent)), 0))
+    index = np.arange(len(parent))
+    return np.maximum.accumulate(np.where(parent == index, index, 0))

@@ -3,67 +3,100 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from kundig.simulate.marketing import CHANNEL_EFFECT, PRESSURE, VARIANT_LIFT, Consents
-from kundig.simulate.people import People
-from kundig.simulate.purchases import Process
+from kundig.simulate.messages import CLICK, FATIGUE, OPEN, UNSUBSCRIBE, VARIANT_LIFT, sensitivity
+from kundig.simulate.people import ORIGINS, PERSONAS, People
+from kundig.simulate.purchases import GROUPS, Process
+from kundig.simulate.records import Held
+from kundig.simulate.service import BRAND_LIFT, CANCELS
+from kundig.simulate.shop import CAUSED, Catalogue, cost_share, kept_share
+from kundig.simulate.text import DAY, Ints, pick, pool, rows, uuids
+from kundig.simulate.visits import Visits
 from kundig.simulate.world import Span, World
-from kundig.simulate.writers import Files
-
-_MOMENT = pa.timestamp("us", tz="UTC")
+from kundig.simulate.writers import Bundle, moment
 
 
-def write_people(files: Files, people: People, process: Process, consents: Consents) -> None:
-    """One row a person: identity, household, true process, true future, and whether they may be written to."""
-    rows = {
-        "person": people.number, "household": people.household, "customer_number": _blank(people.customer_number), "email": people.email.astype(str), "guest": people.guest,
-        "group": process.group, "rate_week": process.rate, "leave": process.leave, "mean_value": process.mean_value, "alive": process.alive,
-        "left_at": pa.array(process.left_at, mask=process.left_at < 0).cast(_MOMENT), "expected_purchases_365": process.expected_purchases, "expected_revenue_365": process.expected_revenue,
-        "newsletter_email": consents.reason.astype(str), "registered_at": pa.array(people.registered).cast(_MOMENT), "origin": people.origin.astype(str),
-    }  # fmt: skip
-    files.rows("people.parquet", pa.table({name: value if isinstance(value, pa.Array) else pa.array(value) for name, value in rows.items()}))
-
-
-def write_identifiers(files: Files, people: People, contacts: Any, block: int, span: Span) -> None:
-    """Which identifier belongs to whom, and when: e-mail, customer number, devices, CRM records."""
-    parts: list[tuple[str, Any, Any, Any, Any, Any]] = []
+def keep_people(bundle: Bundle, people: People, process: Process, items: Catalogue, seed: int, block: int) -> None:
+    """One row a person: household, persona, true process, true future, response to contact pressure."""
     everyone = np.arange(len(people))
-    forever = np.full(len(people), -1)
-    start = np.full(len(people), span.start - 1_000 * 86_400_000_000)
-    parts.append(("email", people.email, everyone, start, forever, np.zeros(len(people), bool)))
-    has = np.flatnonzero(people.customer & ~people.guest)
-    parts.append(("customer", people.customer_number[has], has, start[has], forever[has], np.zeros(len(has), bool)))
-    shared_devices = np.isin(people.device, people.device[np.flatnonzero(people.device != people.number * 2)])
-    sold = people.sold_to >= 0
-    parts.append(("anonymous_id", people.anonymous_id(people.device), everyone, start, np.where(sold, people.sold_at, -1), shared_devices))
-    buyers = np.flatnonzero(sold)
-    parts.append(("anonymous_id", people.anonymous_id(people.device[buyers]), people.sold_to[buyers], people.sold_at[buyers], forever[buyers], np.zeros(len(buyers), bool)))
-    second = np.flatnonzero((people.second_device >= 0) | sold)
-    parts.append(("anonymous_id", people.anonymous_id(people.number[second] * 2 + 1), second, start[second], forever[second], np.zeros(len(second), bool)))
-    parts.append(("crm", np.array([f"C{block:04d}{n:06d}" for n in range(len(contacts))], dtype=object), contacts, start[contacts], forever[contacts], np.zeros(len(contacts), bool)))
-    for namespace, values, who, since, until, shared in parts:
-        rows = {
-            "namespace": pa.array([namespace] * len(who), pa.string()), "value": pa.array(np.asarray(values).astype(str)), "person": pa.array(people.number[who]),
-            "valid_from": pa.array(np.asarray(since)).cast(_MOMENT), "valid_until": pa.array(np.asarray(until), mask=np.asarray(until) < 0).cast(_MOMENT), "shared": pa.array(np.asarray(shared)),
-        }  # fmt: skip
-        files.rows("identifiers.parquet", pa.table(rows))
+    weight, intensive = sensitivity(people, seed, block)
+    revenue = process.expected_purchases * process.mean_value
+    kept = revenue * kept_share(people)
+    bundle.keep(
+        "people",
+        {
+            "person": people.number, "household": people.household, "customer_number": _blank(people.customer_numbers(everyone)), "email": people.email, "customer": people.customer, "guest": people.guest,
+            "persona": pick(pool([one.name for one in PERSONAS]), people.persona), "group": pick(pool(GROUPS), process.group), "origin": pick(ORIGINS, people.origin), "registered_at": moment(people.registered),
+            "rate_week": process.rate, "leave": process.leave, "mean_value": process.mean_value, "alive": process.alive, "left_at": moment(process.left_at, process.left_at < 0),
+            "expected_purchases_365": process.expected_purchases, "buys_within_365": process.buys_again, "expected_revenue_365": revenue, "expected_net_365": kept,
+            "expected_margin_365": kept * (1 - cost_share(people, items)), "pressure": weight, "intensive_arm": intensive,
+        },
+    )  # fmt: skip
 
 
-def write_world(folder: Path, world: World, span: Span, seed: int, counts: dict[str, int], spend: float) -> None:
+def keep_identifiers(bundle: Bundle, people: People, visits: Visits, held: Sequence[Held], seed: int, span: Span) -> None:
+    """Which identifier belongs to whom and when: addresses, customer numbers, records, phones, and each device with whoever sat at it."""
+    everyone = np.arange(len(people))
+    parts = [("email", people.email, everyone), ("email", people.second_email.filter(pa.array(people.writes_twice | people.second_account)), np.flatnonzero(people.writes_twice | people.second_account)), ("phone", people.phone, everyone)]
+    parts += [(one.namespace, one.value, one.person) for one in held]
+    for namespace, values, who in parts:
+        nobody = np.ones(len(who), dtype=np.bool_)
+        _keep(bundle, namespace, values, people.number[who], np.zeros(len(who), np.int64), nobody, np.zeros(len(who), np.int64), nobody, np.zeros(len(who), np.bool_))
+    person, device, at = visits.person, visits.device, visits.at
+    order = np.lexsort((at, person, device))
+    person, device, at = person[order], device[order], at[order]
+    begins = np.ones(len(person), dtype=np.bool_)
+    begins[1:] = (person[1:] != person[:-1]) | (device[1:] != device[:-1])
+    first = np.flatnonzero(begins)
+    last = np.append(first[1:], len(person))[: len(first)] - 1
+    users = np.bincount(np.unique(device[first], return_inverse=True)[1])[np.unique(device[first], return_inverse=True)[1]] if len(first) else np.zeros(0, np.int64)
+    sold = np.isin(device[first], people.device[people.sold_to >= 0])
+    none = np.zeros(len(first), dtype=np.bool_)
+    _keep(bundle, "anonymous_id", rows(uuids(device[first], seed), count=len(first)), people.number[person[first]], at[first], none, at[last], none, (users > 1) & ~sold)
+    bundle.count(devices=len(np.unique(device)), devices_shared=len(np.unique(device[first][(users > 1) & ~sold])), devices_sold=int(((people.sold_to >= 0) & (people.sold_at < span.end - DAY)).sum()))
+
+
+def _keep(bundle: Bundle, namespace: str, values: pa.Array, person: Ints, since: Ints, open_since: Any, until: Ints, open_until: Any, shared: Any) -> None:
+    bundle.keep(
+        "identifiers",
+        {
+            "namespace": pool([namespace] * len(person)), "value": values, "person": person, "valid_from": moment(since, open_since), "valid_until": moment(until, open_until), "shared": shared,
+        },
+    )  # fmt: skip
+
+
+def write_world(folder: Path, world: World, span: Span, seed: int, persons: int, counts: Mapping[str, int], spend: float) -> None:
     """Settings of the world, true effects, and how many of each fault were planted."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = asdict(world) | {"seed": seed, "first_day": span.first_day.isoformat(), "last_day": span.last_day.isoformat(), "ad_spend": spend}
-    effects = {"channels": CHANNEL_EFFECT, "variants": {"a": 0.0, "b": VARIANT_LIFT}, "pressure": PRESSURE}
-    text = json.dumps({"world": settings, "effects": effects, "counts": counts}, indent=2, sort_keys=True, ensure_ascii=False)
+    settings = asdict(world) | {"persons": persons, "seed": seed, "first_day": span.first_day.isoformat(), "last_day": span.last_day.isoformat(), "ad_spend": spend}
+    pq.write_table(pa.table({"name": list(settings), "value": [json.dumps(value, ensure_ascii=False) for value in settings.values()]}), folder / "world.parquet")
+    pq.write_table(pa.table({"name": sorted(counts), "count": pa.array([counts[name] for name in sorted(counts)], pa.int64())}), folder / "counts.parquet")
+    pq.write_table(_channels(folder), folder / "channels.parquet")
+    rates = {"open_email": OPEN[0], "open_push": OPEN[1], "open_in_app": OPEN[2], "click_of_opened": CLICK, "unsubscribe": UNSUBSCRIBE, "fatigue": FATIGUE, "brand_lift": BRAND_LIFT, "subscription_cancels": CANCELS}
+    variants = {"variant": ["a", "b"], "open_rate_factor": [1.0, 1 + VARIANT_LIFT]}
+    pq.write_table(pa.table(variants), folder / "variants.parquet")
+    pq.write_table(pa.table({"name": list(rates), "value": list(rates.values())}), folder / "effects.parquet")
+    text = json.dumps({"world": settings, "effects": rates, "caused": CAUSED, "counts": counts}, indent=2, sort_keys=True, ensure_ascii=False)
     (folder / "world.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _blank(texts: Any) -> pa.Array:
-    array = np.asarray(texts).astype(str)
-    return pa.array(array, mask=array == "")
+def _channels(folder: Path) -> pa.Table:
+    """What each channel caused: orders and net value that would not have been without it, and its share of all online orders."""
+    table = pq.read_table(folder / "orders.parquet", columns=["cause", "net_value", "till"])
+    online = table.filter(pc.invert(table["till"]))
+    summed = online.group_by("cause").aggregate([("net_value", "sum"), ("net_value", "count")]).sort_by("cause")
+    shares = pc.divide(pc.cast(summed["net_value_count"], pa.float64()), max(online.num_rows, 1))
+    return pa.table({"channel": summed["cause"], "incremental_orders": summed["net_value_count"], "incremental_net": summed["net_value_sum"], "share_of_online_orders": shares})
+
+
+def _blank(column: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)

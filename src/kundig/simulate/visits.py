@@ -1,198 +1,225 @@
-"""Visits to web and app as Segment messages, with what trackers do to them: losses, resends, late arrivals, wrong clocks, shared devices."""
+"""Visits to web and app: who sits at which device, how the visit came about, and the messages trackers send of it, with what they lose and bend."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from kundig.simulate.people import DAY, Bools, Ints, People, Texts
-from kundig.simulate.shop import CATEGORIES, Catalogue, Orders
+from kundig.simulate.messages import Sends
+from kundig.simulate.people import PERSONAS, People
+from kundig.simulate.purchases import waking
+from kundig.simulate.shop import CATEGORIES, CAUSES, PRODUCTS, Orders
+from kundig.simulate.text import DAY, HOUR, MINUTE, SECOND, Bools, Ints, berlin, berlin_moment
 from kundig.simulate.world import Span, stream
-from kundig.simulate.writers import Files, decimal, iso, join, optional
 
-SECOND = 1_000_000
-KINDS = np.array(["page", "Product Viewed", "Product Added", "Checkout Started", "Order Completed", "Signed In", "Application Opened", "identify"])
-PAGE, VIEWED, ADDED, CHECKOUT, COMPLETED, SIGNED_IN, OPENED, IDENTIFY = range(8)
-SITE = "https://www.example.org"
-_MEDIUM = {"paid_search": "cpc", "organic_search": "", "direct": "", "paid_social": "paid_social", "email": "email", "referral": "referral", "affiliate": "affiliate"}
-_SOURCE = {"paid_search": "google", "organic_search": "", "direct": "", "paid_social": "facebook", "email": "newsletter", "referral": "partner", "affiliate": "partner"}
+KINDS = ("page", "screen", "Product Viewed", "Product Added", "Checkout Started", "Order Completed", "Signed In", "Application Opened", "identify")
+PAGE, SCREEN, VIEWED, ADDED, CHECKOUT, COMPLETED, SIGNED_IN, OPENED, IDENTIFY = range(len(KINDS))
+
+CHANNELS = ("direct", "organic_search", "paid_search", "paid_social", "email", "referral", "affiliate", "display")
+DIRECT, ORGANIC, SEARCH, SOCIAL, EMAIL, REFERRAL, AFFILIATE, DISPLAY = range(len(CHANNELS))
+_ORIGIN = np.array([SEARCH, ORGANIC, DIRECT, SOCIAL, DIRECT, REFERRAL, AFFILIATE])
+"""Channel of visits of people of each origin; e-mail visits come from clicks alone."""
+_SHARES = np.array([0.38, 0.30, 0.15, 0.09, 0.0, 0.045, 0.025, 0.01])
+_CAUSE = np.array([CHANNELS.index(name) if name else -1 for name in CAUSES])
+
+CAMPAIGNS = ("marke", "generisch", "einkaufen", "neue-kunden", "wiederkehrer", "banner", "preisvergleich")
+"""Campaigns of advertising; messages name their own."""
+NEWSLETTERS = 1_000
+"""Numbers of campaigns from here on are those of newsletters."""
+BLOCKED = 0.10
+"""Share of confirmations of orders in browsers that a blocker swallows."""
+RESENT, LATE = 0.01, 0.01
+SKEWED = 97
+"""One device in so many has a clock that runs ahead."""
+PATHS = ("/", "/warenkorb", "/kasse", "/danke", "/konto", "/suche", "/ratgeber", "/versand")
+HOME, BASKET, TILL, THANKS, ACCOUNT = range(5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Visits:
-    """Visits of one block, as advertising needs them."""
+    """Visits of one block."""
 
     person: Ints
+    """Whom the visit was drawn for; the one who sits at the device."""
     at: Ints
-    channel: Texts
+    channel: Ints
+    campaign: Ints
+    """-1: none."""
     device: Ints
+    order: Ints
+    """Index of the order it led to; -1: none."""
+    app: Bools
 
-
-def write_visits(files: Files, people: People, orders: Orders, items: Catalogue, span: Span, seed: int, block: int) -> tuple[Visits, dict[str, int]]:
-    """The files of web and app messages; gives the visits and counts of what was planted."""
-    rng = stream(seed, block, "visits")
-    person, at, order, app = _visits(people, orders, span, rng)
-    channel = _channels(people, person, rng)
-    device, owner = _devices(people, person, at, rng)
-    visit, kind, moment = _messages(person, at, order, app, people, rng)
-    keep = ~((kind == COMPLETED) & ~app[visit] & (rng.random(len(kind)) < 0.10))
-    lost = int((~keep).sum())
-    visit, kind, moment = visit[keep], kind[keep], moment[keep]
-    known = people.customer[person[visit]] & ~people.guest[person[visit]] & ((rng.random(len(visit)) < 0.35) | np.isin(kind, [SIGNED_IN, IDENTIFY, COMPLETED]))
-    product = rng.integers(0, len(items.number), len(visit))
-    facts = _Facts(people=people, person=owner[visit], device=device[visit], kind=kind, at=moment, channel=channel[visit], order=order[visit], known=known & (owner[visit] == person[visit]), product=product, orders=orders, items=items)
-    counts = {"events_lost": lost}
-    serial = 0
-    for name, mask in (("web", ~app[visit]), ("app", app[visit])):
-        texts, planted, received = _texts(facts, mask, name, block, serial, rng)
-        serial += int(mask.sum())
-        if files.parquet:
-            files.rows(f"{name}/events-{block:04d}.parquet", pa.table({"body": texts, "received": pa.array(received)}))
-        else:
-            files.lines(f"{name}/events-{block:04d}.jsonl", texts)
-        for what, number in planted.items():
-            counts[what] = counts.get(what, 0) + number
-    counts["devices_shared"] = int((people.device != people.number * 2).sum())
-    counts["devices_sold"] = int((people.sold_to >= 0).sum())
-    return Visits(person=person, at=at, channel=channel, device=device), counts
+    def __len__(self) -> int:
+        return len(self.person)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Facts:
-    people: People
-    person: Ints
-    device: Ints
+class Messages:
+    """Messages of trackers of one block, one platform; all arrays alike, in order of arrival."""
+
+    visit: Ints
     kind: Ints
     at: Ints
-    channel: Texts
-    order: Ints
+    sent: Ints
+    received: Ints
+    ahead: Ints
+    """By how much the device's clock runs ahead."""
+    number: Ints
+    """Number of the message on its platform in the block; resends repeat it."""
+    first: Bools
+    """The message with which its visit begins."""
     known: Bools
+    """Carries the customer number."""
+    path: Ints
+    """Index of `PATHS`, then of categories, then of articles."""
     product: Ints
-    orders: Orders
-    items: Catalogue
+    """-1: none."""
+
+    def __len__(self) -> int:
+        return len(self.visit)
 
 
-def _visits(people: People, orders: Orders, span: Span, rng: np.random.Generator) -> tuple[Ints, Ints, Ints, Bools]:
-    """Person, moment, order (-1: none) and app of each visit: idle ones, and one before each online order."""
-    idle = rng.poisson(np.where(people.customer, 4.0, np.where(people.lead, 3.0, 1.8)))
+def draw_visits(people: People, orders: Orders, sends: Sends, span: Span, seed: int, block: int) -> Visits:
+    """Visits out of curiosity, visits by clicks in messages, and those that led to an online order."""
+    rng = stream(seed, block, "visits")
+    idle = rng.poisson(np.where(people.customer, 3.3, np.where(people.lead, 3.0, 1.4)) * span.days / 365 * rng.gamma(2.0, 0.5, len(people)))
     person = np.repeat(np.arange(len(people)), idle)
-    start = np.maximum(people.registered[person] - 20 * DAY, span.start)
+    start = np.clip(people.registered[person] - 20 * DAY, span.start, span.end - 2 * DAY)
     at = start + (rng.random(len(person)) ** 1.3 * (span.end - start - DAY)).astype(np.int64)
+    hour = waking(rng.normal(np.array([one.evening for one in PERSONAS])[people.persona[person]], 3.5, len(person)))
+    at = np.maximum(berlin_moment(berlin(at) // DAY * DAY + (hour * HOUR).astype(np.int64)), span.start)
     app = people.app[person] & (rng.random(len(person)) < 0.5)
+    channel, campaign = _came_by(people, person, rng)
     online = np.flatnonzero(~orders.till)
-    before = orders.at[online] - rng.integers(4, 25, len(online)) * 60 * SECOND
-    person = np.concatenate([person, orders.person[online]])
-    order = np.concatenate([np.full(len(at), -1), online])
-    return person, np.concatenate([at, before]), order, np.concatenate([app, orders.app[online]])
+    buyer, before = orders.person[online], np.maximum(orders.at[online] - rng.integers(5, 25, len(online)) * MINUTE, span.start)
+    bought_by, bought_campaign = _came_by(people, buyer, rng)
+    cause = _CAUSE[orders.cause[online]]
+    direct_touch = (cause >= 0) & (cause != DISPLAY) & (cause != EMAIL)
+    earlier = direct_touch & (rng.random(len(online)) < 0.2)
+    bought_by = np.where(direct_touch & ~earlier, cause, bought_by)
+    touched = np.flatnonzero(earlier)
+    touch_at = np.maximum(orders.at[online][touched] - (rng.uniform(0.2, 3.0, len(touched)) * DAY).astype(np.int64), span.start)
+    clicks = np.flatnonzero((sends.clicked >= 0) & (sends.clicked <= span.end - HOUR))
+    parts = (
+        (person, at, channel, campaign, np.full(len(person), -1), app), (buyer, before, bought_by, np.where(direct_touch, _campaign_of(cause, rng), bought_campaign), online, orders.app[online]),
+        (buyer[touched], touch_at, cause[touched], _campaign_of(cause[touched], rng), np.full(len(touched), -1), np.zeros(len(touched), np.bool_)),
+        (sends.person[clicks], sends.clicked[clicks] + 2 * SECOND, np.where(sends.channel[clicks] == 0, EMAIL, DIRECT), np.where(sends.channel[clicks] == 0, NEWSLETTERS + sends.campaign[clicks], -1), np.full(len(clicks), -1), sends.channel[clicks] > 0),
+    )  # fmt: skip
+    person, at, channel, campaign, order, app = (np.concatenate([part[place] for part in parts]) for place in range(6))
+    channel, campaign = np.where(app, DIRECT, channel), np.where(app, -1, campaign)
+    campaign = np.where(np.isin(channel, (DIRECT, ORGANIC, REFERRAL)), -1, campaign)
+    return Visits(person=person, at=at, channel=channel, campaign=campaign, device=_devices(people, person, at, rng), order=order, app=app)
 
 
-def _channels(people: People, person: Ints, rng: np.random.Generator) -> Texts:
-    drawn = rng.choice(np.array(["direct", "organic_search", "paid_search", "email", "paid_social", "referral", "affiliate"]), len(person), p=[0.3, 0.25, 0.15, 0.12, 0.1, 0.05, 0.03])
-    return np.where(rng.random(len(person)) < 0.4, people.origin[person], drawn.astype(object))
+def _came_by(people: People, person: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    drawn = np.searchsorted(np.cumsum(_SHARES)[:-1], rng.random(len(person)), side="right")
+    channel = np.where(rng.random(len(person)) < 0.4, _ORIGIN[people.origin[person]], drawn)
+    return channel, _campaign_of(channel, rng)
 
 
-def _devices(people: People, person: Ints, at: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """The device of each visit, and who sits at it: after a sale of a device its events are those of the buyer."""
+def _campaign_of(channel: Ints, rng: np.random.Generator) -> Ints:
+    """A campaign of the channel; -1 for channels without."""
+    which = rng.random(len(channel))
+    search = np.searchsorted([0.35, 0.7], which)
+    return np.select([channel == SEARCH, channel == SOCIAL, channel == DISPLAY, channel == AFFILIATE], [search, 3 + (which < 0.4), np.full(len(channel), 5), np.full(len(channel), 6)], -1)
+
+
+def _devices(people: People, person: Ints, at: Ints, rng: np.random.Generator) -> Ints:
+    """The device of each visit: after the sale of a device its messages are those of the buyer."""
     second = (people.second_device[person] >= 0) & (rng.random(len(person)) < 0.4)
     device = np.where(second, people.second_device[person], people.device[person])
-    sold = (people.sold_to[person] >= 0) & (at >= people.sold_at[person]) & ~second
-    device = np.where(sold, people.number[person] * 2 + 1, device)
-    buyers = np.flatnonzero(people.sold_to >= 0)
+    gone = (people.sold_to[person] >= 0) & (at >= people.sold_at[person]) & ~second
+    device = np.where(gone, people.number[person] * 2 + 1, device)
+    sellers = np.flatnonzero(people.sold_to >= 0)
     bought = np.full(len(people), -1)
-    bought[people.sold_to[buyers]] = buyers
-    takes = (bought[person] >= 0) & (rng.random(len(person)) < 0.5)
-    seller = np.where(takes, bought[person], 0)
-    takes &= at >= people.sold_at[seller]
-    return np.where(takes, people.device[seller], device), person
+    bought[people.sold_to[sellers]] = sellers
+    seller = np.maximum(bought[person], 0)
+    takes = (bought[person] >= 0) & (people.sold_to[seller] == person) & (rng.random(len(person)) < 0.5) & (at >= people.sold_at[seller])
+    return np.where(takes, people.device[seller], device)
 
 
-def _messages(person: Ints, at: Ints, order: Ints, app: Bools, people: People, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
-    """Visit, kind and moment of each message."""
-    visits = np.arange(len(person))
-    pages = 1 + rng.poisson(1.3, len(person))
-    parts: list[tuple[Ints, Ints, Ints]] = [(np.repeat(visits, pages), np.full(pages.sum(), PAGE), _step(pages))]
-    views = rng.poisson(np.where(order >= 0, 2.0, 0.9))
-    parts.append((np.repeat(visits, views), np.full(views.sum(), VIEWED), _step(views)))
-    buying = np.flatnonzero(order >= 0)
-    adding = np.concatenate([buying, np.flatnonzero((order < 0) & (rng.random(len(person)) < 0.08))])
-    signing = np.flatnonzero(people.customer[person] & ~people.guest[person] & (rng.random(len(person)) < 0.3))
-    telling = np.flatnonzero(people.customer[person] & (rng.random(len(person)) < 0.12))
-    opening = np.flatnonzero(app)
-    for where, kind, late in ((adding, ADDED, 5), (buying, CHECKOUT, 7), (buying, COMPLETED, 9), (signing, SIGNED_IN, 1), (telling, IDENTIFY, 2), (opening, OPENED, 0)):
-        parts.append((where, np.full(len(where), kind), np.full(len(where), late)))
-    visit, which, step = (np.concatenate([part[number] for part in parts]) for number in range(3))
-    return visit, which, at[visit] + step * 20 * SECOND + rng.integers(0, 15 * SECOND, len(visit))
+def draw_messages(people: People, visits: Visits, orders: Orders, span: Span, seed: int, block: int) -> tuple[Messages, Messages, dict[str, int]]:
+    """The messages of web and of app, resends among them, and counts of what was planted."""
+    rng = stream(seed, block, "trackers")
+    visit, kind, step = _steps(people, visits, orders, rng)
+    at = np.minimum(visits.at[visit] + step * 20 * SECOND + np.where(step == 0, 0, rng.integers(0, 15_000, len(visit)) * 1_000), span.end)
+    blocked = (kind == COMPLETED) & ~visits.app[visit] & (rng.random(len(kind)) < BLOCKED)
+    confirmations = int((kind == COMPLETED).sum())
+    visit, kind, step, at = visit[~blocked], kind[~blocked], step[~blocked], at[~blocked]
+    count = len(visit)
+    person = visits.person[visit]
+    known = people.account[person] & ((rng.random(len(visits)) < 0.35)[visit] | np.isin(kind, (SIGNED_IN, IDENTIFY, COMPLETED))) & ~((visits.order[visit] >= 0) & orders_as_guest(people, orders)[visits.order[visit]])
+    favourite = people.favourite[person]
+    product = np.where(rng.random(count) < 0.5, favourite + len(CATEGORIES) * rng.integers(0, PRODUCTS // len(CATEGORIES), count), rng.integers(0, PRODUCTS, count))
+    buying = (visits.order[visit] >= 0) & (kind == ADDED)
+    product = np.where(buying, orders.product[visits.order[visit]], product) if len(orders) else product
+    shows = np.isin(kind, (VIEWED, ADDED))
+    category = product % len(CATEGORIES)
+    wanders = rng.random(count)
+    path = np.where(wanders < 0.15, HOME, np.where(wanders < 0.25, 5 + (wanders * 100).astype(np.int64) % 3, len(PATHS) + category))
+    fixed = np.select([shows, kind == CHECKOUT, kind == COMPLETED, np.isin(kind, (SIGNED_IN, IDENTIFY))], [len(PATHS) + len(CATEGORIES) + product, np.full(count, TILL), np.full(count, THANKS), np.full(count, ACCOUNT)], path)
+    late = rng.random(count) < LATE
+    sent = at + rng.integers(200, 3_000, count) * 1_000
+    received = sent + rng.integers(30, 900, count) * 1_000
+    waits = rng.integers(DAY // SECOND, 5 * DAY // SECOND, count) * SECOND
+    sent, received = np.where(late, sent + waits, sent), np.where(late, received + waits, received)
+    skewed = visits.device[visit] % SKEWED == 0
+    ahead = np.where(skewed, HOUR, 0)
+    again = rng.random(count) < RESENT
+    counts = {"events_blocked": int(blocked.sum()), "confirmations": confirmations, "events_late": int(late.sum()), "events_skewed": int(skewed.sum())}
+    made = []
+    for app in (False, True):
+        mine = np.flatnonzero(visits.app[visit] == app)
+        number = np.arange(len(mine))
+        resent = np.flatnonzero(again[mine])
+        which = np.concatenate([mine, mine[resent]])
+        number = np.concatenate([number, resent])
+        arrived = received[which] + np.concatenate([np.zeros(len(mine), np.int64), rng.integers(1, 20, len(resent)) * SECOND])
+        inside = arrived <= span.end
+        which, number, arrived = which[inside], number[inside], arrived[inside]
+        order = np.argsort(arrived, kind="stable")
+        which, number, arrived = which[order], number[order], arrived[order]
+        made.append(
+            Messages(
+                visit=visit[which], kind=kind[which], at=at[which], sent=sent[which], received=arrived, ahead=ahead[which], number=number, first=step[which] == 0, known=known[which], path=fixed[which],
+                product=np.where(shows[which], product[which], -1),
+            )
+        )  # fmt: skip
+        platform = "app" if app else "web"
+        distinct = len(np.unique(number))
+        counts |= {f"events_{platform}": distinct, f"events_{platform}_resent": len(which) - distinct}
+    return made[0], made[1], counts
 
 
-def _step(counts: Ints) -> Ints:
+def orders_as_guest(people: People, orders: Orders) -> Bools:
+    """Orders made without signing in, with a mark behind for visits without an order."""
+    return np.append(orders.second & ~people.second_account[orders.person], False)
+
+
+def _steps(people: People, visits: Visits, orders: Orders, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
+    """Visit, kind and step of each message; a visit begins with a page, in the app with its opening."""
+    every = np.arange(len(visits))
+    buying = visits.order >= 0
+    pages = 1 + rng.poisson(1.2, len(visits))
+    views = rng.poisson(np.where(buying, 2.0, 0.9))
+    adding = buying | (rng.random(len(visits)) < 0.08)
+    customer = people.account[visits.person]
+    guest_order = orders_as_guest(people, orders)[visits.order]
+    signing = customer & ~guest_order & (rng.random(len(visits)) < 0.3)
+    telling = people.customer[visits.person] & (rng.random(len(visits)) < np.where(buying, 0.5, 0.08))
+    paged, viewed = np.repeat(every, pages), np.repeat(every, views)
+    parts = [
+        (paged, np.where(visits.app[paged], SCREEN, PAGE), _within(pages) * 2 + visits.app[paged]),
+        (viewed, np.full(len(viewed), VIEWED), _within(views) * 2 + 3),
+    ]  # fmt: skip
+    for mask, kind, step in ((adding, ADDED, 12), (buying, CHECKOUT, 13), (buying, COMPLETED, 14), (signing, SIGNED_IN, 2), (telling, IDENTIFY, 11), (visits.app, OPENED, 0)):
+        which = np.flatnonzero(mask)
+        parts.append((which, np.full(len(which), kind), np.full(len(which), step)))
+    visit, kinds, steps = (np.concatenate([part[place] for part in parts]) for place in range(3))
+    return visit, kinds, steps
+
+
+def _within(counts: Ints) -> Ints:
     return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-
-
-def _texts(facts: _Facts, mask: Bools, platform: str, block: int, serial: int, rng: np.random.Generator) -> tuple[pa.Array, dict[str, int], Ints]:
-    """The messages as lines of JSON in order of arrival, with resends; counts of what was planted."""
-    where = np.flatnonzero(mask)
-    at, kind = facts.at[where], facts.kind[where]
-    sent = at + rng.integers(200_000, 3 * SECOND, len(where))
-    received = sent + rng.integers(30_000, 900_000, len(where))
-    late = rng.random(len(where)) < 0.01
-    received = np.where(late, received + rng.integers(DAY, 5 * DAY, len(where)), received)
-    sent = np.where(late, received - rng.integers(30_000, 900_000, len(where)), sent)
-    skewed = (facts.device[where] % 97) == 0
-    shift = np.where(skewed, 3_600 * SECOND, 0)
-    identifier = join(f"{platform}-{block:04d}-", (serial + np.arange(len(where))).astype(str).astype(object))
-    lines = join(
-        '{"type":"', np.array(["page", "track", "track", "track", "track", "track", "track", "identify"], dtype=object)[kind], '"', _event(kind), ',"messageId":"', identifier, '"',
-        ',"anonymousId":"', facts.people.anonymous_id(facts.device[where]).astype(object), '"', optional(None, facts.known[where], ',"userId":"', facts.people.customer_number[facts.person[where]].astype(object), '"'),
-        ',"originalTimestamp":"', iso(at + shift), '","sentAt":"', iso(sent + shift), '","receivedAt":"', iso(received), '"', _context(facts, where, platform, kind), _properties(facts, where, kind), "}",
-    )  # fmt: skip
-    again = rng.random(len(where)) < 0.01
-    order = np.argsort(received, kind="stable")
-    lines, arrived = lines.take(pa.array(order)), received[order]
-    resent = lines.filter(pa.array(again[order]))
-    planted = {"events": len(where), "events_resent": int(again.sum()), "events_late": int(late.sum()), "events_skewed": int(skewed.sum()), f"events_{platform}": len(where)}
-    return pa.concat_arrays([lines, resent]), planted, np.concatenate([arrived, arrived[again[order]]])
-
-
-def _event(kind: Ints) -> pa.Array:
-    words = np.array(['' if name in ("page", "identify") else f',"event":"{name}"' for name in KINDS], dtype=object)
-    return pa.array(words[kind], type=pa.string())
-
-
-def _context(facts: _Facts, where: Ints, platform: str, kind: Ints) -> pa.Array:
-    """The context of each message: page, campaign, agent, locale, device."""
-    category = CATEGORIES[facts.items.category[facts.product[where]]]
-    path = np.array([f"/{name.lower()}" for name in CATEGORIES], dtype=object)[facts.items.category[facts.product[where]]] if len(category) else np.array([], dtype=object)
-    path = np.where(kind == CHECKOUT, "/kasse", np.where(kind == COMPLETED, "/danke", np.where(kind == SIGNED_IN, "/konto", path)))
-    channel = facts.channel[where]
-    medium = np.array([_MEDIUM[name] for name in _MEDIUM], dtype=object)
-    source = np.array([_SOURCE[name] for name in _SOURCE], dtype=object)
-    number = np.searchsorted(np.array(sorted(_MEDIUM)), channel.astype(str))
-    ordered = np.argsort(np.array(list(_MEDIUM)))
-    medium, source = medium[ordered][number], source[ordered][number]
-    paid = medium != ""
-    agent = "Mozilla/5.0 (Linux; Android 15) Chrome/140" if platform == "web" else "ShopApp/4.2 (iPhone; iOS 19)"
-    referrer = np.where(channel == "organic_search", "https://www.google.com/", np.where(channel == "referral", "https://blog.example.net/", ""))
-    page = join(',"context":{"page":{"path":"', path.astype(object), f'","url":"{SITE}', path.astype(object), '","referrer":"', referrer.astype(object), '"}')
-    campaign = optional(None, paid, ',"campaign":{"source":"', source, '","medium":"', medium, '","name":"', np.where(medium == "email", "newsletter", "herbst").astype(object), '"}')
-    device = join(',"device":{"id":"d', facts.people.anonymous_id(facts.device[where]).astype(object), '","type":"ios"}') if platform == "app" else ""
-    return join(page, campaign, f',"userAgent":"{agent}","locale":"', facts.people.language[facts.person[where]], '"', device, "}")
-
-
-def _properties(facts: _Facts, where: Ints, kind: Ints) -> pa.Array:
-    """What the message tells: product and price, total and order number, or the traits of a person."""
-    items, product = facts.items, facts.product[where]
-    empty: Any = pa.array(np.full(len(where), "", dtype=object), type=pa.string())
-    about = join(',"properties":{"product_id":"', items.number[product], '","category":"', CATEGORIES[items.category[product]].astype(object), '","price":', decimal(items.price[product], "."), ',"currency":"EUR"}')
-    order = np.maximum(facts.order[where], 0)
-    has_orders = len(facts.orders.number) > 0
-    number = facts.orders.number[order] if has_orders else np.full(len(where), "", dtype=object)
-    total = facts.orders.total[order] if has_orders else np.zeros(len(where), dtype=np.int64)
-    bought = join(',"properties":{"order_id":"', number, '","total":', decimal(total, "."), ',"currency":"EUR"}')
-    traits = join(',"traits":{"email":"', facts.people.email[facts.person[where]], '"}')
-    text = pc.if_else(pa.array(np.isin(kind, [VIEWED, ADDED])), about, empty)
-    text = pc.if_else(pa.array(np.isin(kind, [CHECKOUT, COMPLETED])), bought, text)
-    return pc.if_else(pa.array(kind == IDENTIFY), traits, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -12,15 +13,19 @@ import numpy as np
 from kundig.errors import ContractError, nearest
 
 BLOCK = 10_000
-"""Persons that are drawn together: fixed, so that the same seed gives the same persons at any size."""
+"""Persons that are drawn together: fixed, so that the first ten thousand are the same in a world of any size."""
+
+
+SEASON_DAYS = 43
+"""Days of the Christmas season: 10 November to 22 December."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class World:
     """The laws of one world. Rates are per week, money is net of tax in euro.
 
-    Purchases after the first follow BG/NBD (Fader, Hardie, Lee 2005): rate λ ~ Gamma(r, α), and after each purchase the customer leaves
-    with p ~ Beta(a, b). Values of orders follow Gamma-Gamma (Fader, Hardie 2013): Gamma(shape, ν) with ν ~ Gamma(q, γ).
+    Purchases after the first follow BG/NBD (Fader, Hardie, Lee 2005): rate λ ~ Gamma(r, α), and after each repeat purchase the customer
+    leaves with p ~ Beta(a, b). Values of orders follow Gamma-Gamma (Fader, Hardie 2013): Gamma(shape, ν) with ν ~ Gamma(q, γ).
     """
 
     name: str
@@ -40,6 +45,11 @@ class World:
     entry_before: float = 0.0
     price_step: float = 1.0
     subscribers: float = 0.03
+
+    @property
+    def mean_speed(self) -> float:
+        """Mean speed of the purchase clock over a year of 365 days."""
+        return 1.0 + (self.christmas - 1.0) * SEASON_DAYS / 365
 
 
 _PLAIN = World(name="plain", meaning="purchases follow BG/NBD, values Gamma-Gamma", breaks_model=False)
@@ -104,4 +114,4 @@ def span(end: dt.date, days: int) -> Span:
 
 def stream(seed: int, block: int, name: str) -> np.random.Generator:
     """The random numbers of one concern in one block: adding a concern leaves the others as they are."""
-    return np.random.Generator(np.random.PCG64([seed, block, sum(ord(letter) * 31**place for place, letter in enumerate(name)) % 2**32]))
+    return np.random.Generator(np.random.PCG64([seed, block, zlib.crc32(name.encode())]))
