@@ -14,12 +14,14 @@ WOMEN = (
     "Sophie", "Marie", "Hannah", "Emma", "Mia", "Lea", "Johanna", "Elisabeth", "Renate", "Helga", "Brigitte", "Gisela", "Karin", "Ingrid", "Birgit",
     "Heike", "Silke", "Anja", "Tanja", "Sandra", "Melanie", "Kerstin", "Jana", "Franziska", "Theresa", "Zeynep", "Fatma", "Ayşe", "Elif", "Olga",
     "Natalia", "Svetlana", "Agnieszka", "Małgorzata", "Giulia", "Chiara", "Sofia", "Amélie", "Chloé", "Käthe", "Grete", "Frieda", "Luise", "Charlotte",
-    "Mathilda", "Paula", "Greta", "Ida", "Clara", "Ella", "Lina", "Emilia", "Anna", "Maria", "Sabine", "Petra", "Monika", "Ursula", "Julia", "Claudia",
-    "Susanne", "Andrea", "Stefanie", "Nicole", "Katharina", "Laura", "Lena", "Sophie", "Marie", "Hannah", "Emma", "Mia", "Lea", "Johanna", "Elisabeth",
-    "Renate", "Helga", "Brigitte", "Gisela", "Karin", "Ingrid", "Birgit", "Heike", "Silke", "Anja", "Tanja", "Sandra", "Melanie", "Kerstin", "Jana",
-    "Franziska", "Theresa", "Zeynep", "Fatma", "Ayşe", "Elif", "Olga", "Natalia", "Svetlana", "Agnieszka", "Małgorzata", "Giulia", "Chiara", "Sofia",
-    "Amélie", "Chloé", "Jörgine", "Käthe", "Grete", "Frieda", "Luise", "Charlotte", "Mathilda", "Paula", "Greta", "Ida", "Clara", "Ella", "Lina",
-    "Emilia", "Günther",
+    "Mathilda", "Paula", "Greta", "Ida", "Clara", "Ella", "Lina", "Emilia",
+)  # fmt: skip
+MEN = (
+    "Thomas", "Michael", "Andreas", "Peter", "Wolfgang", "Klaus", "Jürgen", "Günter", "Stefan", "Christian", "Markus", "Matthias", "Frank", "Uwe", "Jörg",
+    "Jens", "Sven", "Lars", "Tobias", "Florian", "Sebastian", "Alexander", "Daniel", "Felix", "Paul", "Leon", "Lukas", "Jonas", "Finn", "Noah", "Elias",
+    "Ben", "Luis", "Maximilian", "Philipp", "Simon", "Tim", "Jan", "Moritz", "Karl", "Heinz", "Hans", "Werner", "Helmut", "Manfred", "Gerhard", "Dieter",
+    "Horst", "Björn", "Sören", "Mehmet", "Mustafa", "Ali", "Emre", "Can", "Piotr", "Tomasz", "Dmitri", "Sergej", "Marco", "Luca", "Antonio", "José",
+    "René", "André", "Götz", "Rüdiger", "Oskar", "Anton", "Emil", "Theo", "Henry", "Günther",
 )  # fmt: skip
 SURNAMES = (
     "Müller", "Schmidt", "Schneider", "Fischer", "Weber", "Meyer", "Wagner", "Becker", "Schulz", "Hoffmann", "Schäfer", "Koch", "Bauer", "Richter",
