@@ -36,7 +36,7 @@ PLAN = """
 events:
   product_viewed:
     value: price
-    properties: {product_id: {required: true}, price: {type: 'decimal(18,4)'}, category: {}, quantity: {type: int64}}
+    properties: {product_id: {required: true}, price: {type: 'decimal(18,4)'}, category: {}, currency: {}, quantity: {type: int64}}
 """
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
