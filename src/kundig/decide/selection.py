@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def selected(audiences: Mapping[str, Audience], tables: Mapping[str, ir.Table], *, as_of: dt.datetime, config: Any) -> ir.Table:
     """`audience`, `person_key` of every person that an audience's rule selects at `as_of`.
 
+    Windows over events are answered from `measure_days`, which folds exactly the measures of these rules.
+
     Raises:
         RuleError: Rules that cannot be read; all faults of all audiences at once.
     """
@@ -26,7 +28,7 @@ def selected(audiences: Mapping[str, Audience], tables: Mapping[str, ir.Table], 
         nobody = tables["profiles"].filter(ibis.literal(False))
         return nobody.select(audience=ibis.literal(""), person_key=nobody.person_key)
     parsed = parsed_rules(audiences, config)
-    flags = rules.compile(parsed, tables, as_of=as_of)
+    flags = rules.compile(parsed, tables, as_of=as_of, measures=rules.measures_of(parsed))
     names = ibis.array([ibis.ifelse(flags[name], name, None) for name in parsed])
     each = flags.select("person_key", audience=names.unnest())
     return each.filter(each.audience.notnull()).select("audience", "person_key")
