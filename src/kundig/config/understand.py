@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -91,7 +91,7 @@ class ValueAxis(Record):
             if self.method == "quantiles" and not 0 < start < 1:
                 raise ValueError(f"the tier '{tier.name}' starts at quantile {start}; quantiles lie between 0 and 1")
         known = [start for start in starts if start is not None]
-        if any(high <= low for low, high in zip(known, known[1:])):
+        if any(high <= low for low, high in pairwise(known)):
             raise ValueError("the starts of the tiers do not rise; order tiers from the lowest up")
         return self
 
