@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from kundig import pipeline
 from kundig.config.load import load
-from kundig.pipeline import run as running
 from kundig.pipeline import workbench
 from kundig.store.engines.duckdb import connect
 from kundig.store.lake import Lake
@@ -55,7 +55,7 @@ def _portable(name: str, kind: str) -> str:
 
 
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "LARGE_SHARE", 2.0)
+    monkeypatch.setattr(sys.modules["kundig.pipeline.run"], "LARGE_SHARE", 2.0)
     monkeypatch.setattr(workbench, "REPLACE_SHARE", 2.0)
 
 

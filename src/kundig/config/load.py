@@ -113,6 +113,10 @@ def load(root: Path | str) -> Config:
                 for place, line in lines.items():
                     origins[".".join([prefix, *map(str, place)])] = f"{path.relative_to(folder).as_posix()}, line {line}"
         values[kind.name] = MappingProxyType(read) if kind.many else next(iter(read.values()), None) or _default(kind, faults)
+    if all(value is not None for value in values.values()):
+        from kundig.config.across import faults_across
+
+        faults += faults_across(values)
     if faults:
         raise ConfigError(faults=faults)
     return Config(root=folder, values=MappingProxyType(values), origins=MappingProxyType(origins))

@@ -18,7 +18,7 @@ def cohorts(orders: ir.Table, identities: ir.Table) -> ir.Table:
     and orders of nobody known are left out.
     """
     bought = orders.filter((orders.status != "cancelled") & (orders.net > 0)).select("identifier_key", "occurred_at", "local_day", "net")
-    who = identities.select("identifier_key", "person_key", "valid_from", "valid_until")
+    who = identities.filter(~identities.shared).select("identifier_key", "person_key", "valid_from", "valid_until")
     joined = bought.join(who, "identifier_key")
     mine = joined.filter((joined.occurred_at >= joined.valid_from) & (joined.valid_until.isnull() | (joined.occurred_at < joined.valid_until)))
     months = mine.mutate(at=mine.local_day.truncate("M")).group_by("person_key", "at").aggregate(net=lambda t: t.net.sum().cast("decimal(38,4)"))

@@ -46,7 +46,8 @@ class Sources:
 
     def of_persons(self, rows: ir.Table) -> ir.Table:
         """Rows with `identifier_key` and `occurred_at`, with the `person_key` the identifier belonged to at that time."""
-        who = self.tables["identities"].select("identifier_key", "person_key", "valid_from", "valid_until")
+        identities = self.tables["identities"]
+        who = identities.filter(~identities.shared).select("identifier_key", "person_key", "valid_from", "valid_until")
         joined = rows.join(who, "identifier_key")
         inside = (joined.occurred_at >= joined.valid_from) & (joined.valid_until.isnull() | (joined.occurred_at < joined.valid_until))
         return joined.filter(inside).drop("valid_from", "valid_until")

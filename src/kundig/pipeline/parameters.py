@@ -19,6 +19,10 @@ from kundig.errors import ContractError, nearest
 from kundig.schema import Step
 
 
+SCHEMA_FILES = ("tracking_plan", "purposes", "matrix", "sources")
+"""What a step that asks for the whole `config` reads of it: the files that make the schema of rules."""
+
+
 def parameters(step: Step, config: Config, as_of: dt.datetime) -> dict[str, Any]:
     """The value of each keyword parameter of a step: `as_of`, a setting, a workspace file; others keep their default.
 
@@ -63,7 +67,7 @@ def _text(value: Any) -> str:
     if hasattr(value, "items"):
         return json.dumps({str(key): _text(item) for key, item in sorted(value.items())})
     if isinstance(value, Config):
-        return json.dumps({name: _text(item) for name, item in sorted(value.values.items())})
+        return json.dumps([_text(value.settings.workspace), *(_text(value.values[name]) for name in SCHEMA_FILES if name in value.values)])
     if isinstance(value, (list, tuple)):
         return json.dumps([_text(item) for item in value])
     return repr(value)

@@ -124,7 +124,11 @@ class Workbench:
         assert step.by is not None
         assert step.due is not None
         rows = self._before(step.writes)
-        return changes.distinct_keys(self.session, rows.filter(rows[step.due] <= ibis.literal(as_of, type=ibis_type("timestamp"))), step.by)
+        kind = ibis_type("timestamp")
+        fallen = rows[step.due] <= ibis.literal(as_of, type=kind)
+        if self.release is not None:
+            fallen = fallen & (rows[step.due] > ibis.literal(self.release.moment, type=kind))
+        return changes.distinct_keys(self.session, rows.filter(fallen), step.by)
 
     def count(self, table: Table, column: str) -> int:
         """How many distinct keys a table has in the last release (rows, where the key is the whole of the table's key)."""

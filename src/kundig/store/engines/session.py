@@ -109,6 +109,7 @@ def as_known(expression: ir.Table, table: Table, as_of: dt.datetime) -> ir.Table
     """Only what had happened and was known at a moment, for tables that tell what happened.
 
     A catalogue (no `occurred_at`, no `local_day`) says what is, not what happened: it is read as it is, also for a moment in the past.
+    A consent record counts from when it is known: a withdrawal dated ahead must not wait.
     """
     import ibis
 
@@ -116,7 +117,7 @@ def as_known(expression: ir.Table, table: Table, as_of: dt.datetime) -> ir.Table
         return expression
 
     moment = ibis.literal(as_of, type=ibis_type("timestamp"))
-    for clock in ("received_at", "occurred_at"):
+    for clock in ("received_at",) if table.name == "consent_records" else ("received_at", "occurred_at"):
         if clock in table.names:
             expression = expression.filter(expression[clock] <= moment)
     return expression
