@@ -74,8 +74,8 @@ def _asked(
     rows = candidates.select("audience", "person_key", "segment_id", "locale")
     if not known:
         rows = rows.filter(ibis.literal(False))
-    places = _by(rows.audience, {name: ibis.array([ibis.literal(place) for place in range(len(a.channels))]) for name, a in known.items()}, "array<int8>")
-    rows = rows.mutate(preference=places.unnest().cast("int64"))
+    places = _by(rows.audience, {name: ibis.array([ibis.literal(place, type="int64") for place in range(len(a.channels))]) for name, a in known.items()}, "array<int64>")
+    rows = rows.mutate(preference=places.unnest())
     order = {(name, place): channel for name, audience in known.items() for place, channel in enumerate(audience.channels)}
     channel = ibis.cases(*(((rows.audience == name) & (rows.preference == place), spelled) for (name, place), spelled in order.items()), else_="") if order else ibis.literal("")
     rows = rows.mutate(
