@@ -19,6 +19,7 @@ from kundig.config.law import Channels, Policy, Purposes
 from kundig.consent import suppression
 from kundig.decide.policy import parsed_rules, requests
 from kundig.schema import step
+from kundig.store.engines.session import arrow_type
 from kundig.tables.decide import AUDIENCE_CANDIDATES, DECISIONS, GATE_FACTS
 from kundig.tables.govern import SUPPRESSIONS
 from kundig.tables.unify import IDENTIFIERS, IDENTITIES
@@ -44,7 +45,9 @@ def decisions(
         PolicyError: An audience names a scenario, purpose or channel that is not there.
     """
     asked = requests(audiences, parsed_rules(audiences, config), policies=policies, purposes=purposes, channels=channels, at=as_of, zone=zone)
-    facts = gate_facts.select("audience", "person_key", "channel", "preference", *[name for name in gate.COLUMNS if name in gate_facts.columns]).to_pyarrow()
+    names = ["audience", "person_key", "channel", "preference", *[name for name in gate.COLUMNS if name in gate_facts.columns]]
+    facts = gate_facts.select(*names).to_pyarrow()
+    facts = facts.cast(pa.schema([(name, arrow_type(GATE_FACTS.column(name).type)) for name in names]))  # Spark hands over moments without their zone
     ranks = audience_candidates.select("audience", "person_key", "priority", "value").to_pyarrow()
     facts = with_suppressions(facts, gate_facts, identities, identifiers, suppressions, config)
     parts = [_audience(name, audiences[name], facts, ranks, asked, channels, as_of, policies) for name in sorted(audiences)]

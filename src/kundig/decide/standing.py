@@ -103,7 +103,7 @@ def chosen_creatives(asked: ir.Table, creatives: ir.Table) -> ir.Table:
     return joined.drop(*(f"made_{mine}" for mine in keys), "made_place", "place", "parts")
 
 
-_FOREVER = dt.datetime(2999, 1, 1, tzinfo=dt.UTC)
+_FOREVER = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
 
 
 def _as_known(rows: ir.Table, as_of: dt.datetime) -> ir.Table:
