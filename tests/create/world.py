@@ -36,6 +36,7 @@ class World:
         shutil.copytree(Path(kundig.config.__file__).parent / "defaults", self.root)
         for name in () if defaults else ("welcome", "cross_sell"):
             shutil.rmtree(self.root / "creatives" / name)
+            (self.root / "audiences" / f"{name}.yaml").unlink()
         (self.root / "kundig.toml").write_text(TOML, encoding="utf-8")
         self.matrix = list(load(self.root).matrix.rows) if defaults else [ROW, PLAIN_ROW]
         self.offers = [OFFER]
