@@ -23,7 +23,7 @@ MEN = (
     "Horst", "Björn", "Sören", "Mehmet", "Mustafa", "Ali", "Emre", "Can", "Piotr", "Tomasz", "Dmitri", "Sergej", "Marco", "Luca", "Antonio", "José",
     "René", "André", "Götz", "Rüdiger", "Oskar", "Anton", "Emil", "Theo", "Henry", "Günther",
 )  # fmt: skip
-SURNAMES = (
+COMMON_SURNAMES = (
     "Müller", "Schmidt", "Schneider", "Fischer", "Weber", "Meyer", "Wagner", "Becker", "Schulz", "Hoffmann", "Schäfer", "Koch", "Bauer", "Richter",
     "Klein", "Wolf", "Schröder", "Neumann", "Schwarz", "Zimmermann", "Braun", "Krüger", "Hofmann", "Hartmann", "Lange", "Schmitt", "Werner", "Schmitz",
     "Krause", "Meier", "Lehmann", "Schmid", "Schulze", "Maier", "Köhler", "Herrmann", "König", "Walter", "Mayer", "Huber", "Kaiser", "Fuchs", "Peters",
@@ -34,6 +34,13 @@ SURNAMES = (
     "Nowak", "Kowalski", "Wiśniewski", "Ivanov", "Petrov", "Rossi", "Ferrari", "Nguyen", "Tran", "García", "Fernández", "Strauß", "Preuß", "Weißmann",
     "Größer", "Süßmilch", "Öztürk", "Özdemir",
 )  # fmt: skip
+_STEMS = (
+    "Alten", "Berg", "Birken", "Blum", "Born", "Brink", "Buch", "Dorn", "Eich", "Falken", "Feld", "Fisch", "Gold", "Grün", "Hagen", "Hasel", "Hoch", "Kirch", "Kron",
+    "Linden", "Löwen", "Mühl", "Neu", "Ober", "Rosen", "Roth", "Sand", "Schön", "Stern", "Tannen", "Thal", "Unter", "Wald", "Wein", "Weid", "Wies", "Winkel", "Ziegel",
+)  # fmt: skip
+_ENDINGS = ("mann", "berg", "bach", "feld", "meier", "hoff", "dorf", "baum", "heim", "stein", "hausen", "müller", "kamp", "holz", "brink", "eck", "burg", "reuter", "bauer", "haus", "thaler", "born")
+SURNAMES = COMMON_SURNAMES + tuple(stem + ending for ending in _ENDINGS for stem in _STEMS if ending not in stem.lower())
+"""Common surnames first, then rarer ones made of two parts, as German surnames are."""
 STREETS = (
     "Hauptstraße", "Schulstraße", "Gartenstraße", "Bahnhofstraße", "Dorfstraße", "Bergstraße", "Birkenweg", "Lindenstraße", "Kirchstraße", "Waldstraße",
     "Ringstraße", "Schillerstraße", "Goethestraße", "Amselweg", "Wiesenweg", "Jahnstraße", "Feldstraße", "Buchenweg", "Friedhofstraße", "Mozartstraße",

@@ -198,9 +198,12 @@ def write_orders(bundle: Bundle, people: People, orders: Orders, items: Catalogu
     walk_ins = _anonymous_receipts(bundle, items, span, len(people) // 25, rng, block)
     bundle.count(
         orders=len(shop), orders_cancelled=orders.cancelled.sum(), orders_returned=orders.returned.sum(), orders_clock_change=orders.clock_change.sum(),
-        orders_francs=orders.swiss.sum(), orders_of_guests=(people.guest[person] & ~orders.till).sum() + as_guest.sum(), orders_second_identity=orders.second.sum(), orders_with_voucher=voucher.sum(),
+        orders_francs=orders.swiss.sum(), orders_of_guests=((people.guest[person] | as_guest) & ~orders.till).sum(), orders_second_identity=orders.second.sum(), orders_with_voucher=voucher.sum(),
         receipts=orders.till.sum() + walk_ins, receipts_anonymous=walk_ins,
     )  # fmt: skip
+    for number_, cause in enumerate(CAUSES):
+        mine = (orders.cause == number_) & ~orders.till
+        bundle.count(**{f"online_orders_by_{cause or 'nothing'}": mine.sum(), f"online_cents_by_{cause or 'nothing'}": cents(orders.value[mine]).sum()})
     bundle.keep(
         "orders",
         {

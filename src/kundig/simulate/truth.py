@@ -18,7 +18,7 @@ from kundig.simulate.people import ORIGINS, PERSONAS, People
 from kundig.simulate.purchases import GROUPS, Process
 from kundig.simulate.records import Held
 from kundig.simulate.service import BRAND_LIFT, CANCELS
-from kundig.simulate.shop import CAUSED, Catalogue, cost_share, kept_share
+from kundig.simulate.shop import CAUSED, CAUSES, Catalogue, cost_share, kept_share
 from kundig.simulate.text import DAY, Ints, pick, pool, rows, uuids
 from kundig.simulate.visits import Visits
 from kundig.simulate.world import Span, World
@@ -80,7 +80,7 @@ def write_world(folder: Path, world: World, span: Span, seed: int, persons: int,
     settings = asdict(world) | {"persons": persons, "seed": seed, "first_day": span.first_day.isoformat(), "last_day": span.last_day.isoformat(), "ad_spend": spend}
     pq.write_table(pa.table({"name": list(settings), "value": [json.dumps(value, ensure_ascii=False) for value in settings.values()]}), folder / "world.parquet")
     pq.write_table(pa.table({"name": sorted(counts), "count": pa.array([counts[name] for name in sorted(counts)], pa.int64())}), folder / "counts.parquet")
-    pq.write_table(_channels(folder), folder / "channels.parquet")
+    pq.write_table(_channels(counts), folder / "channels.parquet")
     rates = {"open_email": OPEN[0], "open_push": OPEN[1], "open_in_app": OPEN[2], "click_of_opened": CLICK, "unsubscribe": UNSUBSCRIBE, "fatigue": FATIGUE, "brand_lift": BRAND_LIFT, "subscription_cancels": CANCELS}
     variants = {"variant": ["a", "b"], "open_rate_factor": [1.0, 1 + VARIANT_LIFT]}
     pq.write_table(pa.table(variants), folder / "variants.parquet")
@@ -89,13 +89,12 @@ def write_world(folder: Path, world: World, span: Span, seed: int, persons: int,
     (folder / "world.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _channels(folder: Path) -> pa.Table:
+def _channels(counts: Mapping[str, int]) -> pa.Table:
     """What each channel caused: orders and net value that would not have been without it, and its share of all online orders."""
-    table = pq.read_table(folder / "orders.parquet", columns=["cause", "net_value", "till"])
-    online = table.filter(pc.invert(table["till"]))
-    summed = online.group_by("cause").aggregate([("net_value", "sum"), ("net_value", "count")]).sort_by("cause")
-    shares = pc.divide(pc.cast(summed["net_value_count"], pa.float64()), max(online.num_rows, 1))
-    return pa.table({"channel": summed["cause"], "incremental_orders": summed["net_value_count"], "incremental_net": summed["net_value_sum"], "share_of_online_orders": shares})
+    orders = [counts[f"online_orders_by_{cause}"] for cause in CAUSES[1:]]
+    net = [counts[f"online_cents_by_{cause}"] / 100 for cause in CAUSES[1:]]
+    every = max(sum(orders) + counts["online_orders_by_nothing"], 1)
+    return pa.table({"channel": list(CAUSES[1:]), "incremental_orders": orders, "incremental_net": net, "share_of_online_orders": [number / every for number in orders]})
 
 
 def _blank(column: pa.Array) -> pa.Array:

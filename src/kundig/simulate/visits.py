@@ -176,14 +176,14 @@ def draw_messages(people: People, visits: Visits, orders: Orders, span: Span, se
         resent = np.flatnonzero(again[mine])
         which = np.concatenate([mine, mine[resent]])
         number = np.concatenate([number, resent])
-        arrived = received[which] + np.concatenate([np.zeros(len(mine), np.int64), rng.integers(1, 20, len(resent)) * SECOND])
-        inside = arrived <= span.end
-        which, number, arrived = which[inside], number[inside], arrived[inside]
-        order = np.argsort(arrived, kind="stable")
-        which, number, arrived = which[order], number[order], arrived[order]
+        waited = np.concatenate([np.zeros(len(mine), np.int64), rng.integers(1, 20, len(resent)) * SECOND])
+        arrived = received[which] + waited
+        inside = np.flatnonzero(arrived <= span.end)
+        order = inside[np.argsort(arrived[inside], kind="stable")]
+        which, number, waited, arrived = which[order], number[order], waited[order], arrived[order]
         made.append(
             Messages(
-                visit=visit[which], kind=kind[which], at=at[which], sent=sent[which], received=arrived, ahead=ahead[which], number=number, first=step[which] == 0, known=known[which], path=fixed[which],
+                visit=visit[which], kind=kind[which], at=at[which], sent=sent[which] + waited, received=arrived, ahead=ahead[which], number=number, first=step[which] == 0, known=known[which], path=fixed[which],
                 product=np.where(shows[which], product[which], -1),
             )
         )  # fmt: skip
