@@ -56,7 +56,7 @@ SHOP: Expected = {
     "artikel.csv": ("products", {"product_id": "Artikelnummer", "name": "Bezeichnung", "category": "Kategorie", "brand": "Marke", "price": "Preis", "cost": "Einkaufspreis"}),
     "tickets.ndjson": ("tickets", {"ticket_id": "id", "occurred_at": "created_at", "topic": "subject", "_status": "status", "solved_at": "solved_at", "channel": "channel", "satisfaction": "satisfaction", "_customer": "customer_id", "_email": "email"}),
     "spend_google_ads.csv": ("ad_spend", {"local_day": "Day", "campaign": "Campaign", "amount": "Cost", "impressions": "Impressions", "clicks": "Clicks", "_currency": "Currency code"}),
-    "events-0000.jsonl": ("events", {}),
+    **{f"events-2026-{month:02d}.jsonl": ("events", {}) for month in range(4, 11)},
 }
 
 
