@@ -20,6 +20,8 @@ SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+FIRST_DAY = -25_567
+"""1 January 1900, in days since 1970."""
 
 
 def rows(*parts: bytes | Matrix, count: int) -> pa.Array:
@@ -82,8 +84,7 @@ def moments(at: Ints) -> Matrix:
     day, rest = np.divmod(at, DAY)
     second, fraction = np.divmod(rest, SECOND)
     sheet = np.empty((len(at), 24), dtype=np.uint8)
-    first = int(day.min()) if len(day) else 0
-    sheet[:, :10] = _days(first, int(day.max()) - first + 1 if len(day) else 1, "iso")[day - first]
+    sheet[:, :10] = _days("iso")[day - FIRST_DAY]
     sheet[:, 10] = ord("T")
     sheet[:, 11:19] = _clock()[second]
     sheet[:, 19:23] = _millis()[fraction // 1_000]
@@ -209,16 +210,17 @@ def data_of(column: pa.Array) -> memoryview:
 
 
 def _days_of(days: Ints) -> Matrix:
-    if len(days) == 0:
-        return np.empty((0, 10), dtype=np.uint8)
-    first = int(days.min())
-    return _days(first, int(days.max()) - first + 1, "german")[days - first]
+    return _days("german")[days - FIRST_DAY]
 
 
-@lru_cache(maxsize=64)
-def _days(first: int, count: int, style: str) -> Matrix:
-    text = "".join((_EPOCH + dt.timedelta(days=first + number)).strftime("%Y-%m-%d" if style == "iso" else "%d.%m.%Y") for number in range(count))
-    return np.frombuffer(text.encode(), dtype=np.uint8).reshape(count, 10)
+@lru_cache(maxsize=2)
+def _days(style: str) -> Matrix:
+    """Every day from 1900 to 2100, written out."""
+    dates = np.arange(FIRST_DAY, -FIRST_DAY + 22_000).astype("datetime64[D]")
+    months = dates.astype("datetime64[M]")
+    year, month, day = 1970 + months.astype(np.int64) // 12, months.astype(np.int64) % 12 + 1, (dates - months).astype(np.int64) + 1
+    parts = (digits(year, 4), b"-", digits(month, 2), b"-", digits(day, 2)) if style == "iso" else (digits(day, 2), b".", digits(month, 2), b".", digits(year, 4))
+    return np.hstack([np.full((len(dates), 1), ord(part), dtype=np.uint8) if isinstance(part, bytes) else part for part in parts])
 
 
 @lru_cache(maxsize=1)

@@ -93,8 +93,7 @@ def _lines(platform: str, people: People, visits: Visits, made: Messages, orders
     if platform == "web":
         stamps += [b'","timestamp":"', moments(made.at)]
     middle = rows(_numbers(platform, block, made, seed), b'","anonymousId":"', uuids(visits.device[made.visit], seed), *stamps, b'"', count=count)
-    accounts = join(',"userId":"', people.customer_numbers(np.arange(len(people))), '"')
-    users = pa.concat_arrays([pool([""]), accounts]).take(pa.array(np.where(made.known, person + 1, 0)))
+    users = pa.concat_arrays([pool([""]), join(',"userId":"', _accounts(people), '"')]).take(pa.array(np.where(made.known, _account(people, visits, made, orders) + 1, 0)))
     touches = _touch_table(int(visits.campaign.max(initial=NEWSLETTERS)) - NEWSLETTERS + 1, platform)
     touch = pool(_referred(*one, platform) for one in touches)
     agents = pool(f',"userAgent":"{agent}","locale":"{locale}"' for agent in _AGENTS[platform] for locale in _LOCALES)
@@ -113,6 +112,19 @@ def _lines(platform: str, people: People, visits: Visits, made: Messages, orders
 def _referred(source: str, medium: str, campaign: str, referrer: str, platform: str) -> str:
     told = f',"campaign":{{"source":"{source}","medium":"{medium}","name":"{campaign}"}}' if source else ""
     return f',"referrer":"{referrer}"}}{told}'
+
+
+def _accounts(people: People) -> pa.Array:
+    """Customer numbers of everybody, then their second ones."""
+    everyone = np.arange(len(people))
+    return pa.concat_arrays([people.customer_numbers(everyone), people.customer_numbers(everyone, np.ones(len(people), dtype=np.bool_))])
+
+
+def _account(people: People, visits: Visits, made: Messages, orders: Orders) -> Ints:
+    """Which of `_accounts` each message was signed in to."""
+    person = visits.person[made.visit]
+    second = np.append(orders.second, False)[visits.order[made.visit]] & people.second_account[person]
+    return person + np.where(second, len(people), 0)
 
 
 def _locales(people: People, person: Ints) -> Ints:
@@ -154,7 +166,7 @@ def _flat(platform: str, people: People, visits: Visits, made: Messages, orders:
     columns = {
         "type": _dictionary(made.kind, pool(_TYPES)), "event": _dictionary(made.kind, pool(name if kind == "track" else "" for kind, name in zip(_TYPES, KINDS, strict=True))),
         "message_id": rows(_numbers(platform, block, made, seed), count=count), "anonymous_id": rows(uuids(visits.device[made.visit], seed), count=count),
-        "user_id": _dictionary(person, people.customer_numbers(np.arange(len(people))), ~made.known), "original_timestamp": moment(made.at + made.ahead), "sent_at": moment(made.sent + made.ahead),
+        "user_id": _dictionary(_account(people, visits, made, orders), _accounts(people), ~made.known), "original_timestamp": moment(made.at + made.ahead), "sent_at": moment(made.sent + made.ahead),
         "received_at": moment(made.received), "timestamp": moment(made.at), "path": _dictionary(made.path, paths(items), None if platform == "web" else np.ones(count, np.bool_)),
         "referrer": _dictionary(touch, referrer), "source": _dictionary(touch, source), "medium": _dictionary(touch, medium), "campaign": _dictionary(touch, campaign),
         "user_agent": _dictionary(_agents(platform, visits, made), pool(_AGENTS[platform])), "locale": _dictionary(_locales(people, person), pool(_LOCALES)),
