@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from kundig import reasons
-from kundig.errors import IdentityError
+from kundig.errors import ConfigError, IdentityError, KundigError, nearest
 
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
@@ -25,6 +27,8 @@ class Entry:
     at: dt.datetime
     kind: str
     what: str
+    detail: str = ""
+    """Its page, number, campaign or topic."""
     channel: str = ""
     value: float | None = None
 
@@ -84,7 +88,7 @@ class Person:
             found.append(f"  segment: {self.segment['segment_id']}")
         found += [f"  {one.purpose} by {one.channel}: {'allowed' if one.allow else 'not allowed'}. {one.sentence}" for one in self.consents]
         found += [f"  {answer.sentence}" for answer in self.answers]
-        found += [f"  {entry.at:%Y-%m-%d %H:%M}  {entry.kind:<9} {entry.what}" for entry in self.timeline[:15]]
+        found += [f"  {entry.at:%Y-%m-%d %H:%M}  {entry.kind:<9} {entry.what} {entry.detail}".rstrip() for entry in self.timeline[:15]]
         return found
 
 
@@ -137,11 +141,11 @@ def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> 
     mine = f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {person_key}"
     during = "x.occurred_at >= m.valid_from AND (m.valid_until IS NULL OR x.occurred_at < m.valid_until)"
     parts = [
-        "SELECT x.occurred_at AS happened, 'event' AS kind, x.name || coalesce(' ' || x.page_path, '') AS what, coalesce(x.channel, '') AS channel, x.value::DOUBLE AS value FROM events x",
-        "SELECT x.occurred_at, 'order', x.status || ' ' || x.order_id, coalesce(x.channel, ''), x.net::DOUBLE FROM orders x",
-        "SELECT x.occurred_at, 'message', x.outcome || coalesce(' ' || x.campaign, ''), x.channel, NULL FROM campaign_messages x",
-        "SELECT x.occurred_at, 'case', coalesce(x.topic, '') || ' ' || x.status, coalesce(x.channel, ''), NULL FROM tickets x",
-        "SELECT x.occurred_at, 'ad', x.platform || coalesce(' ' || x.campaign, ''), x.channel, NULL FROM ad_contacts x",
+        "SELECT x.occurred_at AS happened, 'event' AS kind, x.name AS what, coalesce(x.page_path, '') AS detail, coalesce(x.channel, '') AS channel, x.value::DOUBLE AS value FROM events x",
+        "SELECT x.occurred_at, 'order', x.status, x.order_id, coalesce(x.channel, ''), x.net::DOUBLE FROM orders x",
+        "SELECT x.occurred_at, 'message', x.outcome, coalesce(x.campaign, ''), x.channel, NULL FROM campaign_messages x",
+        "SELECT x.occurred_at, 'case', x.status, coalesce(x.topic, ''), coalesce(x.channel, ''), NULL FROM tickets x",
+        "SELECT x.occurred_at, 'ad', coalesce(x.platform, ''), coalesce(x.campaign, ''), coalesce(x.channel, ''), NULL FROM ad_contacts x",
     ]
     joined = " UNION ALL ".join(f"{part} JOIN ({mine}) m ON x.identifier_key = m.identifier_key AND {during}" for part in parts)
     found = _rows(workspace, f"SELECT * FROM ({joined}) t ORDER BY t.happened DESC, t.kind, t.what LIMIT {int(most)}")
@@ -152,7 +156,8 @@ def allowed(workspace: Workspace, identifier: str, at: dt.datetime | None) -> tu
     """What a person allows, purpose by purpose and channel by channel, at a moment (the release's by default)."""
     key, _ = resolve(workspace, identifier)
     release = workspace.lake.release()
-    assert release is not None
+    if release is None:
+        raise KundigError("there is no release yet", at=str(workspace.root), mend="kundig import, then kundig run")
     moment = at or release.moment
     sql = f"""
         SELECT purpose, channel, status, basis, until, occurred_at FROM consents WHERE person_key = {key} AND occurred_at <= TIMESTAMPTZ '{moment.isoformat()}'
@@ -174,7 +179,10 @@ def why(workspace: Workspace, identifier: str, *, audience: str | None = None, s
 
     Raises:
         IdentityError: Nobody has the identifier.
+        ConfigError: There is no such audience or segment.
     """
+    _known("audience", audience, workspace.config.audiences)
+    _known("segment", segment, [row["segment_id"] for row in workspace.config.matrix.rows])
     key, public = resolve(workspace, identifier)
     language = locale or workspace.config.settings.workspace.locale
     if segment is not None:
@@ -183,23 +191,28 @@ def why(workspace: Workspace, identifier: str, *, audience: str | None = None, s
     return tuple(_audience_answer(workspace, key, public, name, language) for name in chosen)
 
 
+def _known(what: str, given: str | None, names: Iterable[str]) -> None:
+    if given is not None and given not in (known := sorted(names)):
+        raise ConfigError(f"there is no {what} '{given}'", mend=nearest(given, known))
+
+
 _WORDS = {
     "de": {
-        "sent": "{person} hat die Nachricht „{audience}“ am {at} über {channel} bekommen. {reason}",
-        "queued": "{person} bekommt „{audience}“ über {channel}; die Nachricht wartet. {reason}",
-        "on_audience": "{person} steht auf „{audience}“, Platz {rank}, über {channel}. {reason}",
-        "refused": "{person} bekommt „{audience}“ nicht. {reason}",
-        "not_chosen": "{person} bekommt „{audience}“ nicht: {reason}",
+        "sent": "{person} hat „{audience}“ am {at} über {channel} bekommen{reason}.",
+        "queued": "{person} bekommt „{audience}“ über {channel}, die Nachricht wartet noch{reason}.",
+        "on_audience": "{person} steht auf „{audience}“, Platz {rank}, und wird über {channel} angesprochen{reason}.",
+        "refused": "{person} bekommt „{audience}“ nicht{reason}.",
+        "not_chosen": "{person} bekommt „{audience}“ nicht{reason}.",
         "in_segment": "{person} ist im Segment {segment}: Wert {value_tier}, Verhalten {behavior_cluster}, Zustand {state}.",
         "not_in_segment": "{person} ist nicht im Segment {segment}, sondern in {other}.",
         "in_none": "{person} ist in keinem Segment.",
     },
     "en": {
-        "sent": "{person} got the message “{audience}” on {at} by {channel}. {reason}",
-        "queued": "{person} will get “{audience}” by {channel}; the message is waiting. {reason}",
-        "on_audience": "{person} is on “{audience}”, rank {rank}, by {channel}. {reason}",
-        "refused": "{person} does not get “{audience}”. {reason}",
-        "not_chosen": "{person} does not get “{audience}”: {reason}",
+        "sent": "{person} got “{audience}” on {at} by {channel}{reason}.",
+        "queued": "{person} will get “{audience}” by {channel}, the message is still waiting{reason}.",
+        "on_audience": "{person} is on “{audience}”, rank {rank}, and will be addressed by {channel}{reason}.",
+        "refused": "{person} does not get “{audience}”{reason}.",
+        "not_chosen": "{person} does not get “{audience}”{reason}.",
         "in_segment": "{person} is in segment {segment}: value {value_tier}, behaviour {behavior_cluster}, state {state}.",
         "not_in_segment": "{person} is not in segment {segment}, but in {other}.",
         "in_none": "{person} is in no segment.",
@@ -208,34 +221,38 @@ _WORDS = {
 
 
 def _audience_answer(workspace: Workspace, key: int, public: str, name: str, locale: str) -> Answer:
+    zone, quoted = workspace.config.settings.workspace.zone, _text(name)
     messages = [row for row in _messages(workspace, key) if row["audience"] == name]
-    if messages and messages[0]["status"] in ("sent", "claimed", "queued", "refused"):
+    if messages and messages[0]["status"] in _OUTCOMES:
         last = messages[0]
-        outcome = {"sent": "sent", "claimed": "queued", "queued": "queued", "refused": "refused"}[last["status"]]
-        reason = _spoken(last["reason"] or "", locale, {"purpose": last["purpose"], "channel": last["channel"]}) if outcome == "refused" else _allowed_reason(workspace, key, name, locale)
-        at = last["sent_at"] or last["queued_at"]
-        return _answer(name, outcome, last["reason"] or "", locale, public, at=at, channel=last["channel"], reason_text=reason)
-    quoted = _text(name)
+        outcome = _OUTCOMES[last["status"]]
+        asked = {"purpose": last["purpose"], "channel": last["channel"]}
+        texts = [_spoken(last["reason"] or "", locale, asked)] if outcome == "refused" else _allowed_reason(workspace, key, name, locale)
+        return _answer(name, outcome, last["reason"] or "", locale, public, zone, texts=texts, at=last["sent_at"] or last["queued_at"], channel=last["channel"])
     member = _one(workspace, f"SELECT channel, rank, reason FROM audience_members WHERE person_key = {key} AND audience = {quoted}")
     if member:
-        text = _allowed_reason(workspace, key, name, locale)
-        return _answer(name, "on_audience", member["reason"], locale, public, channel=member["channel"], reason_text=text, rank=member["rank"])
-    refused = _rows(workspace, f"SELECT channel, purpose, reason, evidence, decided_at FROM decisions WHERE person_key = {key} AND audience = {quoted} ORDER BY allow, channel")
+        texts = _allowed_reason(workspace, key, name, locale)
+        return _answer(name, "on_audience", member["reason"], locale, public, zone, texts=texts, channel=member["channel"], rank=member["rank"])
+    refused = _rows(workspace, f"SELECT channel, purpose, reason, evidence, decided_at FROM decisions WHERE person_key = {key} AND audience = {quoted} AND NOT allow ORDER BY channel, reason")
     if refused:
-        texts = list(dict.fromkeys(_decision_text(row, locale) for row in refused))
-        return _answer(name, "refused", refused[0]["reason"], locale, public, at=refused[0]["decided_at"], channel=refused[0]["channel"], reason_text=" ".join(texts))
-    return _answer(name, "not_chosen", "rule_not_met", locale, public, reason_text=_rule_text(workspace, name, locale))
+        texts = [_decision_text(row, locale) for row in refused]
+        return _answer(name, "refused", refused[0]["reason"], locale, public, zone, texts=texts, at=refused[0]["decided_at"], channel=refused[0]["channel"])
+    return _answer(name, "not_chosen", "rule_not_met", locale, public, zone, texts=[_rule_text(workspace, name, locale)])
 
 
-def _answer(name: str, outcome: str, reason: str, locale: str, public: str, *, reason_text: str, at: dt.datetime | None = None, channel: str = "", rank: int = 0) -> Answer:
-    moment = "" if at is None else at.strftime("%d.%m.%Y, %H:%M UTC" if locale == "de" else "%d %b %Y, %H:%M UTC")
-    sentence = _WORDS[locale][outcome].format(person=public, audience=name, at=moment, channel=channel, reason=reason_text, rank=rank).strip()
-    return Answer(audience=name, outcome=outcome, reason=reason, sentence=sentence, at=at, channel=channel)
+_OUTCOMES = {"sent": "sent", "claimed": "queued", "queued": "queued", "refused": "refused"}
 
 
-def _allowed_reason(workspace: Workspace, key: int, name: str, locale: str) -> str:
-    found = _rows(workspace, f"SELECT channel, purpose, reason, evidence FROM decisions WHERE person_key = {key} AND audience = {_text(name)} AND allow LIMIT 1")
-    return _decision_text(found[0], locale) if found else ""
+def _answer(name: str, outcome: str, reason: str, locale: str, public: str, zone: str, *, texts: Iterable[str], at: dt.datetime | None = None, channel: str = "", rank: int = 0) -> Answer:
+    told = "; ".join(dict.fromkeys(text.strip().rstrip(".") for text in texts if text.strip()))
+    moment = "" if at is None else at.astimezone(ZoneInfo(zone)).strftime("%d.%m.%Y, %H:%M Uhr" if locale == "de" else "%d %b %Y, %H:%M")
+    values = {"person": public, "audience": name, "at": moment, "channel": reasons.channel(channel, locale), "reason": f": {told}" if told else "", "rank": rank}
+    return Answer(audience=name, outcome=outcome, reason=reason, sentence=_WORDS[locale][outcome].format(**values), at=at, channel=channel)
+
+
+def _allowed_reason(workspace: Workspace, key: int, name: str, locale: str) -> list[str]:
+    found = _rows(workspace, f"SELECT channel, purpose, reason, evidence FROM decisions WHERE person_key = {key} AND audience = {_text(name)} AND allow ORDER BY channel LIMIT 1")
+    return [_decision_text(row, locale) for row in found]
 
 
 def _decision_text(row: dict[str, Any], locale: str) -> str:
@@ -253,12 +270,9 @@ def _spoken(code: str, locale: str, values: dict[str, Any]) -> str:
 def _rule_text(workspace: Workspace, name: str, locale: str) -> str:
     from kundig import rules
 
-    text = reasons.sentence("rule_not_met", locale)
-    audience = workspace.config.audiences.get(name)
-    if audience is None:
-        return text
-    parsed = rules.parse(audience.rule, rules.schema_of(workspace.config))
-    return f"{text} {'Sie lautet' if locale == 'de' else 'It reads'}: {parsed.sentence(locale)}"
+    parsed = rules.parse(workspace.config.audiences[name].rule, rules.schema_of(workspace.config))
+    sentence = parsed.sentence(locale)
+    return f"die Regel trifft nicht zu ({sentence})" if locale == "de" else f"its rule does not hold ({sentence})"
 
 
 def _segment_answer(workspace: Workspace, key: int, public: str, segment: str, locale: str) -> Answer:

@@ -33,7 +33,7 @@ class Reason:
 
 _LISTED: Mapping[Group, str] = {
     "allow": """
-consent_given | Die Person hat für „{purpose}“ auf {channel} eingewilligt. | The person consented to “{purpose}” on {channel}.
+consent_given | Die Person hat für „{purpose}“ über {channel} eingewilligt. | The person consented to “{purpose}” by {channel}.
 existing_customer | Bestandskunde: Kauf in den letzten {days} Tagen, kein Widerspruch. | Existing customer: an order within {days} days, no objection.
 contract | Ein Vertrag verlangt diese Nachricht. | A contract demands this message.
 legitimate_interest | Berechtigtes Interesse, für „{scenario}“ freigegeben. | Legitimate interest, approved for “{scenario}”.
@@ -42,11 +42,11 @@ legitimate_interest | Berechtigtes Interesse, für „{scenario}“ freigegeben.
 erased | Diese Person wurde gelöscht. | This person was erased.
 suppressed | Diese Person steht auf der Sperrliste. | This person is on the suppression list.
 objected | Die Person hat widersprochen; das gilt auf jedem Kanal. | The person objected; that holds on every channel.
-purpose_undeclared | Für „{purpose}“ auf {channel} ist keine Rechtsgrundlage festgelegt. | No legal basis is declared for “{purpose}” on {channel}.
-consent_missing | Für „{purpose}“ auf {channel} liegt keine Einwilligung vor. | There is no consent to “{purpose}” on {channel}.
-consent_withdrawn | Die Person hat „{purpose}“ auf {channel} widerrufen. | The person withdrew “{purpose}” on {channel}.
-consent_pending | Die Einwilligung zu „{purpose}“ auf {channel} ist noch nicht bestätigt. | The consent to “{purpose}” on {channel} is not confirmed yet.
-consent_expired | Die Einwilligung zu „{purpose}“ auf {channel} ist abgelaufen. | The consent to “{purpose}” on {channel} has expired.
+purpose_undeclared | Für „{purpose}“ über {channel} ist keine Rechtsgrundlage festgelegt. | No legal basis is declared for “{purpose}” by {channel}.
+consent_missing | Für „{purpose}“ über {channel} liegt keine Einwilligung vor. | There is no consent to “{purpose}” by {channel}.
+consent_withdrawn | Die Person hat „{purpose}“ über {channel} widerrufen. | The person withdrew “{purpose}” by {channel}.
+consent_pending | Die Einwilligung zu „{purpose}“ über {channel} ist noch nicht bestätigt. | The consent to “{purpose}” by {channel} is not confirmed yet.
+consent_expired | Die Einwilligung zu „{purpose}“ über {channel} ist abgelaufen. | The consent to “{purpose}” by {channel} has expired.
 customer_lapsed | Der letzte Kauf liegt mehr als {days} Tage zurück; als Bestandskunde gilt das nicht mehr. | The last order is more than {days} days ago: no longer an existing customer.
 goods_not_similar | „{scenario}“ wirbt nicht für ähnliche eigene Waren; Bestandskunden ohne Einwilligung sind ausgenommen. | “{scenario}” does not advertise similar goods of our own; existing customers without consent are left out.
 contract_missing | Es gibt keinen laufenden Vertrag, der diese Nachricht verlangt. | No contract is open that demands this message.
@@ -54,7 +54,7 @@ legitimate_interest_not_allowed | Für „{scenario}“ ist das berechtigte Inte
 scenario_not_approved | Das Szenario „{scenario}“ ist nicht freigegeben. | The scenario “{scenario}” is not approved.
 channel_not_in_scenario | Das Szenario „{scenario}“ sieht {channel} nicht vor. | The scenario “{scenario}” does not use {channel}.
 forbidden_attribute | Die Auswahl beruht auf einem verbotenen Merkmal: {attributes}. | The selection rests on a forbidden attribute: {attributes}.
-creative_missing | Für dieses Segment gibt es auf {channel} kein Werbemittel. | There is no creative for this segment on {channel}.
+creative_missing | Für dieses Segment und {channel} gibt es kein Werbemittel. | There is no creative for this segment and {channel}.
 creative_not_approved | Das Werbemittel ist nicht freigegeben. | The creative is not approved.
 creative_stale | Das Werbemittel ist veraltet: Eingaben haben sich geändert. | The creative is stale: what it was made from has changed.
 cap_reached | Kontaktgrenze erreicht: höchstens {most} in {days} Tagen. | Contact cap reached: at most {most} in {days} days.
@@ -75,7 +75,7 @@ known_customer | Bereits Kunde; Akquise lässt bekannte Kunden aus. | Already a 
 below_limit | Platz {rank}: hinter der Obergrenze von {most}. | Rank {rank}: behind the limit of {most}.
 budget_spent | Das Budget „{budget}“ ist ausgeschöpft. | The budget “{budget}” is spent.
 control_group | In der Kontrollgruppe von „{experiment}“: bewusst nicht angesprochen. | In the control group of “{experiment}”: left out on purpose.
-other_channel | Angesprochen über {channel}, den besseren Kanal. | Addressed on {channel}, the better channel.
+other_channel | Angesprochen über {channel}, den besseren Kanal. | Addressed by {channel}, the better channel.
 in_other_audience | Schon in der Zielgruppe „{audience}“. | Already in the audience “{audience}”.
 """,
     "kpi": """
@@ -142,6 +142,26 @@ shared_device | Geteiltes Gerät: seine anonymen Ereignisse gehören niemandem s
 }
 
 
+CHANNELS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "email": ("E-Mail", "e-mail"), "push": ("Push", "push"), "in_app": ("In-App-Nachricht", "in-app message"), "sms": ("SMS", "text message"), "direct_mail": ("Post", "post"),
+        "ad_audience": ("Werbezielgruppe", "ad audience"), "web": ("Website", "website"), "*": ("jeden Kanal", "any channel"),
+    }
+)  # fmt: skip
+"""Channel → what German and English readers call it."""
+
+
+def channel(name: str, locale: str) -> str:
+    """A channel as people call it; the name itself where it is none of ours.
+
+    Examples:
+        >>> channel("email", "de"), channel("direct_mail", "en"), channel("fax", "de")
+        ('E-Mail', 'post', 'fax')
+    """
+    named = CHANNELS.get(name)
+    return name if named is None else named[locale == "en"]
+
+
 def _listed() -> Iterable[Reason]:
     for group, text in _LISTED.items():
         for line in text.strip().splitlines():
@@ -192,7 +212,7 @@ def sentence(code: str, locale: str, **values: object) -> str:
     if absent:
         raise ContractError(f"the sentence of '{code}' needs {', '.join(absent)}", at="reasons.sentence", mend=f"given: {', '.join(sorted(values)) or 'nothing'}")
     template = reason.de if locale == "de" else reason.en
-    return template.format_map({name: _spoken(values[name], locale) for name in reason.fields})
+    return template.format_map({name: channel(str(values[name]), locale) if name == "channel" else _spoken(values[name], locale) for name in reason.fields})
 
 
 def _spoken(value: object, locale: str) -> str:

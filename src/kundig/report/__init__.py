@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kundig.errors import KundigError
+from kundig.report.cells import shown
 from kundig.report.facts import Facts
 from kundig.report.views import PAGES
 from kundig.report.words import Words
@@ -19,11 +21,13 @@ TEMPLATES = Path(__file__).parent / "templates"
 IN_REPORT = ("overview", "segments", "audiences", "measure", "consent", "data")
 
 
-def environment(*folders: Path) -> Any:
-    """A Jinja environment with the components; everything is escaped, and an unknown name is an error."""
+def environment(*folders: Path, linked: bool = False) -> Any:
+    """A Jinja environment with the components; everything is escaped, and an unknown name is an error. `linked`: cells lead to their rows."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(loader=FileSystemLoader([str(folder) for folder in (*folders, TEMPLATES)]), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found = Environment(loader=FileSystemLoader([str(folder) for folder in (*folders, TEMPLATES)]), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.filters["shown"] = partial(shown, linked=linked)
+    return found
 
 
 def words(workspace: Workspace, locale: str) -> Words:
@@ -40,11 +44,11 @@ def render(workspace: Workspace, locale: str) -> str:
     """
     facts, w = Facts(workspace), words(workspace, locale)
     templates = environment()
-    shown = [{"key": key, "html": templates.get_template(PAGES[key][0]).render(w=w, v=PAGES[key][1](facts, w))} for key in IN_REPORT]
+    parts = [{"key": key, "html": templates.get_template(PAGES[key][0]).render(w=w, v={"how": ""} | PAGES[key][1](facts, w), h=2)} for key in IN_REPORT]
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     name = workspace.config.settings.workspace.name
     page = templates.get_template("report.html.j2")
-    return str(page.render(w=w, name=name, style=style, parts_shown=shown, at=w.moment(facts.release.moment), release=facts.release.id))
+    return str(page.render(w=w, name=name, style=style, parts_shown=parts, at=w.moment(facts.release.moment), release=facts.release.id))
 
 
 def write_reports(workspace: Workspace, *, output: Path | None = None, locales: Iterable[str] | None = None) -> tuple[Path, ...]:

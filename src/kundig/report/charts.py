@@ -1,53 +1,84 @@
-"""Charts as SVG, from one theme: the title states the finding, bars start at zero, every chart has its words and its table beside it."""
+"""Charts as SVG, from one theme: bars start at zero, text follows the page's colour, each in a wide and a narrow form.
+
+Title and subtitle stand on the page beside the drawing, where they wrap and are read aloud; so does the table with the same figures.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 """Okabe and Ito's colours, which colour-blind readers tell apart."""
 INK, FAINT = "#3d4653", "#d5dae1"
+"""Stand-ins for the page's ink, full and faint."""
+WIDE, NARROW, HEIGHT = 560, 280, 200
 
 
-def bars(rows: Sequence[dict[str, Any]], *, x: str, y: str, title: str, subtitle: str, label: str = "", highlight: str | None = None, width: int = 640) -> str:
-    """Vertical bars as SVG: `x` names them in the rows' order, `y` is their height, `label` a text above each."""
-    import altair as alt
-
+def bars(rows: Sequence[dict[str, Any]], *, x: str, y: str, label: str = "", highlight: str | None = None) -> str:
+    """Bars as SVG, wide (upright) and narrow (lying): `x` names them in the rows' order, `y` is their length, `label` the text at each end."""
     names = [str(row[x]) for row in rows]
-    data = alt.Data(values=[{"name": str(row[x]), "height": float(row[y] or 0), "text": str(row[label]) if label else "", "hot": str(row[x]) == highlight} for row in rows])
-    base = alt.Chart(data).encode(
-        x=alt.X("name:N", sort=names, title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True, domainColor=FAINT, ticks=False)),
-        y=alt.Y("height:Q", title=None, scale=alt.Scale(zero=True), axis=None),
-    )
-    colour = alt.condition("datum.hot", alt.value(PALETTE[5]), alt.value(PALETTE[0]))
-    chart = base.mark_bar(cornerRadiusTopLeft=2, cornerRadiusTopRight=2).encode(color=colour)
-    if label:
-        chart = chart + base.mark_text(dy=-7, fontSize=11, color=INK).encode(text="text:N")
-    return _svg(chart.properties(width=width, height=220), title, subtitle)
+    values = [{"name": str(row[x]), "size": float(row[y] or 0), "text": str(row[label]) if label else "", "hot": str(row[x]) == highlight} for row in rows]
+    return _both(lambda width: _upright(values, names, width) if width == WIDE else _lying(values, names, width))
 
 
-def line(rows: Sequence[dict[str, Any]], *, x: str, y: str, title: str, subtitle: str, label: str = "", width: int = 640) -> str:
-    """One line over days or months as SVG, from zero, its last point labelled."""
+def _upright(values: list[dict[str, Any]], names: list[str], width: int) -> Any:
     import altair as alt
 
-    values = [{"at": row[x].isoformat(), "height": float(row[y] or 0), "text": str(row[label]) if label and number == len(rows) - 1 else ""} for number, row in enumerate(rows)]
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("at:T", title=None, axis=alt.Axis(format="%m/%y", domainColor=FAINT, grid=False, tickColor=FAINT, labelFlush=False)),
-        y=alt.Y("height:Q", title=None, scale=alt.Scale(zero=True), axis=alt.Axis(grid=True, gridColor=FAINT, domain=False, ticks=False, format="~s", tickCount=4)),
+        x=alt.X("name:N", sort=names, title=None, axis=alt.Axis(labelAngle=0, domainColor=FAINT, ticks=False)),
+        y=alt.Y("size:Q", title=None, scale=alt.Scale(zero=True), axis=None),
     )
-    chart = base.mark_line(color=PALETTE[0], strokeWidth=2.5, point=alt.OverlayMarkDef(color=PALETTE[0], size=28))
-    if label:
-        chart = chart + base.mark_text(align="right", dy=-12, fontSize=12, fontWeight="bold", color=PALETTE[0]).encode(text="text:N")
-    return _svg(chart.properties(width=width, height=220), title, subtitle)
+    return base.mark_bar(cornerRadiusEnd=2).encode(color=_hot()) + base.mark_text(dy=-7, fontSize=12, color=INK).encode(text="text:N")
 
 
-def _svg(chart: Any, title: str, subtitle: str) -> str:
+def _lying(values: list[dict[str, Any]], names: list[str], width: int) -> Any:
     import altair as alt
+
+    most = max((value["size"] for value in values), default=0.0) or 1.0
+    base = alt.Chart(alt.Data(values=values)).encode(
+        y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(domain=False, ticks=False, labelPadding=6)),
+        x=alt.X("size:Q", title=None, scale=alt.Scale(domain=[0, most * 1.4]), axis=None),
+    )
+    return base.mark_bar(cornerRadiusEnd=2).encode(color=_hot()) + base.mark_text(dx=4, align="left", fontSize=12, color=INK).encode(text="text:N")
+
+
+def _hot() -> Any:
+    import altair as alt
+
+    return alt.condition("datum.hot", alt.value(PALETTE[5]), alt.value(PALETTE[0]))
+
+
+def line(rows: Sequence[dict[str, Any]], *, x: str, y: str, label: str = "") -> str:
+    """One line over days or months as SVG, from zero, its last point labelled."""
+    values = [{"at": row[x].isoformat(), "size": float(row[y] or 0), "text": str(row[label]) if label and number == len(rows) - 1 else ""} for number, row in enumerate(rows)]
+    return _both(lambda width: _line(values, label, width))
+
+
+def _line(values: list[dict[str, Any]], label: str, width: int) -> Any:
+    import altair as alt
+
+    base = alt.Chart(alt.Data(values=values)).encode(
+        x=alt.X("at:T", title=None, axis=alt.Axis(format="%m/%y", domainColor=FAINT, grid=False, tickColor=FAINT, labelFlush=False, tickCount=8 if width == WIDE else 4)),
+        y=alt.Y("size:Q", title=None, scale=alt.Scale(zero=True), axis=alt.Axis(grid=True, gridColor=FAINT, domain=False, ticks=False, labels=False, tickCount=4)),
+    )
+    drawn = base.mark_line(color=PALETTE[0], strokeWidth=2.5, point=alt.OverlayMarkDef(color=PALETTE[0], size=28))
+    return drawn + base.mark_text(align="right", dy=-14, fontSize=13, fontWeight="bold", color=INK).encode(text="text:N") if label else drawn
+
+
+def _both(draw: Callable[[int], Any]) -> str:
+    return _svg(draw(WIDE).properties(width=WIDE, height=HEIGHT), "wide") + _svg(draw(NARROW).properties(width=NARROW, height=HEIGHT), "narrow")
+
+
+def _svg(chart: Any, form: str) -> str:
     import vl_convert
 
-    heading = alt.TitleParams(text=title, subtitle=subtitle, anchor="start", fontSize=16, fontWeight=600, color=INK, subtitleColor=INK, subtitleFontSize=12, offset=14)
-    themed = chart.properties(title=heading, background="transparent").configure_view(strokeWidth=0).configure(font="system-ui, sans-serif").configure_axis(labelColor=INK, labelFontSize=11)
+    themed = chart.properties(background="transparent").configure_view(stroke=None).configure(font="sans-serif").configure_axis(labelColor=INK, labelFontSize=12, labelLimit=200)
     svg: str = vl_convert.vegalite_to_svg(themed.to_dict())
-    start = svg.index("<svg")
-    return svg[start:].replace("<svg ", '<svg role="img" aria-hidden="true" focusable="false" class="chart" ', 1)
+    svg = svg[svg.index("<svg") :].replace(f'"{INK}"', '"currentColor"').replace(f'stroke="{FAINT}"', 'stroke="currentColor" stroke-opacity="0.25"')
+    svg = re.sub(r'\s(?:aria-[a-z]+|role|style|xmlns(?::xlink)?|version)="[^"]*"', "", svg).replace(' class="marks"', "", 1)
+    own = hashlib.sha256(svg.encode()).hexdigest()[:8]
+    svg = re.sub(r'(id="|url\(#)(\w+)', rf"\g<1>{own}-\g<2>", svg)
+    return svg.replace("<svg ", f'<svg aria-hidden="true" focusable="false" class="chart {form}" ', 1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kundig import reasons
+from kundig.clock import local_day
+from kundig.errors import KundigError
 
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
@@ -16,6 +18,65 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 BUYERS = ("onboarding", "active", "loyal", "at_risk", "dormant", "former")
 SMALL_CELL = 50
+
+
+LISTED = 200
+"""People that a list shows; the number above it counts all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which people a list shows; every part given must hold."""
+
+    kind: str = ""
+    state: str = ""
+    segment: str = ""
+    tenth: str = ""
+    audience: str = ""
+    part: str = ""
+    """Of an audience: chosen, allowed, members or refused."""
+    reason: str = ""
+    channel: str = ""
+    purpose: str = ""
+    status: str = ""
+    """Of a consent."""
+
+    def given(self) -> dict[str, str]:
+        """The parts that are given."""
+        return {field.name: text for field in fields(self) if (text := getattr(self, field.name))}
+
+    def sql(self, standing: str) -> str:
+        """Keys of the people chosen, as a subquery; `standing` is the SQL of the consents in force."""
+        found = []
+        if self.kind:
+            found.append("SELECT person_key FROM features WHERE purchase_days > 0" if self.kind == "buyers" else f"SELECT person_key FROM profiles WHERE kind = {_text(self.kind)}")
+        if self.state:
+            found.append(f"SELECT person_key FROM lifecycle_states WHERE state = {_text(self.state)}")
+        if self.segment:
+            found.append(f"SELECT person_key FROM segment_members WHERE member AND segment_id = {_text(self.segment)}")
+        if self.tenth:
+            found.append(f"SELECT person_key FROM ({TENTHS}) tenths WHERE tenth = {int(self.tenth) if self.tenth.isdecimal() else 0}")
+        if self.audience or self.part or self.reason:
+            found.append(self._decided())
+        if self.status or (self.purpose and not self.part and not self.reason):
+            where = " AND ".join(f"{name} = {_text(text)}" for name, text in (("purpose", self.purpose), ("channel", self.channel), ("status", self.status)) if text)
+            found.append(f"{standing} SELECT person_key FROM standing WHERE {where}")
+        return " INTERSECT ".join(f"(SELECT person_key FROM ({one}) chosen)" for one in found) or "SELECT person_key FROM profiles"
+
+    def _decided(self) -> str:
+        table = {"members": "audience_members", "chosen": "audience_candidates"}.get(self.part, "decisions")
+        asked = [("audience", self.audience)] if table != "decisions" else [("audience", self.audience), ("reason", self.reason), ("channel", self.channel)]
+        tests = [f"{name} = {_text(text)}" for name, text in asked if text]
+        if table == "decisions":
+            tests.append("allow" if self.part == "allowed" else "NOT allow")
+        return f"SELECT person_key FROM {table} WHERE {' AND '.join(tests) or 'true'}"
+
+
+TENTHS = "SELECT person_key, expected_value::DOUBLE AS v, ntile(10) OVER (ORDER BY expected_value DESC, person_key) AS tenth FROM lifetime_values"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 @dataclass
@@ -26,9 +87,14 @@ class Facts:
 
     @cached_property
     def release(self) -> Any:
-        """The release shown."""
+        """The release shown.
+
+        Raises:
+            KundigError: There is none yet.
+        """
         release = self.workspace.lake.release()
-        assert release is not None
+        if release is None:
+            raise KundigError("there is no release yet", at=str(self.workspace.root), mend="kundig import, then kundig run")
         return release
 
     def rows(self, sql: str) -> list[Row]:
@@ -58,12 +124,15 @@ class Facts:
     @cached_property
     def reachable(self) -> int:
         """People with a consent to e-mail that holds at the release's moment."""
-        moment = self.release.moment.isoformat()
-        sql = f"""
-            WITH now AS (SELECT person_key, purpose, channel, status, until FROM consents WHERE occurred_at <= TIMESTAMPTZ '{moment}'
-              QUALIFY row_number() OVER (PARTITION BY person_key, purpose, channel ORDER BY occurred_at DESC, received_at DESC, seq DESC) = 1)
-            SELECT count(DISTINCT person_key) AS n FROM now WHERE channel = 'email' AND status = 'given' AND (until IS NULL OR until > TIMESTAMPTZ '{moment}')"""
-        return int(self.one(sql)["n"])
+        return int(self.one(f"{self._standing()} SELECT count(DISTINCT person_key) AS n FROM standing WHERE channel = 'email' AND status = 'given'")["n"])
+
+    def _standing(self) -> str:
+        """SQL of each person's newest consent by purpose and channel at the release's moment; what has lapsed is `expired`."""
+        moment = f"TIMESTAMPTZ '{self.release.moment.isoformat()}'"
+        return f"""
+            WITH standing AS (SELECT person_key, purpose, channel, until, CASE WHEN status = 'given' AND until <= {moment} THEN 'expired' ELSE status END AS status
+              FROM consents WHERE occurred_at <= {moment}
+              QUALIFY row_number() OVER (PARTITION BY person_key, purpose, channel ORDER BY occurred_at DESC, received_at DESC, seq DESC) = 1)"""
 
     @cached_property
     def states(self) -> list[Row]:
@@ -79,10 +148,7 @@ class Facts:
     @cached_property
     def tenths(self) -> list[Row]:
         """Expected value by tenth of buyers, the most valuable first."""
-        sql = """
-            SELECT tenth, sum(v) AS value, count(*) AS persons FROM (SELECT expected_value::DOUBLE AS v, ntile(10) OVER (ORDER BY expected_value DESC, person_key) AS tenth FROM lifetime_values)
-            GROUP BY tenth ORDER BY tenth"""
-        return self.rows(sql)
+        return self.rows(f"SELECT tenth, sum(v) AS value, count(*) AS persons FROM ({TENTHS}) GROUP BY tenth ORDER BY tenth")
 
     @cached_property
     def models(self) -> list[Row]:
@@ -117,11 +183,22 @@ class Facts:
         nothing = {"chosen": 0, "allowed": 0, "members": 0}
         return [{"audience": name, "meaning": a.meaning} | {k: found.get(name, nothing)[k] for k in nothing} for name, a in sorted(self.workspace.config.audiences.items())]
 
-    def refusals(self, locale: str, audience: str | None = None) -> list[Row]:
-        """Why the gate said no, by reason, most often first."""
-        where = "" if audience is None else f" AND audience = '{audience.replace(chr(39), chr(39) * 2)}'"
-        found = self.rows(f"SELECT reason, channel, count(*) AS n, any_value(purpose) AS purpose, any_value(evidence) AS evidence FROM decisions WHERE NOT allow{where} GROUP BY 1, 2 ORDER BY n DESC, 1, 2")
-        return [row | {"sentence": self.sentence(row, locale)} for row in found]
+    @cached_property
+    def addressed(self) -> int:
+        """People on at least one audience."""
+        return int(self.one("SELECT count(DISTINCT person_key) AS n FROM audience_members")["n"])
+
+    @cached_property
+    def asked(self) -> Row:
+        """Requests to the gate, and those it refused."""
+        return self.one("SELECT count(*) AS requests, count(*) FILTER (NOT allow) AS refused FROM decisions")
+
+    @cached_property
+    def refusals(self) -> list[Row]:
+        """Why the gate said no, by reason and channel, most often first."""
+        return self.rows("""
+            SELECT reason, channel, count(*) AS n, count(DISTINCT person_key) AS persons, min(purpose) AS purpose, min(evidence::VARCHAR) AS evidence
+            FROM decisions WHERE NOT allow GROUP BY 1, 2 ORDER BY n DESC, 1, 2""")
 
     def sentence(self, row: Row, locale: str) -> str:
         """The sentence of a decision's reason."""
@@ -135,7 +212,7 @@ class Facts:
     @cached_property
     def kpis(self) -> list[Row]:
         """The newest whole month of each KPI in all, with the month before it; or the null and its reason."""
-        first = self.release.moment.astimezone().date().replace(day=1)
+        first = local_day(self.release.moment, self.workspace.config.settings.workspace.zone).replace(day=1)
         sql = f"""
             SELECT * FROM kpis WHERE dimension = '' AND (period_start < DATE '{first.isoformat()}' OR unit IS NULL OR kpi IN (SELECT kpi FROM kpis WHERE dimension = '' GROUP BY kpi HAVING min(period_start) >= DATE '{first.isoformat()}'))
             QUALIFY row_number() OVER (PARTITION BY kpi ORDER BY period_start DESC) <= 2 ORDER BY kpi, period_start DESC"""
@@ -176,6 +253,17 @@ class Facts:
             cohort["months"][row["month"]] = row["active"] / row["persons"]
         return list(found.values())[-12:]
 
+    def listed(self, choice: Choice, *, most: int = LISTED) -> tuple[list[Row], int]:
+        """The people of a choice, the most valuable first, and how many they are in all."""
+        within = choice.sql(self._standing())
+        total = int(self.one(f"SELECT count(*) AS n FROM profiles WHERE person_key IN ({within})")["n"])
+        sql = f"""
+            SELECT p.person_id, p.kind, l.state, s.segment_id, v.expected_value, v.expected_value_low, v.expected_value_high, p.last_seen_at
+            FROM profiles p LEFT JOIN lifecycle_states l USING (person_key) LEFT JOIN lifetime_values v USING (person_key)
+            LEFT JOIN (SELECT person_key, segment_id FROM segment_members WHERE member) s USING (person_key)
+            WHERE p.person_key IN ({within}) ORDER BY v.expected_value DESC NULLS LAST, p.person_id LIMIT {int(most)}"""
+        return self.rows(sql), total
+
     @cached_property
     def urgent(self) -> list[Row]:
         """The most urgent buyers."""
@@ -184,8 +272,8 @@ class Facts:
 
     @cached_property
     def creatives(self) -> list[Row]:
-        """Creatives with their status."""
-        return self.rows("SELECT creative_id, creative, segment_id, channel, locale, variant, subject_line, status, made_at FROM creatives ORDER BY creative, segment_id, channel, locale, creative_id")
+        """Creatives with their status, alike ones of many segments together."""
+        return self.rows("SELECT creative, channel, locale, subject_line, status, count(*) AS copies, count(DISTINCT segment_id) AS segments FROM creatives GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5")
 
     @cached_property
     def findings(self) -> list[Row]:
@@ -195,14 +283,16 @@ class Facts:
     @cached_property
     def consents(self) -> list[Row]:
         """People by purpose, channel and status at the release's moment."""
-        moment = self.release.moment.isoformat()
-        sql = f"""
-            WITH now AS (SELECT person_key, purpose, channel, status, until FROM consents WHERE occurred_at <= TIMESTAMPTZ '{moment}'
-              QUALIFY row_number() OVER (PARTITION BY person_key, purpose, channel ORDER BY occurred_at DESC, received_at DESC, seq DESC) = 1)
-            SELECT purpose, channel, CASE WHEN status = 'given' AND until <= TIMESTAMPTZ '{moment}' THEN 'expired' ELSE status END AS status, count(*) AS persons,
-                   count(*) FILTER (status = 'given' AND until > TIMESTAMPTZ '{moment}' AND until <= TIMESTAMPTZ '{moment}' + INTERVAL 30 DAY) AS expiring
-            FROM now GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+        moment = f"TIMESTAMPTZ '{self.release.moment.isoformat()}'"
+        sql = f"""{self._standing()}
+            SELECT purpose, channel, status, count(*) AS persons, count(*) FILTER (status = 'given' AND until > {moment} AND until <= {moment} + INTERVAL 30 DAY) AS expiring
+            FROM standing GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
         return self.rows(sql)
+
+    @cached_property
+    def objecting(self) -> int:
+        """People who objected, on whatever channel."""
+        return int(self.one(f"{self._standing()} SELECT count(DISTINCT person_key) AS n FROM standing WHERE status = 'objected'")["n"])
 
     @cached_property
     def sources(self) -> list[Row]:

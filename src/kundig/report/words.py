@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kundig import reasons
 from kundig.create import formats
 from kundig.errors import ContractError
 
@@ -43,13 +45,19 @@ class Words:
         group_texts = texts(self.locale).get(group, {})
         return str(group_texts.get(key, key))
 
+    def channel(self, name: str | None) -> str:
+        """A channel of messages, sales or advertising as people call it, or a dash."""
+        if name is None:
+            return DASH
+        return reasons.channel(name, self.locale) if name in reasons.CHANNELS else self.named("channels", name)
+
     def number(self, value: Any, digits: int = 0) -> str:
         """A number, or a dash."""
-        return DASH if value is None else formats.number(value, self.locale, digits=digits)
+        return DASH if absent(value) else formats.number(value, self.locale, digits=digits)
 
     def money(self, value: Any) -> str:
         """An amount to the cent, or a dash."""
-        return DASH if value is None else formats.money(value, self.locale, self.currency)
+        return DASH if absent(value) else formats.money(value, self.locale, self.currency)
 
     def short(self, value: Any) -> str:
         """A big amount in few characters: 312 T€, 1,9 Mio. €; €312k, €1.9m.
@@ -58,7 +66,7 @@ class Words:
             >>> Words(locale="de", currency="EUR", zone="UTC").short(1_900_000), Words(locale="en", currency="EUR", zone="UTC").short(312_400)
             ('1,9 Mio. €', '€312k')
         """
-        if value is None:
+        if absent(value):
             return DASH
         amount = Decimal(str(value))
         sign = {"EUR": "€", "USD": "$", "GBP": "£"}.get(self.currency, self.currency)
@@ -73,11 +81,18 @@ class Words:
 
     def percent(self, value: Any) -> str:
         """A share as percent, or a dash."""
-        return DASH if value is None else formats.percent(value, self.locale)
+        return DASH if absent(value) else formats.percent(value, self.locale)
 
     def day(self, value: dt.date | dt.datetime | None) -> str:
         """A day, or a dash."""
         return DASH if value is None else formats.day(value, self.locale, self.zone)
+
+    def iso_day(self, text: str) -> str:
+        """A day given as 2026-10-31; what is none stays as it is."""
+        try:
+            return self.day(dt.date.fromisoformat(text))
+        except ValueError:
+            return text
 
     def moment(self, value: dt.datetime | None) -> str:
         """A day and hour, or a dash."""
@@ -91,7 +106,7 @@ class Words:
 
     def unit(self, value: Any, unit: str) -> str:
         """A KPI's value in its unit, or a dash."""
-        if value is None:
+        if absent(value):
             return DASH
         if unit == "currency":
             return self.money(value) if abs(value) < 10_000 else self.short(value)
@@ -101,7 +116,17 @@ class Words:
 
     def interval(self, low: Any, high: Any, unit: str = "currency") -> str:
         """An interval in brackets with a space before it; nothing where there is none."""
-        return "" if low is None or high is None else " " + self("common.interval", low=self.unit(float(low), unit), high=self.unit(float(high), unit))
+        return "" if absent(low) or absent(high) else " " + self("common.interval", low=self.unit(float(low), unit), high=self.unit(float(high), unit))
+
+
+def absent(value: Any) -> bool:
+    """Whether there is no number: nothing, or none that can be written.
+
+    Examples:
+        >>> absent(None), absent(float("nan")), absent(0)
+        (True, True, False)
+    """
+    return value is None or (isinstance(value, (float, Decimal)) and not math.isfinite(value))
 
 
 @cache

@@ -1,38 +1,46 @@
-"""Read-only SQL over the tables of one release, by their names, on a connection that can reach nothing else."""
+"""Read-only SQL over the tables of one release, by their names: what a query may touch is judged on its parsed form, not on its text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from kundig.errors import StoreError
+from kundig.errors import StoreError, nearest
 from kundig.schema import Table
 
 if TYPE_CHECKING:
     from kundig.store.lake import Lake
     from kundig.store.state import State
 
+ROWS_FROM = frozenset({"range", "generate_series", "unnest"})
+"""Functions that may stand where a table stands: they make rows of their arguments alone."""
+FORBIDDEN = frozenset({"getenv", "getvariable", "current_setting", "write_log", "which_secret", "query", "query_table", "nextval", "currval", "txid_current"})
+"""Functions that read or change the process or the session, not the tables."""
+SOURCES = frozenset({"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "PIVOT"})
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
+
 
 def query(lake: Lake, state: State | None, tables: Mapping[str, Table], sql: str, *, at: int) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and rows of one SELECT.
 
-    Only the tables that the text names are opened. State tables are read as they are now.
+    Only the declared tables that it names are opened; files, settings, other catalogues and the functions that reach them are refused before
+    anything runs. State tables are read as they are now.
 
     Raises:
-        StoreError: It is no single SELECT, or the engine refuses it.
+        StoreError: It is no single SELECT, it reaches outside the tables, or the engine refuses it.
     """
     import duckdb
 
-    statements = _statements(sql)
-    wanted = [name for name in tables if name in sql]
     connection = lake.duck.cursor()
     try:
-        for name in wanted:
+        for name in _named(connection, sql, tables):
             if tables[name].home == "lake":
                 connection.execute(f'CREATE OR REPLACE TEMP VIEW "{name}" AS SELECT * FROM {lake.scan(name, at)}')
             elif state is not None:
                 connection.register(name, state.rows(tables[name]))
-        result = connection.execute(statements)
+        result = connection.execute(sql)
         return [column[0] for column in result.description or ()], result.fetchall()
     except duckdb.Error as error:
         raise StoreError(f"the query cannot be answered: {str(error).splitlines()[0]}", mend="kundig catalogue lists the tables and their columns") from error
@@ -40,17 +48,70 @@ def query(lake: Lake, state: State | None, tables: Mapping[str, Table], sql: str
         connection.close()
 
 
-def _statements(sql: str) -> str:
+def _named(connection: Any, sql: str, tables: Mapping[str, Table]) -> list[str]:
+    """The declared tables that a query names, once it is sure that it touches nothing else."""
+    tree = _parsed(connection, sql)
+    defined = {str(entry["key"]).lower() for node in _nodes(tree) for entry in (node.get("cte_map") or {}).get("map", ())}
+    odd = sorted(name for name in defined if not _PLAIN.fullmatch(name))
+    if odd:
+        raise StoreError(f"'{odd[0]}' is no plain name for a subquery", mend="name it with letters, digits and _")
+    wanted = set()
+    for node in _nodes(tree):
+        if "function_name" in node:
+            _judge_function(str(node["function_name"]).lower(), str(node.get("schema") or ""), str(node.get("catalog") or ""))
+        if "column_name_alias" in node or "ref_type" in node or node.get("type") == "SHOW_REF":
+            name = _source(node, tables, defined)
+            if name:
+                wanted.add(name)
+    return sorted(wanted)
+
+
+def _source(node: dict[str, Any], tables: Mapping[str, Table], defined: set[str]) -> str:
+    kind = node.get("type")
+    if kind not in SOURCES:
+        raise StoreError(f"{str(kind).lower()} is not read here", mend="read the declared tables by their names")
+    if kind == "TABLE_FUNCTION":
+        name = str(node["function"].get("function_name", "")).lower()
+        if name not in ROWS_FROM:
+            raise StoreError(f"'{name}' reaches outside the tables", mend="read the declared tables by their names")
+    if kind != "BASE_TABLE":
+        return ""
+    name = str(node["table_name"]).lower()
+    if node.get("schema_name") or node.get("catalog_name") or (name not in tables and name not in defined):
+        given = ".".join(part for part in (node.get("catalog_name"), node.get("schema_name"), node["table_name"]) if part)
+        raise StoreError(f"there is no table '{given}'", mend=nearest(name, tables))
+    return name if name in tables else ""
+
+
+def _judge_function(name: str, schema: str, catalog: str) -> None:
+    if name in FORBIDDEN or name.startswith(("read_", "parquet_", "duckdb_", "pragma_", "pg_", "json_execute", "sqlite_", "postgres_", "iceberg_", "delta_")):
+        raise StoreError(f"'{name}' reaches outside the tables", mend="read the declared tables by their names")
+    if catalog or schema not in ("", "main"):
+        raise StoreError(f"'{schema}.{name}' is not used here", mend="call functions by their bare names")
+
+
+def _parsed(connection: Any, sql: str) -> dict[str, Any]:
     import duckdb
 
     try:
-        parsed = duckdb.extract_statements(sql)
+        statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
         raise StoreError(f"this is no SQL: {str(error).splitlines()[0]}", mend="write one SELECT") from error
-    if len(parsed) != 1 or parsed[0].type != duckdb.StatementType.SELECT:
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise StoreError("only one statement that reads is taken here", mend="write one SELECT; what changes tables are sources and steps")
-    lowered = sql.lower()
-    reaching = [word for word in ("read_csv", "read_parquet", "read_json", "read_text", "read_blob", "glob(", "sniff_csv", "parquet_metadata", "parquet_scan", "getenv") if word in lowered]
-    if reaching:
-        raise StoreError(f"'{reaching[0]}' reaches outside the tables", mend="read the declared tables by their names")
-    return sql
+    tree: dict[str, Any] = json.loads(connection.execute("SELECT json_serialize_sql($1::VARCHAR)", [sql]).fetchone()[0])
+    if tree.get("error") or len(tree.get("statements", ())) != 1:
+        raise StoreError(f"only one SELECT is taken here: {tree.get('error_message', 'it has none')}", mend="write one SELECT")
+    return tree
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every object of the parsed query, at any depth."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node

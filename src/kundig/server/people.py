@@ -1,0 +1,137 @@
+"""What the pages about people show: a list by a choice, and one person with the answers first."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+from kundig.answers import Answer, Person
+from kundig.report.cells import Cell, address
+from kundig.report.facts import LISTED, Choice, Facts
+from kundig.report.views import View, amount, count, grid, reason_text, told
+from kundig.report.words import DASH, Words
+
+SHARES = frozenset({"returned_share", "discount_share", "login_frequency", "regularity"})
+AMOUNTS = frozenset({"revenue", "net_revenue", "order_value", "first_order_value", "order_value_spread", "margin"})
+DUE = frozenset({"due_at"})
+"""Columns that say when a row is computed anew: no news about the person."""
+
+
+def link(person_id: str, w: Words) -> Cell:
+    """A person's id, leading to the person's page."""
+    return Cell(text=person_id, value=person_id, href=address(f"/people/{person_id}", lang=w.locale))
+
+
+def search(facts: Facts, w: Words, *, note: str = "", asked: str = "", audience: str = "") -> View:
+    """The search, and the most urgent buyers."""
+    rows = [(link(row["person_id"], w), amount(w, row["value_at_stake"]), Cell(text=w.number(row["urgency"], 2), value=row["urgency"]), reason_text(row["reason"], w)) for row in facts.urgent]
+    heads = [(w("people.person"), False), (w("people.stake"), True), (w("people.urgency"), True), (w("common.reason"), False)]
+    return {
+        "title": w("people.title"), "answer": told(w, "people.answer", persons=w.number(facts.people["persons"])), "note": note, "asked": asked, "audience": audience,
+        "audiences": sorted(facts.workspace.config.audiences), "tables": [grid(heads, rows, title=w("people.top"), empty=w("empty.urgent"))],
+    }  # fmt: skip
+
+
+def chosen(facts: Facts, w: Words, choice: Choice) -> View:
+    """The people behind a number."""
+    rows, total = facts.listed(choice)
+    cells = [
+        (link(row["person_id"], w), w.named("kinds", row["kind"] or ""), w.named("states", row["state"]) if row["state"] else DASH, row["segment_id"] or DASH,
+         Cell(text=w.money(row["expected_value"]) + w.interval(row["expected_value_low"], row["expected_value_high"]), value=row["expected_value"]), w.day(row["last_seen_at"]))
+        for row in rows
+    ]  # fmt: skip
+    heads = [(w("people.person"), False), (w("person.kind"), False), (w("segments.state"), False), (w("segments.segment"), False), (w("measure.clv"), True), (w("people.seen"), False)]
+    note = w("people.cut", most=w.number(LISTED)) if total > LISTED else ""
+    parts = "; ".join(f"{w.named('choices', name)}: {_part(name, text, w)}" for name, text in choice.given().items())
+    return {"title": w("people.chosen"), "answer": told(w, "people.found", persons=w.number(total), choice=parts), "tables": [grid(heads, cells, title=w("people.list"), note=note, empty=w("empty.chosen"))]}
+
+
+def _part(name: str, text: str, w: Words) -> str:
+    if name == "channel":
+        return w.channel(text)
+    if name == "reason":
+        return reason_text(text, w).rstrip(".")
+    groups = {"kind": "kinds", "state": "states", "status": "statuses", "part": "parts"}
+    return w.named(groups[name], text) if name in groups else text
+
+
+def one(found: Person, answers: tuple[Answer, ...], w: Words, *, audience: str = "") -> View:
+    """A person: the answers first, then who it is, what may be written, what is known and what happened."""
+    first = [answer for answer in answers if answer.audience == audience]
+    return {
+        "title": w("person.title", person=found.person_id), "asked": [answer.sentence for answer in first], "answers": [answer.sentence for answer in answers if answer not in first],
+        "answer": _summary(found, w),
+        "tables": [_consents(found, w), _profile(found, w), _identifiers(found, w), _numbers(found, w), _timeline(found, w)],
+    }  # fmt: skip
+
+
+def _summary(found: Person, w: Words) -> Any:
+    known = {"kind": w.named("kinds", str(found.profile.get("kind") or "")), "since": w.day(found.profile.get("first_seen_at"))}
+    if not found.value:
+        return told(w, "person.answer_plain", **known)
+    interval = w.interval(found.value["expected_value_low"], found.value["expected_value_high"])
+    segment = str(found.segment.get("segment_id") or DASH)
+    state = w.named("states", str(found.lifecycle.get("state") or DASH))
+    return told(
+        w, "person.answer", **known, orders=w.number(found.features.get("purchase_days")), value=amount(w, found.value["expected_value"]), interval=interval, state=state,
+        segment=Cell(text=segment, value=segment, href=address("/people", segment=segment, lang=w.locale)), verdict=w.named("verdicts", str(found.value["verdict"])),
+    )  # fmt: skip
+
+
+def _consents(found: Person, w: Words) -> View:
+    rows = [(c.purpose, w.channel(c.channel), Cell(text=w("common.yes" if c.allow else "common.no"), value=c.allow, tone="good" if c.allow else "bad"), c.sentence) for c in found.consents]
+    heads = [(w("person.purpose"), False), (w("person.channel"), False), (w("person.allowed"), False), (w("common.reason"), False)]
+    return grid(heads, rows, title=w("person.consents"), empty=w("empty.person_consents"))
+
+
+def _profile(found: Person, w: Words) -> View:
+    rows = [(w.named("attributes", name), _told(name, value, w), _origin(found.provenance.get(name), w)) for name, value in found.profile.items() if value not in (None, "", [])]
+    return grid([(w("person.attribute"), False), (w("common.value"), False), (w("person.origin"), False)], rows, title=w("person.profile"), empty=w("empty.profile"))
+
+
+def _identifiers(found: Person, w: Words) -> View:
+    rows = [(w.named("namespaces", namespace), value, source) for namespace, value, source in found.identifiers]
+    return grid([(w("person.kind"), False), (w("common.value"), False), (w("person.origin"), False)], rows, title=w("person.identifiers"), empty=w("empty.profile"))
+
+
+def _numbers(found: Person, w: Words) -> View:
+    rows = [(w.named("attributes", name), _told(name, value, w)) for name, value in found.features.items() if value is not None and name not in DUE]
+    return grid([(w("person.attribute"), False), (w("common.value"), True)], rows, title=w("person.numbers"), empty=w("empty.profile"))
+
+
+def _timeline(found: Person, w: Words) -> View:
+    rows = []
+    for entry in found.timeline:
+        what = w.named("happenings", entry.what) + (f" {entry.detail}" if entry.detail else "")
+        rows.append((w.moment(entry.at), w.named("kinds", entry.kind), what, w.channel(entry.channel) if entry.channel else DASH, amount(w, entry.value)))
+    heads = [(w("person.when"), False), (w("person.kind"), False), (w("person.what"), False), (w("person.channel"), False), (w("common.value"), True)]
+    return grid(heads, rows, title=w("person.timeline"), empty=w("empty.timeline"))
+
+
+def _told(name: str, value: Any, w: Words) -> Any:
+    if name in SHARES:
+        return Cell(text=w.percent(value), value=value)
+    if name in AMOUNTS:
+        return amount(w, value)
+    if isinstance(value, bool):
+        return w("common.yes") if value else w("common.no")
+    if isinstance(value, dt.datetime):
+        return w.moment(value)
+    if isinstance(value, dt.date):
+        return w.day(value)
+    if isinstance(value, (float, Decimal)):
+        return Cell(text=w.number(value, 1), value=value)
+    if isinstance(value, int):
+        return count(w, value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    groups = {"kind": "kinds", "acquisition_channel": "channels", "language": "languages"}
+    return w.named(groups[name], str(value)) if name in groups else str(value)
+
+
+def _origin(origin: Any, w: Words) -> str:
+    if isinstance(origin, dict):
+        at = str(origin.get("at") or "")[:10]
+        return ", ".join(part for part in (str(origin.get("source") or ""), w.iso_day(at) if at else "") if part) or DASH
+    return DASH if origin is None else str(origin)
