@@ -1,0 +1,53 @@
+"""One measured process of `bench.loop`: make a world, or run the loop once; prints its figures as one line of JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.loop import peak_gb
+
+
+def make(root: Path, persons: int) -> dict[str, Any]:
+    """A workspace with the exports of a made-up shop."""
+    from kundig.cli.demo import examples
+    from kundig.config.defaults import write_defaults
+    from kundig.simulate import simulate
+
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(examples() / "shop", root)
+    write_defaults(root, name="bench")
+    report = simulate(root / "exports", persons=persons, days=365, seed=1)
+    return {"seconds": report.seconds, "records": sum(report.files.values()), "peak_gb": peak_gb()}
+
+
+def loop(root: Path, day: dt.date) -> dict[str, Any]:
+    """Import, run, deliver, as of the end of a day."""
+    from kundig.clock import midnight
+    from kundig.workspace import Workspace
+
+    began = time.perf_counter()
+    workspace = Workspace(root)
+    stages: list[tuple[str, float, int]] = []
+    mark = time.perf_counter()
+    landed = workspace.import_()
+    stages.append(("import", time.perf_counter() - mark, sum(sum(one.rows.values()) for one in landed)))
+    moment = midnight(day + dt.timedelta(days=1), workspace.config.settings.workspace.zone) - dt.timedelta(microseconds=1)
+    report = workspace.run(as_of=moment)
+    stages += [(step.table, step.seconds, step.rows) for step in report.steps if step.cause != "unchanged"]
+    if report.release is not None:
+        mark = time.perf_counter()
+        handed = workspace.deliver(at=moment)
+        stages.append(("deliver", time.perf_counter() - mark, int(getattr(handed, "handed_over", 0) or 0)))
+    return {"seconds": time.perf_counter() - began, "peak_gb": peak_gb(), "stages": stages, "release": report.release}
+
+
+if __name__ == "__main__":
+    what, root, argument = sys.argv[1:4]
+    result = make(Path(root), int(argument)) if what == "make" else loop(Path(root), dt.date.fromisoformat(argument))
+    print(json.dumps(result))
