@@ -6,7 +6,7 @@ Only when something is wrong are the lines read a second time, to say which line
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kundig.collect import cells, channels
@@ -98,14 +98,21 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
 def _judge(
     con: Connection, context: Context, given: SegmentSpec, plan: Plan, existing: Existing, table: Table, name: str, source: str, *, numbered: bool
 ) -> None:
-    """Fill the temporary table `name` with all events of the source, each with its fault or none."""
+    """Fill the temporary table `name` with all events of the source, each with its fault or none.
+
+    What depends on few values (who calls, from which page, on which day, under which name) is worked out once per value and joined.
+    """
     con.execute(f"CREATE OR REPLACE TEMP TABLE _lines AS {_lines_sql(context, given, plan, source, numbered=numbered)}")
     _names(con, given)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _callers AS {_callers_sql(context, given)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _pages AS {_pages_sql(given)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _days AS {_days_sql(context)}")
     con.execute("CREATE OR REPLACE TEMP TABLE _rates (local_day DATE, currency VARCHAR, rate DOUBLE, source VARCHAR)")
-    pairs = con.execute("SELECT DISTINCT local_day, currency FROM _lines WHERE currency <> ? AND amount IS NOT NULL AND local_day IS NOT NULL", [context.currency]).fetchall()
+    pairs = con.execute(f"SELECT DISTINCT {_day_sql(context)}, currency FROM _lines l {_JOINED_DAY} WHERE currency <> ? AND priced AND occurred_at IS NOT NULL", [context.currency]).fetchall()
     fill_rates(con, pairs, context.currency, existing)
     con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {_events_sql(context, given, plan, table, numbered=numbered)}")
-    con.execute("DROP TABLE _lines")
+    for used in ("_lines", "_names", "_callers", "_pages", "_days"):
+        con.execute(f"DROP TABLE {used}")
 
 
 def _given_columns(paths: Sequence[Path]) -> str:
@@ -177,83 +184,138 @@ def _namespaces(context: Context, given: SegmentSpec) -> tuple[str, ...]:
     return tuple(sorted((given.user_id, "email", "phone", given.anonymous_id, "device_id"), key=context.rules.rank))
 
 
+_CALLER = ("user_id", "anonymous_id", "device_id", "email", "phone")
+"""What `_lines` knows of who calls, as sent."""
+
+_PAGE = ("url", "path", "referrer", "campaign_name", "campaign_source", "campaign_medium", "os_name", "device", "sender")
+"""What `_lines` knows of where a call was made, as sent."""
+
+_BUCKET = 900
+"""Seconds in which a local day is looked up once; no zone goes there and back in less."""
+
+_JOINED_DAY = f"LEFT JOIN _days d ON d.bucket = epoch_us(l.occurred_at) // {_BUCKET * 1_000_000}"
+
+
 def _lines_sql(context: Context, given: SegmentSpec, plan: Plan, source: str, *, numbered: bool) -> str:
-    """One row a line: moments, texts of identifiers and properties, what channels are told from; nothing judged yet."""
+    """One row a line: moments, properties as texts, who calls and from where as it was sent; nothing judged yet."""
     sent, received = (f"TRY_CAST({column} AS TIMESTAMPTZ)" for column in ('"sentAt"', '"receivedAt"'))
     stamp = 'TRY_CAST("timestamp" AS TIMESTAMPTZ)'
     original = 'TRY_CAST(coalesce("originalTimestamp", "timestamp") AS TIMESTAMPTZ)'
     corrected = f"coalesce({received} - ({sent} - {original}), {stamp}, {original})"
     when = "occurred" if context.source.received_at != "import" else f"TIMESTAMPTZ '{context.now.isoformat(sep=' ')}'"
-    values = {
-        given.user_id: '"userId"', given.anonymous_id: '"anonymousId"', "device_id": "device_id",
-        "email": "CASE WHEN traits IS NOT NULL THEN json_extract_string(traits, '$.email') ELSE context_email END",
-        "phone": "CASE WHEN traits IS NOT NULL THEN json_extract_string(traits, '$.phone') END",
-    }  # fmt: skip
-    names = _namespaces(context, given)
-    identifiers = ", ".join(f"{normalised_sql(ns, values[ns], country=context.file_country, rules=context.rules)} AS _n{n}" for n, ns in enumerate(names))
-    paths, picks = _picks(plan)
-    extracted = f"json_extract_string(properties, [{', '.join(literal(json_path(path)) for path in paths)}])"
-    texts = "".join(f", {_first(places)} AS {quoted('p:' + name)}" for name, places in picks.items() if name in plan.properties)
-    rest = _rest_sql(given, plan)
-    amount = _first([place for value in VALUES for place in picks[value]])
-    currency = cells.currency(f"coalesce({_first(picks['currency'])}, {literal(context.file_currency)})")
+    picks = _picks(plan)
+    fields, apart = _fields((*(path for paths in picks.values() for path in paths), *given.drop))
+    texts = {name: _first([_text(path, fields) for path in paths]) for name, paths in picks.items()}
+    kept = "".join(f", {texts[name]} AS {quoted('p:' + name)}" for name in texts)
+    rest = _rest_sql(given, plan, fields)
+    currency = cells.currency(f"coalesce({texts['currency']}, {literal(context.file_currency)})")
+    priced = " OR ".join(f"{texts[value]} IS NOT NULL" for value in VALUES)
     return f"""
 WITH flat AS (
   SELECT * EXCLUDE (context), context.page.url AS url, context.page.path AS path, context.page.referrer AS referrer, context.campaign.name AS campaign_name,
     context.campaign.source AS campaign_source, context.campaign.medium AS campaign_medium, context.device.id AS device_id, context.device.type AS device,
     context.os.name AS os_name, context.traits.email AS context_email, context.sessionId AS session FROM {source}
 ), moments AS (
-  SELECT *, {corrected} AS occurred, {received} AS received_, {extracted} AS p FROM flat
+  SELECT *, {corrected} AS occurred, {received} AS received_, from_json(properties, {literal(json.dumps(dict.fromkeys(fields, "VARCHAR")))}) AS p{apart} FROM flat
 ), clocked AS (
   SELECT *, coalesce(received_, {when}) AS received, least(occurred, coalesce(received_, {when})) AS moment FROM moments
 )
-SELECT {"_file, _row, " if numbered else ""}"messageId" AS message_id, type AS kind, event, moment AS occurred_at, greatest(received, moment) AS received_at,
-  CAST(timezone({literal(context.zone)}, moment) AS DATE) AS local_day, {identifiers}{texts},
-  {amount} AS amount, {currency} AS currency,
-  CASE WHEN type <> 'identify' THEN {rest} END AS rest,
-  length(properties) > {LARGEST} AS too_large, traits, nullif(session, '') AS session,
-  split_part(coalesce(path, regexp_extract(url, '^[a-z]+://[^/?#]+(/[^?#]*)', 1)), '?', 1) AS page_path,
-  url IS NOT NULL OR path IS NOT NULL AS seen, coalesce(nullif(campaign_name, ''), {_parameter("url", "utm_campaign")}) AS campaign,
-  coalesce(nullif(campaign_source, ''), {_parameter("url", "utm_source")}) AS utm_source, coalesce(nullif(campaign_medium, ''), {_parameter("url", "utm_medium")}) AS utm_medium,
-  CASE WHEN contains(url, '?') THEN nullif(regexp_extract(url, '[?&]({'|'.join(channels.CLICK_IDS)})=', 1), '') END AS click,
-  nullif(split_part(split_part(referrer, '/', 3), ':', 1), '') AS host, lower(coalesce(os_name, '')) AS os, device, channel AS sender
+SELECT {"_file, _row, " if numbered else ""}"messageId" AS message_id, type AS kind, event, moment AS occurred_at, greatest(received, moment) AS received_at{kept},
+  {priced} AS priced, {currency} AS currency, CASE WHEN type <> 'identify' THEN {rest} END AS rest, length(properties) > {LARGEST} AS too_large, traits,
+  "userId" AS user_id, "anonymousId" AS anonymous_id, device_id, CASE WHEN traits IS NOT NULL THEN json_extract_string(traits, '$.email') ELSE context_email END AS email,
+  CASE WHEN traits IS NOT NULL THEN json_extract_string(traits, '$.phone') END AS phone, nullif(session, '') AS session,
+  url, path, referrer, campaign_name, campaign_source, campaign_medium, os_name, device, channel AS sender
 FROM clocked"""
 
 
-def _picks(plan: Plan) -> tuple[list[str], dict[str, list[int]]]:
-    """The paths read of `properties`, and for each property the places (from 1) of its spellings among them."""
-    paths: list[str] = []
-    picks: dict[str, list[int]] = {}
-    wanted = {name: spellings(name, planned) for name, planned in plan.properties.items()}
-    for name in (*VALUES, "currency"):
-        wanted.setdefault(name, (name,))
-    for name, spelled in wanted.items():
-        picks[name] = []
-        for path in spelled:
-            if path not in paths:
-                paths.append(path)
-            picks[name].append(paths.index(path) + 1)
-    return paths, picks
+def _picks(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Each property that is read, with the spellings it is read from."""
+    return {name: (name,) for name in (*VALUES, "currency")} | {name: spellings(name, planned) for name, planned in plan.properties.items()}
 
 
-def _first(places: Sequence[int]) -> str:
-    return f"p[{places[0]}]" if len(places) == 1 else f"coalesce({', '.join(f'p[{place}]' for place in places)})"
+def _fields(paths: Iterable[str]) -> tuple[tuple[str, ...], str]:
+    """The paths that one parse gives as fields of a struct `p`; the expressions of the others, which have dots or differ by case only."""
+    fields: dict[str, str] = {}
+    apart: list[str] = []
+    for path in dict.fromkeys(paths):
+        if "." not in path and path.lower() not in fields:
+            fields[path.lower()] = path
+        else:
+            apart.append(f", json_extract_string(properties, {literal(json_path(path))}) AS {quoted('apart:' + path)}")
+    return tuple(fields.values()), "".join(apart)
 
 
-def _rest_sql(given: SegmentSpec, plan: Plan) -> str:
-    """What is left of `properties` without the planned and the personal ones; NULL at once where nothing is."""
+def _text(path: str, fields: Sequence[str]) -> str:
+    return f"p.{quoted(path)}" if path in fields else quoted("apart:" + path)
+
+
+def _first(texts: Sequence[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"coalesce({', '.join(texts)})"
+
+
+def _rest_sql(given: SegmentSpec, plan: Plan, fields: Sequence[str]) -> str:
+    """What is left of `properties` without the planned and the personal ones; NULL at once where nothing is.
+
+    Where as many fields have a value as there are keys, there is no other key.
+    """
     planned = [word for name, p in plan.properties.items() for word in spellings(name, p)]
-    whole = ", ".join(literal(word) for word in dict.fromkeys((*planned, *given.drop)))
+    known = dict.fromkeys((*planned, *given.drop))
+    if not known:
+        return "properties"
     keys = "json_keys(properties)"
     both, short = (_nulls((*planned, *given.drop)), _nulls(planned))
     personal = ", ".join(map(literal, given.drop))
     cut = f"CASE WHEN list_has_any({keys}, [{personal}]) THEN json_merge_patch(properties, {both}) ELSE json_merge_patch(properties, {short}) END" if given.drop else f"json_merge_patch(properties, {short})"
-    return f"CASE WHEN list_has_all([{whole}], {keys}) THEN NULL ELSE {cut} END" if whole else "properties"
+    filled = " + ".join(f"(p.{quoted(word)} IS NOT NULL)::BIGINT" for word in known if word in fields) or "0"
+    slow = f"CASE WHEN list_has_all([{', '.join(map(literal, known))}], {keys}) THEN NULL ELSE {cut} END"
+    return f"CASE WHEN properties IS NULL OR len({keys}) = {filled} THEN NULL ELSE {slow} END"
 
 
 def _nulls(words: Sequence[str]) -> str:
     """A JSON merge patch that takes these keys off."""
     return literal("{" + ", ".join(json.dumps(word) + ": null" for word in dict.fromkeys(words)) + "}")
+
+
+def _callers_sql(context: Context, given: SegmentSpec) -> str:
+    """Each caller as sent, with the values that count and their keys."""
+    texts = {given.user_id: "user_id", given.anonymous_id: "anonymous_id", "device_id": "device_id", "email": "email", "phone": "phone"}
+    names = _namespaces(context, given)
+    values = ", ".join(f"{normalised_sql(ns, texts[ns], country=context.file_country, rules=context.rules)} AS _n{n}" for n, ns in enumerate(names))
+    keys = ", ".join(f"{key_sql(ns, f'_n{n}')} AS _k{n}" for n, ns in enumerate(names))
+    listed = ", ".join(f"_k{n}" for n in range(len(names)))
+    return f"""
+SELECT *, coalesce({listed}) AS identifier_key, list_sort(list_distinct(list_filter([{listed}], x -> x IS NOT NULL AND x <> coalesce({listed})))) AS other_keys
+FROM (SELECT *, {keys} FROM (SELECT *, {values} FROM (SELECT DISTINCT {', '.join(_CALLER)} FROM _lines)))"""
+
+
+def _pages_sql(given: SegmentSpec) -> str:
+    """Each page as sent, with its path, campaign, channel and platform."""
+    channel = channels.channel_sql(click="click", source="utm_source", medium="utm_medium", host="host", seen="seen", own=given.hosts)
+    platform = literal(given.platform) if given.platform else _platform_sql()
+    return f"""
+WITH parts AS (
+  SELECT *, nullif(split_part(coalesce(path, regexp_extract(url, '^[a-z]+://[^/?#]+(/[^?#]*)', 1)), '?', 1), '') AS page_path,
+    url IS NOT NULL OR path IS NOT NULL AS seen, coalesce(nullif(campaign_name, ''), {_parameter("url", "utm_campaign")}) AS campaign,
+    coalesce(nullif(campaign_source, ''), {_parameter("url", "utm_source")}) AS utm_source, coalesce(nullif(campaign_medium, ''), {_parameter("url", "utm_medium")}) AS utm_medium,
+    CASE WHEN contains(url, '?') THEN nullif(regexp_extract(url, '[?&]({'|'.join(channels.CLICK_IDS)})=', 1), '') END AS click,
+    nullif(split_part(split_part(referrer, '/', 3), ':', 1), '') AS host, lower(coalesce(os_name, '')) AS os
+  FROM (SELECT DISTINCT {', '.join(_PAGE)} FROM _lines)
+)
+SELECT {', '.join(_PAGE)}, page_path, campaign, {channel} AS channel, {platform} AS platform FROM parts"""
+
+
+def _days_sql(context: Context) -> str:
+    """The local day of each stretch of time that has calls; NULL where a day ends or the clock changes within it."""
+    size = _BUCKET * 1_000_000
+    local = f"timezone({literal(context.zone)}, make_timestamptz({{}}))"
+    first, last = local.format(f"bucket * {size}"), local.format(f"bucket * {size} + {size - 1}")
+    return f"""
+SELECT bucket, CASE WHEN CAST(first AS DATE) = CAST(last AS DATE) AND last - first = to_microseconds({size - 1}) THEN CAST(first AS DATE) END AS day
+FROM (SELECT bucket, {first} AS first, {last} AS last FROM (SELECT DISTINCT epoch_us(occurred_at) // {size} AS bucket FROM _lines WHERE occurred_at IS NOT NULL))"""
+
+
+def _day_sql(context: Context) -> str:
+    return f"CASE WHEN d.day IS NOT NULL THEN d.day ELSE CAST(timezone({literal(context.zone)}, l.occurred_at) AS DATE) END"
 
 
 def _parameter(url: str, name: str) -> str:
@@ -272,16 +334,8 @@ def _names(con: Connection, given: SegmentSpec) -> None:
 
 def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, *, numbered: bool) -> str:
     names = _namespaces(context, given)
-    keys = ", ".join(f"{key_sql(ns, f'_n{n}')} AS _k{n}" for n, ns in enumerate(names))
-    listed = ", ".join(f"_k{n}" for n in range(len(names)))
-    several = " + ".join(f"(_k{n} IS NOT NULL)::TINYINT" for n in range(len(names))) + " > 1"
     calls = " ".join(f"WHEN {literal(kind)} THEN {literal(kept)}" for kind, kept in CALLS.items())
     planned = "".join(f", {property_sql(name, p)} AS {quoted('v:' + name)}" for name, p in sorted(plan.properties.items()) if not p.drop)
-    channel = channels.channel_sql(click="click", source="utm_source", medium="utm_medium", host="host", seen="seen", own=given.hosts)
-    platform = literal(given.platform) if given.platform else _platform_sql()
-    own_value = " ".join(f"WHEN name = {literal(event)} THEN {quoted('p:' + agreed.value)}" for event, agreed in plan.events.items() if agreed.value in agreed.properties)
-    amount = f"CASE {own_value} ELSE amount END" if own_value else "amount"
-    number = cells.number(f"({amount})", decimal=".")
     known = ", ".join(map(literal, KINDS))
     identified = " OR ".join(f"_n{n} IS NOT NULL" for n in range(len(names)))
     marks = violations_sql(plan, context.name)
@@ -291,19 +345,23 @@ def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, 
         breaks = "WHEN list_contains(_marks, 'name: not in the plan') THEN 'name: not in the plan'"
     kept = _marked_sql(plan)
     columns = ", ".join(quoted(name) for name in table.names if name != "batch_id")
-    place = "" if numbered else ", 0 AS _file, row_number() OVER () AS _row"
+    place = "l._file, l._row" if numbered else "0 AS _file, l.rowid AS _row"
+    sent = {"c": _CALLER, "g": _PAGE}
+    on_caller, on_page = (" AND ".join(f"l.{column} IS NOT DISTINCT FROM {alias}.{column}" for column in sent[alias]) for alias in sent)
+    texts = "".join(f", l.{quoted('p:' + name)}" for name in _picks(plan))
     return f"""
 WITH named AS (
-  SELECT l.*, CASE kind WHEN 'track' THEN n.kept {calls} END AS name, {keys}{place} FROM _lines l LEFT JOIN _names n ON l.event = n.sent
+  SELECT {place}, l.message_id, l.kind, CASE l.kind WHEN 'track' THEN n.kept {calls} END AS name, l.occurred_at, l.received_at, {_day_sql(context)} AS local_day{texts},
+    l.currency, l.rest, l.too_large, l.traits, l.session, g.page_path, g.campaign, g.channel, g.platform, c.identifier_key, c.other_keys, {', '.join(f'c._n{n}, c._k{n}' for n in range(len(names)))}
+  FROM _lines l LEFT JOIN _names n ON l.event = n.sent LEFT JOIN _callers c ON {on_caller} LEFT JOIN _pages g ON {on_page} {_JOINED_DAY}
 ), typed AS (
-  SELECT *{planned}, {number} AS amount_ FROM named
+  SELECT *{planned} FROM named
 ), judged AS (
-  SELECT *, {marks} AS _marks FROM typed
+  SELECT *, {_amount_sql(plan)} AS amount_, {marks} AS _marks FROM typed
 ), made AS (
   SELECT _file, _row, {literal(context.name + ':')} || coalesce(message_id, 'md5-' || md5(concat_ws('|', kind, name, {', '.join(f'_n{n}' for n in range(len(names)))}, occurred_at, rest))) AS event_id,
-    {literal(context.name)} AS source, name, kind, occurred_at, received_at, j.local_day, coalesce({listed}) AS identifier_key,
-    CASE WHEN {several} THEN list_sort(list_distinct(list_filter([{listed}], x -> x IS NOT NULL AND x <> coalesce({listed})))) ELSE [] END AS other_keys,
-    {key_sql('session', 'session')} AS session_key, {channel} AS channel, campaign, {platform} AS platform, nullif(page_path, '') AS page_path,
+    {literal(context.name)} AS source, name, kind, occurred_at, received_at, j.local_day, identifier_key, other_keys,
+    {key_sql('session', 'session')} AS session_key, channel, campaign, platform, page_path,
     CASE WHEN kind IN ('identify', 'group', 'alias') THEN NULL WHEN j.currency = {literal(context.currency)} THEN amount_ ELSE CAST(CAST(amount_ AS DOUBLE) * r.rate AS DECIMAL(18, 4)) END AS "value",
     {kept} AS properties,
     CASE WHEN kind IS NULL OR kind NOT IN ({known}) THEN 'type' WHEN NOT ({identified}) THEN 'ids' WHEN occurred_at IS NULL THEN 'timestamp'
@@ -312,6 +370,19 @@ WITH named AS (
   FROM judged j LEFT JOIN _rates r ON r.local_day = j.local_day AND r.currency = j.currency
 )
 SELECT _file, _row, false AS _cancels, _fault, traits, {', '.join(f'_n{n}, _k{n}' for n in range(len(names)))}, {columns} FROM made"""
+
+
+def _amount_sql(plan: Plan) -> str:
+    """The event's amount: of the property its plan names, else of the first of VALUES that it has. What is typed already is not read again."""
+
+    def read(name: str) -> str:
+        planned = plan.properties.get(name)
+        typed = planned is not None and not planned.drop and planned.type.startswith("decimal")
+        return quoted("v:" + name) if typed else cells.number(quoted("p:" + name), decimal=".")
+
+    own = " ".join(f"WHEN name = {literal(event)} THEN {read(agreed.value)}" for event, agreed in plan.events.items() if agreed.value in agreed.properties)
+    first = " ".join(f"WHEN {quoted('p:' + value)} IS NOT NULL THEN {read(value)}" for value in VALUES)
+    return f"CASE {own} {first} END"
 
 
 def _marked_sql(plan: Plan) -> str:
