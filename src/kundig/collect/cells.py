@@ -105,7 +105,8 @@ def value(text: str, type: str, *, decimal: str = ".", formats: Sequence[str] = 
         return number(text, decimal=decimal)
     if type == "int64":
         exact = number(text, decimal=decimal)
-        return f"CASE WHEN {exact} = floor({exact}) THEN CAST({exact} AS BIGINT) END"
+        plain = f"regexp_matches({text}, '^-?[0-9]{{1,14}}$')"
+        return f"CASE WHEN {plain} THEN CAST({text} AS BIGINT) WHEN {exact} = floor({exact}) THEN CAST({exact} AS BIGINT) END"
     if type == "float64":
         return f"coalesce(CASE WHEN regexp_matches({text}, {literal(_EN)}) THEN TRY_CAST({text} AS DOUBLE) END, CAST({number(text, decimal=decimal)} AS DOUBLE))"
     if type == "bool":

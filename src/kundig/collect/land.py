@@ -33,7 +33,7 @@ from kundig.tables.collect import ORDER_LINES, ORDERS, QUARANTINED_RECORDS
 GROUP_BYTES = 2_000_000_000
 """Files of one input that land together, up to this size: one batch, one look at the log."""
 
-MAPPING_VERSION = "1"
+MAPPING_VERSION = "2"
 """Part of every batch id: raised when the same mapping would give other rows."""
 
 Progress = Callable[[str], None]
@@ -437,8 +437,11 @@ def _identifiers(con: Connection, existing: Callable[[str], str | None], batch: 
     touched: list[str] = []
     for rows in (rows for relations in batch.rows.values() for rows in relations):
         moment = "occurred_at" if "occurred_at" in rows.table.names else "_occurred"
+        named = quoted(rows.relation)
+        if rows.callers:
+            named = f"(SELECT * FROM (SELECT _caller, min({moment}) AS {moment} FROM {named} GROUP BY _caller) JOIN {quoted(rows.callers)} USING (_caller))"
         for number, namespace in enumerate(rows.namespaces):
-            seen.append(f"SELECT _k{number} AS identifier_key, {literal(namespace)} AS namespace, _n{number} AS value, {moment} AS first_at FROM {quoted(rows.relation)} WHERE _k{number} IS NOT NULL")
+            seen.append(f"SELECT _k{number} AS identifier_key, {literal(namespace)} AS namespace, _n{number} AS value, {moment} AS first_at FROM {named} WHERE _k{number} IS NOT NULL")
         if "identifier_key" in rows.table.names and not rows.namespaces:
             touched.append(f"SELECT identifier_key FROM {quoted(rows.relation)} WHERE identifier_key IS NOT NULL")
             touched.append(f"SELECT unnest(other_keys) FROM {quoted(rows.relation)}")

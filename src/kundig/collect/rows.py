@@ -36,6 +36,8 @@ class Canonical:
     table: Table
     namespaces: tuple[str, ...]
     broken: tuple[Broken, ...] = ()
+    callers: str = ""
+    """Temporary table that holds `_n<n>` and `_k<n>` once per caller, where the rows have only the number of theirs, `_caller`."""
     derived: bool = False
     """Made from other rows of the same import: what it repeats is no record sent again."""
 

@@ -35,6 +35,9 @@ STRUCTURE: dict[str, object] = {
 }  # fmt: skip
 """What is read of a line; the rest is skipped unparsed."""
 
+LINE_USUAL = 16 * 1024 * 1024
+"""Longest line in bytes that is read at first: what a longer one needs would be cleared and paged in for every file."""
+
 LARGEST = 32_768
 """Bytes of properties beyond which an event is held."""
 
@@ -82,7 +85,12 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
     given = context.given.segment or SegmentSpec()
     paths = sorted(paths, key=lambda path: path.suffix == ".parquet")
     _refuse_empty(paths)
-    _judge(con, context, given, plan, existing, table, name, _given_columns(paths), numbered=False)
+    try:
+        _judge(con, context, given, plan, existing, table, name, _given_columns(paths, LINE_USUAL), numbered=False)
+    except Exception as error:
+        if "maximum_object_size" not in str(error):
+            raise
+        _judge(con, context, given, plan, existing, table, name, _given_columns(paths, LINE_LIMIT), numbered=False)
     broken: tuple[Broken, ...] = ()
     if con.execute(f"SELECT count(*) FROM {quoted(name)} WHERE _fault IS NOT NULL").fetchone()[0]:
         _judge(con, context, given, plan, existing, table, name, _numbered_lines(con, paths), numbered=True)
@@ -92,7 +100,7 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
         con.execute(f"DELETE FROM {quoted(name)} WHERE _fault IS NOT NULL")
         con.execute("DROP TABLE _numbered")
     contacts = _contacts(con, context, given, name) if given.contacts else None
-    return Canonical(relation=name, table=table, namespaces=_namespaces(context, given), broken=broken), contacts
+    return Canonical(relation=name, table=table, namespaces=_namespaces(context, given), broken=broken, callers="_callers"), contacts
 
 
 def _judge(
@@ -110,19 +118,20 @@ def _judge(
     con.execute("CREATE OR REPLACE TEMP TABLE _rates (local_day DATE, currency VARCHAR, rate DOUBLE, source VARCHAR)")
     pairs = con.execute(f"SELECT DISTINCT {_day_sql(context)}, currency FROM _lines l {_JOINED_DAY} WHERE currency <> ? AND priced AND occurred_at IS NOT NULL", [context.currency]).fetchall()
     fill_rates(con, pairs, context.currency, existing)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {_events_sql(context, given, plan, table, numbered=numbered)}")
-    for used in ("_lines", "_names", "_callers", "_pages", "_days"):
+    nameless = bool(con.execute("SELECT count(*) - count(message_id) FROM _lines").fetchone()[0])
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {_events_sql(context, given, plan, table, numbered=numbered, nameless=nameless)}")
+    for used in ("_lines", "_names", "_pages", "_days"):
         con.execute(f"DROP TABLE {used}")
 
 
-def _given_columns(paths: Sequence[Path]) -> str:
-    """The files parsed with given columns: what is broken beyond parsing comes as a row of nulls."""
+def _given_columns(paths: Sequence[Path], longest: int) -> str:
+    """The files parsed with given columns: what is broken beyond parsing comes as a row of nulls. `longest` is the longest line in bytes."""
     lines = [path for path in paths if path.suffix != ".parquet"]
     stored = [path for path in paths if path.suffix == ".parquet"]
     parts = []
     if lines:
         columns = ", ".join(f"{column}: {literal(_type(type))}" for column, type in STRUCTURE.items())
-        parts.append(f"SELECT * FROM read_json([{_listed(lines)}], format='newline_delimited', columns={{{columns}}}, ignore_errors=true, maximum_object_size={LINE_LIMIT})")
+        parts.append(f"SELECT * FROM read_json([{_listed(lines)}], format='newline_delimited', columns={{{columns}}}, ignore_errors=true, maximum_object_size={longest})")
     if stored:
         body = "CASE WHEN json_valid(body) THEN body ELSE '{}' END"
         parts.append(f"SELECT unnest(from_json({body}, {literal(json.dumps(STRUCTURE))})) FROM read_parquet([{_listed(stored)}])")
@@ -284,7 +293,7 @@ def _callers_sql(context: Context, given: SegmentSpec) -> str:
     keys = ", ".join(f"{key_sql(ns, f'_n{n}')} AS _k{n}" for n, ns in enumerate(names))
     listed = ", ".join(f"_k{n}" for n in range(len(names)))
     return f"""
-SELECT *, coalesce({listed}) AS identifier_key, list_sort(list_distinct(list_filter([{listed}], x -> x IS NOT NULL AND x <> coalesce({listed})))) AS other_keys
+SELECT *, row_number() OVER () AS _caller, nullif(concat_ws('|', {', '.join(f'_n{n}' for n in range(len(names)))}), '') AS said, coalesce({listed}) AS identifier_key, list_sort(list_distinct(list_filter([{listed}], x -> x IS NOT NULL AND x <> coalesce({listed})))) AS other_keys
 FROM (SELECT *, {keys} FROM (SELECT *, {values} FROM (SELECT DISTINCT {', '.join(_CALLER)} FROM _lines)))"""
 
 
@@ -332,12 +341,11 @@ def _names(con: Connection, given: SegmentSpec) -> None:
         con.executemany("INSERT INTO _names VALUES (?, ?)", [(word, renamed.get(snake(word), snake(word))) for word in sent])
 
 
-def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, *, numbered: bool) -> str:
-    names = _namespaces(context, given)
+def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, *, numbered: bool, nameless: bool) -> str:
+    """The events; `nameless` says that there are lines without a message id, which get one from what they say."""
     calls = " ".join(f"WHEN {literal(kind)} THEN {literal(kept)}" for kind, kept in CALLS.items())
     planned = "".join(f", {property_sql(name, p)} AS {quoted('v:' + name)}" for name, p in sorted(plan.properties.items()) if not p.drop)
     known = ", ".join(map(literal, KINDS))
-    identified = " OR ".join(f"_n{n} IS NOT NULL" for n in range(len(names)))
     marks = violations_sql(plan, context.name)
     held = ", ".join(literal(event) for event in sorted(plan.quarantined))
     breaks = f"WHEN len(_marks) > 0 AND (name IN ({held}) OR list_contains(_marks, 'name: not in the plan')) THEN _marks[1]" if held or plan.unplanned == "quarantine" else ""
@@ -349,27 +357,28 @@ def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, 
     sent = {"c": _CALLER, "g": _PAGE}
     on_caller, on_page = (" AND ".join(f"l.{column} IS NOT DISTINCT FROM {alias}.{column}" for column in sent[alias]) for alias in sent)
     texts = "".join(f", l.{quoted('p:' + name)}" for name in _picks(plan))
+    id = "coalesce(message_id, 'md5-' || md5(concat_ws('|', kind, name, said, occurred_at, rest)))" if nameless else "message_id"
     return f"""
 WITH named AS (
   SELECT {place}, l.message_id, l.kind, CASE l.kind WHEN 'track' THEN n.kept {calls} END AS name, l.occurred_at, l.received_at, {_day_sql(context)} AS local_day{texts},
-    l.currency, l.rest, l.too_large, l.traits, l.session, g.page_path, g.campaign, g.channel, g.platform, c.identifier_key, c.other_keys, {', '.join(f'c._n{n}, c._k{n}' for n in range(len(names)))}
+    l.currency, l.rest, l.too_large, l.traits, l.session, g.page_path, g.campaign, g.channel, g.platform, c._caller, c.identifier_key, c.other_keys{", c.said" if nameless else ""}
   FROM _lines l LEFT JOIN _names n ON l.event = n.sent LEFT JOIN _callers c ON {on_caller} LEFT JOIN _pages g ON {on_page} {_JOINED_DAY}
 ), typed AS (
   SELECT *{planned} FROM named
 ), judged AS (
   SELECT *, {_amount_sql(plan)} AS amount_, {marks} AS _marks FROM typed
 ), made AS (
-  SELECT _file, _row, {literal(context.name + ':')} || coalesce(message_id, 'md5-' || md5(concat_ws('|', kind, name, {', '.join(f'_n{n}' for n in range(len(names)))}, occurred_at, rest))) AS event_id,
+  SELECT _file, _row, {literal(context.name + ':')} || {id} AS event_id,
     {literal(context.name)} AS source, name, kind, occurred_at, received_at, j.local_day, identifier_key, other_keys,
     {key_sql('session', 'session')} AS session_key, channel, campaign, platform, page_path,
     CASE WHEN kind IN ('identify', 'group', 'alias') THEN NULL WHEN j.currency = {literal(context.currency)} THEN amount_ ELSE CAST(CAST(amount_ AS DOUBLE) * r.rate AS DECIMAL(18, 4)) END AS "value",
     {kept} AS properties,
-    CASE WHEN kind IS NULL OR kind NOT IN ({known}) THEN 'type' WHEN NOT ({identified}) THEN 'ids' WHEN occurred_at IS NULL THEN 'timestamp'
+    CASE WHEN kind IS NULL OR kind NOT IN ({known}) THEN 'type' WHEN identifier_key IS NULL THEN 'ids' WHEN occurred_at IS NULL THEN 'timestamp'
       WHEN name IS NULL OR name = '' THEN 'event' WHEN too_large THEN 'size' WHEN amount_ IS NOT NULL AND j.currency <> {literal(context.currency)} AND r.rate IS NULL THEN 'currency' {breaks} END AS _fault,
-    traits, {', '.join(f'_n{n}, _k{n}' for n in range(len(names)))}{''.join(f', j.{quoted("v:" + n)} AS {quoted(n)}' for n, p in sorted(plan.properties.items()) if not p.drop)}
+    traits, _caller{''.join(f', j.{quoted("v:" + n)} AS {quoted(n)}' for n, p in sorted(plan.properties.items()) if not p.drop)}
   FROM judged j LEFT JOIN _rates r ON r.local_day = j.local_day AND r.currency = j.currency
 )
-SELECT _file, _row, false AS _cancels, _fault, traits, {', '.join(f'_n{n}, _k{n}' for n in range(len(names)))}, {columns} FROM made"""
+SELECT _file, _row, false AS _cancels, _fault, traits, _caller, {columns} FROM made"""
 
 
 def _amount_sql(plan: Plan) -> str:
@@ -425,12 +434,12 @@ def _contacts(con: Connection, context: Context, given: SegmentSpec, name: str) 
         if column.name == "contact_id":
             value = f"{literal(context.name + ':')} || coalesce(_n{user}, _n{anonymous}, event_id)"
         if column.name in ("source", "occurred_at", "received_at", "identifier_key", "other_keys"):
-            value = column.name
+            value = f"e.{column.name}"
         if column.name == "attributes":
             words = ", ".join('"' + path.split(".")[0] + '": null' for paths in TRAITS.values() for path in paths)
             value = f"nullif(CAST(json_merge_patch(traits, '{{{words}}}') AS VARCHAR), '{{}}')"
         if column.name != "batch_id":
             made.append(f"CAST({value} AS {cells.DUCK_TYPES[column.type]}) AS {quoted(column.name)}")
     kept = ", ".join(f"_n{n}, _k{n}" for n in range(len(names)))
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name + '_contacts')} AS SELECT _file, _row, _cancels, {kept}, {', '.join(made)} FROM {quoted(name)} WHERE kind = 'identify' AND traits IS NOT NULL")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name + '_contacts')} AS SELECT _file, _row, _cancels, {kept}, {', '.join(made)} FROM {quoted(name)} e JOIN _callers USING (_caller) WHERE kind = 'identify' AND traits IS NOT NULL")
     return Canonical(relation=name + "_contacts", table=CONTACTS, namespaces=names)

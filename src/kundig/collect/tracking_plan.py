@@ -115,26 +115,29 @@ def spellings(name: str, planned: Property) -> tuple[str, ...]:
 
 def violations_sql(plan: Plan, source: str) -> str:
     """A list of what breaks the plan, as texts 'property: reason'; of rows with `name`, `p:<property>` as text and `v:<property>` as value."""
-    tests: list[str] = []
+    tests: list[tuple[str, str]] = []
     for name, planned in plan.properties.items():
         if planned.drop or planned.type == "string":
             continue
         text, value = quoted("p:" + name), quoted("v:" + name)
-        tests.append(f"CASE WHEN {text} IS NOT NULL AND {value} IS NULL THEN {literal(f'{name}: no {planned.type}')} END")
+        tests.append((f"{text} IS NOT NULL AND {value} IS NULL", f'{name}: no {planned.type}'))
     for event, agreed in plan.events.items():
         here = f"name = {literal(event)}"
         if agreed.sources and source not in agreed.sources:
-            tests.append(f"CASE WHEN {here} THEN {literal(f'source: {source} may not send it')} END")
+            tests.append((f"{here}", f'source: {source} may not send it'))
         for name, planned in agreed.properties.items():
             if planned.required:
-                tests.append(f"CASE WHEN {here} AND {quoted('p:' + name)} IS NULL THEN {literal(f'{name}: missing')} END")
+                tests.append((f"{here} AND {quoted('p:' + name)} IS NULL", f'{name}: missing'))
             if planned.allowed:
                 known = ", ".join(literal(value) for value in planned.allowed)
-                tests.append(f"CASE WHEN {here} AND {quoted('p:' + name)} NOT IN ({known}) THEN {literal(f'{name}: not one of the allowed values')} END")
+                tests.append((f"{here} AND {quoted('p:' + name)} NOT IN ({known})", f'{name}: not one of the allowed values'))
     if plan.unplanned == "quarantine":
         known = ", ".join(literal(name) for name in (*plan.events, "identify", "page_viewed", "screen_viewed"))
-        tests.append(f"CASE WHEN name NOT IN ({known}) THEN 'name: not in the plan' END")
-    return f"list_filter([{', '.join(tests)}]::VARCHAR[], x -> x IS NOT NULL)" if tests else "[]::VARCHAR[]"
+        tests.append((f"name NOT IN ({known})", "name: not in the plan"))
+    if not tests:
+        return "[]::VARCHAR[]"
+    listed = ", ".join(f"CASE WHEN {test} THEN {literal(reason)} END" for test, reason in tests)
+    return f"CASE WHEN {' OR '.join(f'({test})' for test, _ in tests)} THEN list_filter([{listed}]::VARCHAR[], x -> x IS NOT NULL) ELSE [] END"
 
 
 def property_sql(name: str, planned: Property) -> str:
