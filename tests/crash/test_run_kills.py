@@ -20,6 +20,7 @@ from kundig.store.lake import Lake
 from kundig.tables import LAKE
 from kundig.testing import END, World, default_workspace, land
 
+pytestmark = pytest.mark.xdist_group("crash")
 KILLS = 100 if os.environ.get("KUNDIG_FULL") else 5
 DAY = END + dt.timedelta(days=1)
 NOT_COMPARED = {"runs", "lineage_edges"}
