@@ -159,11 +159,11 @@ def normalised_sql(namespace: str, expression: str, *, country: str = "DE", rule
 def _email_sql(text: str) -> str:
     plain = f"lower(replace(regexp_replace(nfc_normalize({text}), {literal('[' + _HIDDEN + ']')}, '', 'g'), 'İ', 'i'))"
     address = f"replace(trim(regexp_replace({plain}, '^mailto:', ''), '<> '), ' ', '')"
-    box = f"regexp_replace(split_part({address}, '@', 1), '^([^+]+)\\+.*$', '\\1')"
-    domain = f"split_part({address}, '@', 2)"
-    short = f"CASE WHEN {domain} IN ({', '.join(map(literal, ONE_BOX))}) THEN replace({box}, '.', '') ELSE {box} END"
-    known = f"CASE {domain} {' '.join(f'WHEN {literal(given)} THEN {literal(made)}' for given, made in ONE_BOX.items())} ELSE {domain} END"
-    return f"CASE WHEN regexp_matches({address}, {literal(_EMAIL)}) AND {short} <> '' THEN {short} || '@' || {known} END"
+    untagged = f"regexp_replace({address}, '^([^+@]+)\\+[^@]*@', '\\1@')"
+    undotted = f"nullif(replace(split_part({untagged}, '@', 1), '.', ''), '')"
+    known = {made: ", ".join(literal(given) for given, other in ONE_BOX.items() if other == made) for made in ONE_BOX.values()}
+    cases = " ".join(f"WHEN split_part({untagged}, '@', 2) IN ({domains}) THEN {undotted} || {literal('@' + made)}" for made, domains in known.items())
+    return f"CASE WHEN regexp_matches({address}, {literal(_EMAIL)}) THEN CASE {cases} ELSE {untagged} END END"
 
 
 def _phone_sql(text: str, country: str) -> str:
