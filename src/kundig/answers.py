@@ -98,7 +98,7 @@ def resolve(workspace: Workspace, identifier: str) -> tuple[int, str]:
     Raises:
         IdentityError: Nobody has it.
     """
-    given = identifier.strip()
+    given = identifier.replace("\0", "").strip()
     if re.fullmatch(r"p[0-9a-f]{15}", given):
         found = _one(workspace, f"SELECT person_key, person_id FROM profiles WHERE person_id = {_text(given)}")
         if not found:

@@ -27,9 +27,10 @@ def bars(rows: Sequence[dict[str, Any]], *, x: str, y: str, label: str = "", hig
 def _upright(values: list[dict[str, Any]], names: list[str], width: int) -> Any:
     import altair as alt
 
+    most = max((value["size"] for value in values), default=0.0) or 1.0
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("name:N", sort=names, title=None, axis=alt.Axis(labelAngle=0, domainColor=FAINT, ticks=False)),
-        y=alt.Y("size:Q", title=None, scale=alt.Scale(zero=True), axis=None),
+        y=alt.Y("size:Q", title=None, scale=alt.Scale(domain=[0, most * 1.12]), axis=None),
     )
     return base.mark_bar(cornerRadiusEnd=2).encode(color=_hot()) + base.mark_text(dy=-7, fontSize=12, color=INK).encode(text="text:N")
 
@@ -75,7 +76,8 @@ def _both(draw: Callable[[int], Any]) -> str:
 def _svg(chart: Any, form: str) -> str:
     import vl_convert
 
-    themed = chart.properties(background="transparent").configure_view(stroke=None).configure(font="sans-serif").configure_axis(labelColor=INK, labelFontSize=12, labelLimit=200)
+    theme = {"font": "sans-serif", "view": {"stroke": None}, "axis": {"labelColor": INK, "labelFontSize": 12, "labelLimit": 200}}
+    themed = chart.properties(background="transparent").configure(**theme)
     svg: str = vl_convert.vegalite_to_svg(themed.to_dict())
     svg = svg[svg.index("<svg") :].replace(f'"{INK}"', '"currentColor"').replace(f'stroke="{FAINT}"', 'stroke="currentColor" stroke-opacity="0.25"')
     svg = re.sub(r'\s(?:aria-[a-z]+|role|style|xmlns(?::xlink)?|version)="[^"]*"', "", svg).replace(' class="marks"', "", 1)

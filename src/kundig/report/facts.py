@@ -76,7 +76,7 @@ TENTHS = "SELECT person_key, expected_value::DOUBLE AS v, ntile(10) OVER (ORDER 
 
 
 def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+    return "'" + value.replace("\0", "").replace("'", "''") + "'"
 
 
 @dataclass

@@ -47,7 +47,7 @@ def overview(facts: Facts, w: Words, *, drawn: bool = True) -> View:
     settings = facts.workspace.config.settings.value
     answer = told(
         w, "overview.answer" if value["value"] is not None else "overview.answer_plain", persons=Cell(text=w.number(counted["persons"]), value=counted["persons"], href=people(w)),
-        customers=count(w, counted["customers"], kind="buyers"), value=amount(w, value["value"], short=True), interval=w.interval(value["low"], value["high"]),
+        customers=count(w, counted["customers"], kind="buyers"), value=amount(w, value["value"], short=True), interval=w.interval(value["low"], value["high"], "short"),
         at_risk=amount(w, value["at_risk"], short=True), reachable=count(w, facts.reachable, channel="email", status="given"),
     )  # fmt: skip
     return {

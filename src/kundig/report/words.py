@@ -105,9 +105,11 @@ class Words:
         return f"{value:%m/%Y}" if formats.german(self.locale) else formats.day(value, self.locale)[2:].strip()
 
     def unit(self, value: Any, unit: str) -> str:
-        """A KPI's value in its unit, or a dash."""
+        """A value in its unit (currency, short, share, count, ratio, days …), or a dash."""
         if absent(value):
             return DASH
+        if unit == "short":
+            return self.short(value)
         if unit == "currency":
             return self.money(value) if abs(value) < 10_000 else self.short(value)
         if unit == "share":

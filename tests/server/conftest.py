@@ -1,0 +1,43 @@
+"""The finished workspace behind the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+import kundig
+from kundig.server.app import make_app
+from kundig.workspace import Workspace
+from tests.workspaces import finished
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def workspace(root: Path) -> Workspace:
+    return kundig.open(root)
+
+
+@pytest.fixture(scope="session")
+def client(workspace: Workspace) -> Iterator[TestClient]:
+    with TestClient(make_app(workspace), base_url="http://127.0.0.1:8000") as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def known(workspace: Workspace) -> str:
+    """The person who was sent a message."""
+    return str(workspace.rows("SELECT p.person_id FROM profiles p JOIN audience_members m USING (person_key) ORDER BY 1 LIMIT 1")[1][0][0])
+
+
+@pytest.fixture(scope="session")
+def addresses(known: str) -> dict[str, str]:
+    """Every kind of page → its address."""
+    pages = {name: f"/{name}" for name in ("overview", "people", "segments", "audiences", "creatives", "measure", "consent", "data")}
+    return pages | {"chosen": "/people?state=active", "person": f"/people/{known}", "person_audience": f"/people/{known}?audience=win_back", "unknown": "/people?q=nobody", "missing": "/nothing"}

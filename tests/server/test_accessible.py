@@ -1,0 +1,48 @@
+"""Pages in a real browser: axe-core finds nothing in both languages, light and dark, and no page scrolls sideways on a phone or a wide screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from kundig.report import render
+from kundig.workspace import Workspace
+from tests.server.browser import judged
+
+pytestmark = pytest.mark.needs_chromium
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
+BROKEN = """<!doctype html><html><head><title></title></head><body style="margin:0"><img src="data:,"><p style="color:#ccc;background:#fff">pale</p>
+<div style="width:900px">wide</div><input></body></html>"""
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """axe-core's script, from beside this file: nothing is fetched."""
+    return AXE.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def sheets(client: TestClient, workspace: Workspace, addresses: dict[str, str]) -> dict[str, str]:
+    """Every page and report in both languages, its stylesheet in it."""
+    style = client.get("/style.css").text
+    found = {}
+    for locale in ("de", "en"):
+        for name, address in addresses.items():
+            text = client.get(f"{address}{'&' if '?' in address else '?'}lang={locale}").text
+            found[f"{name}.{locale}"] = text.replace('<link rel="stylesheet" href="/style.css">', f"<style>{style}</style>")
+        found[f"report.{locale}"] = render(workspace, locale)
+    return found
+
+
+@pytest.mark.parametrize(("width", "dark"), ((360, False), (360, True), (1280, False), (2560, True)))
+def test_nothing_is_found_and_nothing_scrolls_sideways(sheets: dict[str, str], axe: str, tmp_path: Path, width: int, dark: bool) -> None:
+    verdict = judged(sheets | {"broken": BROKEN}, axe=axe, folder=tmp_path, width=width, dark=dark)
+    broken = verdict.pop("broken")
+    assert {line.split(":")[0] for line in broken["violations"]} >= {"color-contrast", "document-title", "html-has-lang", "image-alt", "label"}, "the check itself must be able to find faults"
+    assert width > 900 or broken["scroll"] > broken["width"]
+    assert set(verdict) == set(sheets)
+    assert {name: page["violations"] for name, page in verdict.items() if page["violations"]} == {}
+    assert {name: page["scroll"] for name, page in verdict.items() if page["scroll"] > page["width"]} == {}
+    assert all(page["passes"] > 10 and page["dark"] is dark for page in verdict.values())
