@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ZONE = "Europe/Berlin"
 END = dt.datetime(2026, 10, 31, 12, 0, tzinfo=dt.UTC)
-CLOCK_CHANGES = (dt.datetime(2026, 3, 28, 23, 0), dt.datetime(2026, 3, 29, 23, 30), dt.datetime(2026, 10, 24, 23, 30), dt.datetime(2026, 10, 25, 23, 30))
+CLOCK_CHANGES = tuple(dt.datetime.fromisoformat(local) for local in ("2026-03-28T23:00", "2026-03-29T23:30", "2026-10-24T23:30", "2026-10-25T23:30"))
 CHANNELS = ("direct", "email", "paid_search", "organic_search", None)
 EVENTS = ("page_viewed", "product_viewed", "signed_in", "checkout_started", "order_completed")
 

@@ -65,7 +65,7 @@ def _fields(model: Any, prefix: str) -> Iterator[str]:
             yield from _fields(annotation, f"{prefix}{name}.")
             continue
         default = "" if field.default in (PydanticUndefined, None, "") or field.default_factory is not None else f"`{field.default!r}`"
-        nested = [inner for inner in _models(annotation)]
+        nested = _models(annotation)
         meaning = (field.description or "").replace("|", "/")
         yield f"| `{prefix}{name}` | {meaning} | {default.replace('|', '/') if not nested else ''} |"
         for inner in nested:

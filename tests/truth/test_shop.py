@@ -62,7 +62,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 def test_reasons_are_those_of_the_truth(shop: Shop) -> None:
     mapped = shop.persons()
-    decided = {key: reason for key, reason in shop.rows("SELECT person_key, any_value(reason ORDER BY audience) FROM decisions WHERE channel = 'email' AND purpose = 'newsletter' GROUP BY person_key")}
+    decided = dict(shop.rows("SELECT person_key, any_value(reason ORDER BY audience) FROM decisions WHERE channel = 'email' AND purpose = 'newsletter' GROUP BY person_key"))
     bought = {key for (key,) in shop.rows("SELECT person_key FROM features WHERE purchase_days > 0")}
     wanted: Counter[str] = Counter()
     given: Counter[str] = Counter()

@@ -342,62 +342,6 @@ def _names(con: Connection, given: SegmentSpec) -> None:
         con.execute(f"INSERT INTO _names VALUES {pairs}")
 
 
-def _callers_sql(context: Context, given: SegmentSpec) -> str:
-    """Each caller as sent, with the values that count and their keys."""
-    texts = {given.user_id: "user_id", given.anonymous_id: "anonymous_id", "device_id": "device_id", "email": "email", "phone": "phone"}
-    names = _namespaces(context, given)
-    values = ", ".join(f"{normalised_sql(ns, texts[ns], country=context.file_country, rules=context.rules)} AS _n{n}" for n, ns in enumerate(names))
-    keys = ", ".join(f"{key_sql(ns, f'_n{n}')} AS _k{n}" for n, ns in enumerate(names))
-    listed = ", ".join(f"_k{n}" for n in range(len(names)))
-    return f"""
-SELECT *, row_number() OVER () AS _caller, nullif(concat_ws('|', {', '.join(f'_n{n}' for n in range(len(names)))}), '') AS said, coalesce({listed}) AS identifier_key, list_sort(list_distinct(list_filter([{listed}], x -> x IS NOT NULL AND x <> coalesce({listed})))) AS other_keys
-FROM (SELECT *, {keys} FROM (SELECT *, {values} FROM (SELECT DISTINCT {', '.join(_CALLER)} FROM _lines)))"""
-
-
-def _pages_sql(given: SegmentSpec) -> str:
-    """Each page as sent, with its path, campaign, channel and platform."""
-    channel = channels.channel_sql(click="click", source="utm_source", medium="utm_medium", host="host", seen="seen", own=given.hosts)
-    platform = literal(given.platform) if given.platform else _platform_sql()
-    return f"""
-WITH parts AS (
-  SELECT *, nullif(split_part(coalesce(path, regexp_extract(url, '^[a-z]+://[^/?#]+(/[^?#]*)', 1)), '?', 1), '') AS page_path,
-    url IS NOT NULL OR path IS NOT NULL AS seen, coalesce(nullif(campaign_name, ''), {_parameter("url", "utm_campaign")}) AS campaign,
-    coalesce(nullif(campaign_source, ''), {_parameter("url", "utm_source")}) AS utm_source, coalesce(nullif(campaign_medium, ''), {_parameter("url", "utm_medium")}) AS utm_medium,
-    CASE WHEN contains(url, '?') THEN nullif(regexp_extract(url, '[?&]({'|'.join(channels.CLICK_IDS)})=', 1), '') END AS click,
-    nullif(split_part(split_part(referrer, '/', 3), ':', 1), '') AS host, lower(coalesce(os_name, '')) AS os
-  FROM (SELECT DISTINCT {', '.join(_PAGE)} FROM _lines)
-)
-SELECT {', '.join(_PAGE)}, page_path, campaign, {channel} AS channel, {platform} AS platform FROM parts"""
-
-
-def _days_sql(context: Context) -> str:
-    """The local day of each stretch of time that has calls; NULL where a day ends or the clock changes within it."""
-    size = _BUCKET * 1_000_000
-    local = f"timezone({literal(context.zone)}, make_timestamptz({{}}))"
-    first, last = local.format(f"bucket * {size}"), local.format(f"bucket * {size} + {size - 1}")
-    return f"""
-SELECT bucket, CASE WHEN CAST(first AS DATE) = CAST(last AS DATE) AND last - first = to_microseconds({size - 1}) THEN CAST(first AS DATE) END AS day
-FROM (SELECT bucket, {first} AS first, {last} AS last FROM (SELECT DISTINCT epoch_us(occurred_at) // {size} AS bucket FROM _lines WHERE occurred_at IS NOT NULL))"""
-
-
-def _day_sql(context: Context) -> str:
-    return f"CASE WHEN d.day IS NOT NULL THEN d.day ELSE CAST(timezone({literal(context.zone)}, l.occurred_at) AS DATE) END"
-
-
-def _parameter(url: str, name: str) -> str:
-    """The value of a parameter of an address, or NULL."""
-    return f"CASE WHEN contains({url}, '{name}=') THEN nullif(split_part(split_part(split_part({url}, '{name}=', 2), '&', 1), '#', 1), '') END"
-
-
-def _names(con: Connection, given: SegmentSpec) -> None:
-    """The temporary table `_names`: each event name as sent, and as kept."""
-    sent = [row[0] for row in con.execute("SELECT DISTINCT event FROM _lines WHERE kind = 'track' AND event IS NOT NULL").fetchall()]
-    renamed = {snake(old): snake(new) for old, new in given.rename.items()}
-    con.execute("CREATE OR REPLACE TEMP TABLE _names (sent VARCHAR, kept VARCHAR)")
-    if sent:
-        con.executemany("INSERT INTO _names VALUES (?, ?)", [(word, renamed.get(snake(word), snake(word))) for word in sent])
-
-
 def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, *, numbered: bool, nameless: bool) -> str:
     """The events; `nameless` says that there are lines without a message id, which get one from what they say."""
     calls = " ".join(f"WHEN {literal(kind)} THEN {literal(kept)}" for kind, kept in CALLS.items())

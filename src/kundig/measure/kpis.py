@@ -118,7 +118,7 @@ def wilson(successes: float, trials: float, z: float = Z90) -> tuple[float, floa
 
     Examples:
         >>> [round(bound, 4) for bound in wilson(0, 10)]
-        [0.0, 0.213]
+        [0.0, 0.2129]
     """
     share = min(1.0, successes / trials)
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)

@@ -18,7 +18,6 @@ from kundig.config.load import Config
 from kundig.errors import ContractError, nearest
 from kundig.schema import Step
 
-
 SCHEMA_FILES = ("tracking_plan", "purposes", "matrix", "sources")
 """What a step that asks for the whole `config` reads of it: the files that make the schema of rules."""
 

@@ -109,7 +109,7 @@ CONTACTS = table(
 )  # fmt: skip
 
 DEALS = table(
-    "collect", "deals", "B2B deals.", ("deal_id",),
+    "collect", "deals", "Business deals, as the CRM has them now.", ("deal_id",),
     col("deal_id", "string", "Source and deal number.", "pseudonym"), _SOURCE, *clocks(), *identifier(), col("stage", "string", "open, won, lost."),
     money("amount", "Amount."), col("closed_at", "timestamp", "When won or lost."), col("company", "string", "Company.", "contact"), _BATCH,
     subject="identifier_key", purpose="contract", retention_days=3_653,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kundig.errors import MissingExtra
 from kundig.schema import Table
 from kundig.store.engines.portable import DIALECT
+from kundig.store.engines.session import duckdb_type
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -66,12 +67,19 @@ def schema(fields: Sequence[Field]) -> Any:
     """Fields of the lake as a Spark schema that carries their ids; JSON is text."""
     import pyspark.sql.types as types
 
-    kinds = {
+    kinds = _kinds()
+    return types.StructType([types.StructField(field.name, kinds[field.kind], True, {"parquet.field.id": field.id}) for field in fields])
+
+
+def _kinds() -> dict[str, Any]:
+    """The Spark type of each type of the lake."""
+    import pyspark.sql.types as types
+
+    return {
         "BIGINT": types.LongType(), "DOUBLE": types.DoubleType(), "VARCHAR": types.StringType(), "BOOLEAN": types.BooleanType(), "DATE": types.DateType(),
         "TIMESTAMP WITH TIME ZONE": types.TimestampType(), "DECIMAL(18,4)": types.DecimalType(18, 4), "DECIMAL(38,4)": types.DecimalType(38, 4),
         "JSON": types.StringType(), "VARCHAR[]": types.ArrayType(types.StringType()), "BIGINT[]": types.ArrayType(types.LongType()),
     }  # fmt: skip
-    return types.StructType([types.StructField(field.name, kinds[field.kind], True, {"parquet.field.id": field.id}) for field in fields])
 
 
 def read(engine: Any, fields: Sequence[Field], files: Sequence[FileRow]) -> Any:
@@ -106,11 +114,9 @@ class SparkSession:
     """A run's session on Spark: temporary views over the lake's files, and Ibis over them; see `engines.session`."""
 
     def __init__(self, engine: Any) -> None:
-        import ibis
-
         DIALECT.set("pyspark")
         self.engine = engine
-        self.backend: Any = ibis.pyspark.connect(engine)
+        self.backend: Any = _backend(engine)
         self._kept: dict[str, Any] = {}
         self._names: set[str] = set()
 
@@ -156,8 +162,15 @@ class SparkSession:
         return self._view(name, self._frame(expression))
 
     def keep(self, name: str, expression: ir.Table, table: Table | None = None) -> ir.Table:
-        """Compute an expression once and make its rows known by a name; types are as Ibis has them, also for a declared table."""
-        frame = self._frame(expression).persist()
+        """Compute an expression once and make its rows known by a name; of a declared table, in its declared types.
+
+        The cast is written out: the engine numbers rows in a narrower type than Ibis believes.
+        """
+        frame = self._frame(expression)
+        if table is not None:
+            kinds = _kinds()
+            frame = frame.select(*(frame[column.name].cast(kinds[duckdb_type(column.type)]) for column in table.columns))
+        frame = frame.persist()
         frame.count()
         view = self._view(name, frame)
         self._kept[name] = frame
@@ -165,12 +178,8 @@ class SparkSession:
 
     def arrow(self, expression: ir.Table) -> pa.Table:
         """The rows of an expression, in its Ibis types; moments stay moments in UTC, as Spark's own type has them."""
-        import pyarrow as pa
-
-        rows = self._frame(expression).toArrow()
-        wanted = expression.schema().to_pyarrow()
-        kinds = [field.with_type(rows.schema.field(number).type) if pa.types.is_timestamp(field.type) else field for number, field in enumerate(wanted)]
-        return rows.cast(pa.schema(kinds))
+        rows: pa.Table = self.backend.to_pyarrow(expression)
+        return rows
 
     def drop(self, name: str) -> None:
         """Forget a name and what it holds."""
@@ -201,6 +210,25 @@ class SparkSession:
         shape = schema(staged.fields)
         paths = [(folder / file.path).as_uri() for file in staged.files]
         return self.engine.read.schema(shape).parquet(*paths) if paths else self.engine.createDataFrame([], _plain(shape))
+
+
+def _backend(engine: Any) -> Any:
+    """Ibis on that Spark, whose Arrow tables keep moments in UTC: Ibis itself takes the zone off them."""
+    import ibis
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+    class Zoned(type(ibis.pyspark.connect(engine))):  # type: ignore[misc]
+        def to_pyarrow(self, expr: ir.Expr, /, **options: Any) -> Any:
+            if not isinstance(expr, ir.Table):
+                return super().to_pyarrow(expr, **options)
+            self._run_pre_execute_hooks(expr)
+            rows = engine.sql(str(self.compile(expr))).toArrow()
+            wanted = expr.schema().to_pyarrow()
+            kinds = [field.with_type(rows.schema.field(number).type) if pa.types.is_timestamp(field.type) else field for number, field in enumerate(wanted)]
+            return rows.cast(pa.schema(kinds))
+
+    return Zoned().connect(engine)
 
 
 def _plain(shape: Any) -> Any:
