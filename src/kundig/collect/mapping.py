@@ -65,7 +65,7 @@ class Context:
     def dates(self) -> tuple[str, ...]:
         """Date formats of the texts; files that know dates hand them over as ISO, workbooks also as serial days."""
         given = self.given.dates or ("iso",)
-        more = {"xlsx": ("iso", "excel"), "parquet": ("iso",), "json": ("iso",), "ndjson": ("iso",)}.get(self.format, ())
+        more = {"xlsx": ("iso", "excel"), "csv": (), "segment_ndjson": ()}.get(self.format, ("iso",))
         return tuple(dict.fromkeys((*given, *more)))
 
     @property

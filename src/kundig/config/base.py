@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from kundig.errors import nearest
 
 
 class Record(BaseModel):
@@ -30,6 +34,19 @@ class FileKind:
     meaning: str
     many: bool = False
     format: Literal["yaml", "csv", "toml", "json", "text"] = "yaml"
+
+
+def plugged(value: str, group: str, *, also: Iterable[str] = (), what: str) -> str:
+    """The name, if it is one of `also` or an installed package registers it in the entry-point group; nothing is imported.
+
+    Raises:
+        ValueError: Nothing is called so; the nearest name is told.
+    """
+    own = tuple(also)
+    known = own if value in own else (*own, *metadata.entry_points(group=group).names)
+    if value not in known:
+        raise ValueError(f"there is no {what} '{value}'; {nearest(value, known)}")
+    return value
 
 
 Values = dict[str, Any]

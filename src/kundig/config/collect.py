@@ -8,10 +8,11 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator, model_validator
 
-from kundig.config.base import FileKind, Record
+from kundig.config.base import FileKind, Record, plugged
 from kundig.errors import nearest
 
-Format = Literal["csv", "xlsx", "json", "ndjson", "parquet", "segment_ndjson"]
+FORMATS = ("csv", "xlsx", "json", "ndjson", "parquet", "segment_ndjson")
+"""Formats of files that kundig reads itself; packages register others at the extension point `sources`."""
 
 
 def _pattern(value: str) -> str:
@@ -148,7 +149,7 @@ class Input(Record):
     """Files of one shape, and the tables their rows become."""
 
     files: tuple[str, ...] = Field(description="Globs below the workspace.")
-    format: Format = Field(default="csv", description="Kind of file.")
+    format: str = Field(default="csv", description="Kind of file: csv, xlsx, json, ndjson, parquet, segment_ndjson, or one that a package registers (kundig.sources).", json_schema_extra={"examples": list(FORMATS)})
     encoding: str = Field(default="", description="utf-8, cp1252, utf-16, …; utf-8 else.")
     delimiter: str = Field(default="", max_length=1, description="Between cells; a comma else.")
     quote: str = Field(default='"', max_length=1, description="Around cells that hold the delimiter.")
@@ -162,11 +163,17 @@ class Input(Record):
     optional: bool = Field(default=False, description="No complaint when no such file is there.")
     lands: tuple[Landing, ...] = Field(default=(), description="Tables.")
     segment: SegmentSpec | None = Field(default=None, description="For segment_ndjson.")
+    options: dict[str, str | int | float | bool] = Field(default_factory=dict, description="For the reader of a registered format.")
 
     @field_validator("files", "dates", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        return plugged(value, "kundig.sources", also=FORMATS, what="format")
 
     @field_validator("zone")
     @classmethod
@@ -179,6 +186,8 @@ class Input(Record):
             raise ValueError("Segment lines know their tables; leave out `lands`")
         if self.format != "segment_ndjson" and not self.lands:
             raise ValueError("the rows land nowhere; add `lands`")
+        if self.options and self.format in FORMATS:
+            raise ValueError(f"the format {self.format} takes no `options`; leave them out")
         return self
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from kundig.config.base import FileKind, Record
+from kundig.config.base import FileKind, Record, plugged
 
 Basis = Literal["consent", "existing_customer", "contract", "legitimate_interest"]
 BASES: tuple[Basis, ...] = ("consent", "existing_customer", "contract", "legitimate_interest")
@@ -100,11 +100,16 @@ class Channel(Record):
     """One channel: which identifier is its address, and what it may bear."""
 
     namespace: str = Field(description="Namespace of the identifier that serves as address, such as email or push_token.")
-    connector: str = Field(default="files", description="Which connector hands messages over (extension point kundig.channels).")
+    connector: str = Field(default="files", description="Which connector hands messages over: files, or one that a package registers (kundig.channels).")
     caps: tuple[Cap, ...] = Field(default=(), description="Caps of this channel alone, beside those over all channels.")
     quiet: Quiet | None = Field(default=None, description="Quiet hours of this channel; empty: those of all.")
     disturbs: bool = Field(default=True, description="It reaches people at once, so that quiet hours apply.")
     cost: float = Field(default=0.0, ge=0, description="Cost of one message in the workspace's currency.")
+
+    @field_validator("connector")
+    @classmethod
+    def _known_connector(cls, value: str) -> str:
+        return plugged(value, "kundig.channels", also=("files",), what="connector")
 
 
 class Channels(Record):
@@ -113,6 +118,7 @@ class Channels(Record):
     caps: tuple[Cap, ...] = Field(default=(), description="Rolling caps over all channels together.")
     quiet: Quiet | None = Field(default=None, description="Quiet hours.")
     channels: dict[str, Channel] = Field(default_factory=dict, description="Channels by name.")
+    connectors: dict[str, dict[str, str | int | float | bool]] = Field(default_factory=dict, description="Settings of connectors, by the connector's name; `${NAME}` is a secret.")
 
     def quiet_of(self, channel: str) -> Quiet | None:
         """The quiet hours that hold on a channel; None where it disturbs nobody."""

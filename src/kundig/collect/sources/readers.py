@@ -6,7 +6,7 @@ import codecs
 import csv
 import datetime as dt
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from kundig import hooks
 from kundig.collect.identifiers import literal, quoted
 from kundig.collect.sources import sniff
 from kundig.config.collect import Input
-from kundig.errors import Fault, SourceError, nearest
+from kundig.errors import Fault, KundigError, SourceError, nearest
+from kundig.hooks import Reader
 
 Connection = Any
 """A DuckDB connection, handed in by the store."""
@@ -89,6 +91,8 @@ def read(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[
         return _xlsx(con, given, paths, needed, name)
     if given.format == "parquet":
         return _parquet(con, paths, needed, name)
+    if given.format != "ndjson":
+        return _registered(con, given, paths, needed, name, strict=strict)
     return _json(con, given, paths, needed, name, strict=strict)
 
 
@@ -402,12 +406,7 @@ def _json(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence
     if faults:
         raise SourceError(faults=faults)
     broken: list[Broken] = []
-    if given.format == "json":
-        con.execute("CREATE OR REPLACE TEMP TABLE _objects (_file INTEGER, _row BIGINT, line VARCHAR)")
-        for number, path in enumerate(paths):
-            _json_document(con, number, path)
-    else:
-        store_lines(con, "_objects", paths)
+    store_lines(con, "_objects", paths)
     test = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
     for number, row, line in con.execute(f"SELECT _file, _row, line FROM _objects WHERE NOT {test} ORDER BY ALL").fetchall():
         last = row == con.execute("SELECT max(_row) FROM _objects WHERE _file = ?", [number]).fetchone()[0]
@@ -417,6 +416,11 @@ def _json(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence
     con.execute(f"DELETE FROM _objects WHERE NOT {test}")
     if strict and broken and con.execute("SELECT count(*) FROM _objects").fetchone()[0] < len(broken):
         raise SourceError("most lines are no JSON objects", at=str(paths[0]), mend="name the file's real format in the mapping (csv, json, ndjson)")
+    return _columns(con, paths, needed, name, broken)
+
+
+def _columns(con: Connection, paths: Sequence[Path], needed: Sequence[str] | None, name: str, broken: Sequence[Broken]) -> Raw:
+    """The columns of the JSON objects in `_objects`, which is dropped."""
     keys = [row[0] for row in con.execute("SELECT DISTINCT unnest(json_keys(line)) FROM (SELECT line FROM _objects LIMIT 50000) ORDER BY 1").fetchall()]
     if needed is not None:
         tops = list(dict.fromkeys(column.split(".")[0] for column in needed))
@@ -430,18 +434,65 @@ def _json(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence
     return Raw(relation=name, columns=columns, broken=tuple(broken))
 
 
-def _json_document(con: Connection, number: int, path: Path) -> None:
+# registered formats -----------------------------------------------------------------------------------------------
+
+
+def json_records(path: Path, options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The records of one JSON document: a list, the only list of an object, or the object itself.
+
+    Raises:
+        SourceError: It is no JSON document.
+    """
     import msgspec
 
+    undecodable = _undecodable(path, str(options["encoding"]))
+    if undecodable is not None:
+        raise SourceError(faults=[undecodable])
     try:
-        records = msgspec.json.decode(path.read_bytes())
-        if isinstance(records, dict):
-            lists = [value for value in records.values() if isinstance(value, list)]
-            records = lists[0] if len(lists) == 1 else [records]
-        lines = [msgspec.json.encode(record).decode() for record in records or []]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        records = msgspec.json.decode(path.read_text(encoding=_python_encoding(str(options["encoding"]))))
+    except msgspec.DecodeError as error:
         raise SourceError(f"this is no JSON document: {error}", at=str(path), mend="export it again, whole; lines of JSON are format ndjson") from error
-    table = pa.table({"_file": pa.array([number] * len(lines), pa.int32()), "_row": pa.array(range(1, len(lines) + 1), pa.int64()), "line": pa.array(lines, pa.string())})
-    con.register("_incoming", table)
-    con.execute("INSERT INTO _objects SELECT * FROM _incoming")
-    con.unregister("_incoming")
+    if isinstance(records, dict):
+        lists = [value for value in records.values() if isinstance(value, list)]
+        records = lists[0] if len(lists) == 1 else [records]
+    yield from records or []
+
+
+def _registered(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[str] | None, name: str, *, strict: bool) -> Raw:
+    """Files of a format that a registered `Reader` reads: its rows become JSON objects, and columns are taken from them as from JSON."""
+    reader: Reader = hooks.named("sources", given.format)
+    marks = ("encoding", "delimiter", "quote", "decimal", "zone", "currency", "country", "sheet")
+    options = {mark: getattr(given, mark) for mark in marks} | {"encoding": given.encoding or "utf-8"} | given.options
+    con.execute("CREATE OR REPLACE TEMP TABLE _objects (_file INTEGER, _row BIGINT, line VARCHAR)")
+    broken: list[Broken] = []
+    for number, path in enumerate(paths):
+        rows: list[int] = []
+        lines: list[str] = []
+        for row, record in _rows_of(reader, path, options, given.format):
+            if isinstance(record, Mapping):
+                rows.append(row)
+                lines.append(_object(record, "." if given.format == "json" else given.decimal))
+            else:
+                broken.append(Broken(file=number, row=row, what="the row has no columns", mend="mend it in the file, or drop it", body=repr(record)))
+        if strict and len(broken) > len(rows):
+            raise SourceError("most rows have no columns", at=str(path), mend="name the file's real format in the mapping (csv, json, ndjson)")
+        con.register("_incoming", pa.table({"_file": pa.array([number] * len(rows), pa.int32()), "_row": pa.array(rows, pa.int64()), "line": pa.array(lines, pa.string())}))
+        con.execute("INSERT INTO _objects SELECT * FROM _incoming")
+        con.unregister("_incoming")
+    return _columns(con, paths, needed, name, broken)
+
+
+def _rows_of(reader: Reader, path: Path, options: Mapping[str, Any], format: str) -> Iterator[tuple[int, Any]]:
+    try:
+        yield from enumerate(reader(path, options), 1)
+    except KundigError:
+        raise
+    except Exception as error:
+        raise SourceError(f"the reader of '{format}' stopped: {error}", at=str(path), mend="look at the file, or at the package that registers the format; nothing was taken from it") from error
+
+
+def _object(record: Mapping[str, Any], decimal: str) -> str:
+    """A row as JSON object: cells as texts, numbers with the mapping's decimal mark; what is nested stays as it is."""
+    import msgspec
+
+    return msgspec.json.encode({str(name): value if isinstance(value, Mapping | list | tuple) else _cell(value, decimal) for name, value in record.items()}).decode()
