@@ -20,7 +20,11 @@ from kundig.errors import ContractError, nearest
 
 @runtime_checkable
 class Reader(Protocol):
-    """Reads one file of a source as rows, in order, each a dict from column to value."""
+    """Reads one file of a source as rows, in order, each a dict from column to value.
+
+    Values may be texts, numbers, moments, or nested; the mapping reads them as it reads the cells of a workbook. `options` hold what the
+    input says of its files (encoding, delimiter, quote, decimal, zone, currency, country, sheet) and its own `options`.
+    """
 
     def __call__(self, path: Path, options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """The rows of the file."""
@@ -37,10 +41,21 @@ class Channel(Protocol):
         """See to it that the part will not be taken any more; gives the ids of the messages that were."""
 
 
-class OpensChannel(Protocol):
-    """Opens a channel from the workspace's configuration; the entry of a `channels` plugin, such as the channel's class."""
+@runtime_checkable
+class Finishes(Protocol):
+    """A channel that has something to do when all parts of a delivery are handed over."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Channel:
+    def finish(self, run_id: int) -> Path:
+        """Round the run off; gives the folder in which people find its messages."""
+
+
+class OpensChannel(Protocol):
+    """Opens a channel; the entry of a `channels` plugin, such as the channel's class.
+
+    It is called once a delivery, with the folder below the workspace where it may write, and its settings from channels.yaml.
+    """
+
+    def __call__(self, *, folder: Path, **settings: Any) -> Channel:
         """The channel, ready."""
 
 

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import ibis
 import pyarrow as pa
 
-from kundig import gate, rules
+from kundig import gate, hooks, rules
 from kundig.clock import now
 from kundig.config.decide import Audience
 from kundig.config.load import Config
 from kundig.consent import suppression
 from kundig.deliver.channels.email import Sender
-from kundig.deliver.channels.files import FilesChannel
 from kundig.deliver.fresh import FreshGate, People, Release
-from kundig.deliver.outbox import Claimed, Delivered, Row, claim, claim_name, message_id, occasion, queue, resolve, settle
+from kundig.deliver.outbox import Claimed, Delivered, Row, claim, claim_name, left_behind, message_id, occasion, queue, resolve, settle
 from kundig.deliver.rendering import Links, Renderer
-from kundig.errors import ConfigError, Conflict, StoreError
+from kundig.errors import ConfigError, Conflict, ContractError, StoreError
+from kundig.hooks import Channel, Finishes
 from kundig.rules.clauses import Holds, leaves
 from kundig.store.state import State
 from kundig.tables.deliver import MESSAGES
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from kundig.store.lake import Lake
 
 FOLDER = "out/messages"
-"""Where the channel `files` writes, below the workspace."""
+"""The place of connectors in the workspace; `files` writes its messages there."""
+
+FILES = "files"
+"""The connector that comes with kundig; its parts bear no connector's name."""
 
 LINK_KEY = "KUNDIG_LINK_KEY"
 """Name of the secret that signs unsubscribe links; made at the first delivery where it is not set."""
@@ -43,12 +46,14 @@ LINK_KEY = "KUNDIG_LINK_KEY"
 BATCH = 10_000
 
 
-def hand_over(lake: Lake, state: State, config: Config, *, at: dt.datetime | None = None, channel: FilesChannel | None = None) -> Delivered:
+def hand_over(lake: Lake, state: State, config: Config, *, at: dt.datetime | None = None, channel: Channel | None = None) -> Delivered:
     """Queue the newest release's members, ask the gate again at each claim, and hand over what it allows.
 
-    What an earlier delivery left behind is settled first. Running it twice sends nothing twice.
+    What an earlier delivery left behind is settled first. Running it twice sends nothing twice. Messages go to the connector that
+    channels.yaml names for their channel, opened once each; `channel`, where given, stands for the connector `files`.
 
     Raises:
+        ContractError: No package registers a connector, or it cannot be opened with its settings.
         StoreError: There is no release yet, or the folder cannot be written.
         ConfigError: No sender is set although there is e-mail to send.
     """
@@ -56,12 +61,14 @@ def hand_over(lake: Lake, state: State, config: Config, *, at: dt.datetime | Non
     if release is None:
         raise StoreError("there is nothing to deliver: no run has finished yet", mend="kundig run")
     moment = at or now()
-    files = channel or FilesChannel(folder=config.path(FOLDER))
-    done = Delivered(folder=str(files.folder / str(release.run_id)))
-    done.resolved_sent, done.resolved_again = resolve(state, files, at=moment)
+    opened = _Opened(config, {FILES: channel} if channel is not None else {})
+    done = Delivered()
+    for connector, names in _by_connector(left_behind(state)).items():
+        sent, again = resolve(state, opened[connector], at=moment, names=names)
+        done.resolved_sent, done.resolved_again = done.resolved_sent + sent, done.resolved_again + again
     audiences = {name: audience for name, audience in config.audiences.items() if audience.active}
     asked = _requests(audiences, config, moment)
-    members = _members(lake, release.snapshot_id, [key for key in asked if config.channels.channels[key[1]].connector == "files"])
+    members = _members(lake, release.snapshot_id, list(asked))
     facts = {message_id(row["audience"], row["person_key"], audiences[row["audience"]].creative, _occasion(audiences, row, moment, config)): row for row in members.to_pylist()}
     done.queued = queue(state, _messages(facts, audiences), audiences=config.audiences, at=moment, run_id=release.run_id)
     creatives = {row["creative_id"]: row for row in lake.ibis("creatives", release.snapshot_id).to_pyarrow().to_pylist()}
@@ -71,19 +78,63 @@ def hand_over(lake: Lake, state: State, config: Config, *, at: dt.datetime | Non
     )  # fmt: skip
     ask.prepare()
     renderer = Renderer(creatives=creatives, sender=_sender(config, facts), links=Links(website=config.settings.brand.website, secret=link_key(config)))
-    _deliver(state, files, ask, renderer, done, run_id=release.run_id, at=moment)
-    files.finish(release.run_id)
+    by_connector: dict[str, list[str]] = {}
+    for name, one in sorted(config.channels.channels.items()):
+        by_connector.setdefault(one.connector, []).append(name)
+    others = [name for connector, names in by_connector.items() if connector != FILES for name in names]
+    for connector in sorted({*by_connector, FILES}):
+        mine = {"but": others} if connector == FILES else {"channels": by_connector[connector]}
+        taker = opened[connector]
+        _deliver(state, taker, connector, ask, renderer, done, run_id=release.run_id, at=moment, mine=mine)
+        if isinstance(taker, Finishes):
+            place = str(taker.finish(release.run_id))
+            done.folder = place if connector == FILES else done.folder or place
     return done
 
 
-def _deliver(state: State, files: FilesChannel, ask: FreshGate, renderer: Renderer, done: Delivered, *, run_id: int, at: dt.datetime) -> None:
+class _Opened(dict[str, Channel]):
+    """Connectors by name, each opened when it is first needed."""
+
+    def __init__(self, config: Config, given: Mapping[str, Channel]) -> None:
+        super().__init__(given)
+        self.config = config
+
+    def __missing__(self, connector: str) -> Channel:
+        opens = hooks.named("channels", connector)
+        given = self.config.channels.connectors.get(connector, {})
+        settings = {name: self.config.secret(value) if isinstance(value, str) else value for name, value in given.items()}
+        try:
+            self[connector] = opens(folder=self.config.path(FOLDER), **settings)
+        except TypeError as error:
+            raise ContractError(f"the connector '{connector}' cannot be opened: {error}", at=f"channels.yaml, connectors.{connector}", mend="mend its settings") from error
+        return self[connector]
+
+
+def _by_connector(claims: list[str]) -> dict[str, list[str]]:
+    """Claims by the connector that their part names.
+
+    Examples:
+        >>> _by_connector(["7/part-00000-ab", "7/pigeon.part-00001-cd"])
+        {'files': ['7/part-00000-ab'], 'pigeon': ['7/pigeon.part-00001-cd']}
+    """
+    found: dict[str, list[str]] = {}
+    for name in claims:
+        connector, dot, _ = name.partition("/")[2].rpartition(".part-")
+        found.setdefault(connector if dot else FILES, []).append(name)
+    return found
+
+
+def _deliver(
+    state: State, channel: Channel, connector: str, ask: FreshGate, renderer: Renderer, done: Delivered, *, run_id: int, at: dt.datetime, mine: Mapping[str, Any]
+) -> None:
     """Claim and render batch by batch, while the batch before is written and settled beside it."""
+    prefix = "" if connector == FILES else f"{connector}."
     after, number = "", 0
     before: Future[None] | None = None
     with ThreadPoolExecutor(max_workers=1) as beside:
         while True:
-            part = f"part-{number:05d}-{uuid.uuid4().hex[:8]}"
-            claimed = claim(state, ask, name=claim_name(run_id, part), at=at, limit=BATCH, after=after)
+            part = f"{prefix}part-{number:05d}-{uuid.uuid4().hex[:8]}"
+            claimed = claim(state, ask, name=claim_name(run_id, part), at=at, limit=BATCH, after=after, **mine)
             if claimed.seen == 0:
                 break
             after, number = claimed.last, number + 1
@@ -91,17 +142,17 @@ def _deliver(state: State, files: FilesChannel, ask: FreshGate, renderer: Render
             rendered, failed = renderer.render(claimed.rows, at=at)
             if before is not None:
                 before.result()
-            before = beside.submit(_write, state, files, claimed, rendered, failed, done, run_id, part, at) if claimed.rows else None
+            before = beside.submit(_write, state, channel, claimed, rendered, failed, done, run_id, part, at) if claimed.rows else None
         if before is not None:
             before.result()
 
 
 def _write(
-    state: State, files: FilesChannel, claimed: Claimed, rendered: list[Any], failed: dict[str, str], done: Delivered, run_id: int, part: str, at: dt.datetime
+    state: State, channel: Channel, claimed: Claimed, rendered: list[Any], failed: dict[str, str], done: Delivered, run_id: int, part: str, at: dt.datetime
 ) -> None:
     if rendered:
         try:
-            files.hand_over(run_id, part, rendered)
+            channel.hand_over(run_id, part, rendered)
         except Conflict:
             done.taken_back += len(claimed.rows)
             return

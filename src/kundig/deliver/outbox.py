@@ -16,16 +16,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from kundig.clock import local_day
+from kundig.hooks import Channel
 from kundig.store.state import State
-
-if TYPE_CHECKING:
-    from kundig.deliver.channels.files import Rendered
 
 PASSING = frozenset({"quiet_hours"})
 """Refusals that time alone lifts within a day: the message stays queued."""
@@ -42,16 +40,6 @@ class Answer:
 Row = dict[str, Any]
 Ask = Callable[[sa.Connection, Sequence[Row], dt.datetime], Sequence[Answer]]
 """Asks the gate about messages, one per person, with facts read through the claim's own connection."""
-
-
-class Channel(Protocol):
-    """Where messages are handed over; it must tell afterwards what it has."""
-
-    def hand_over(self, run_id: int, part: str, messages: Sequence[Rendered]) -> None:
-        """Take all of the messages, or none."""
-
-    def withdraw(self, run_id: int, part: str) -> frozenset[str]:
-        """See to it that the part will not be taken any more; gives the ids of the messages that were."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,8 +79,8 @@ class Delivered:
 
     @property
     def folders(self) -> list[str]:
-        """Where the messages lie; empty where none were handed over."""
-        return [self.folder] if self.sent else []
+        """Where the messages lie; empty where none were handed over, or to no folder."""
+        return [self.folder] if self.sent and self.folder else []
 
     def lines(self) -> list[str]:
         """What was done, as text."""
@@ -155,8 +143,8 @@ def _fresh(run_id: int, at: dt.datetime) -> Row:
     return {"status": "queued", "reason": None, "run_id": run_id, "queued_at": at, "claimed_at": None, "sent_at": None, "claim": None}
 
 
-def claim(state: State, ask: Ask, *, name: str, at: dt.datetime, limit: int = 10_000, after: str = "", channels: Iterable[str] | None = None) -> Claimed:
-    """Claim up to `limit` queued messages with ids above `after`, in one transaction.
+def claim(state: State, ask: Ask, *, name: str, at: dt.datetime, limit: int = 10_000, after: str = "", channels: Iterable[str] | None = None, but: Iterable[str] = ()) -> Claimed:
+    """Claim up to `limit` queued messages with ids above `after`, of these `channels` (all else) `but` those, in one transaction.
 
     The gate is asked through the transaction's own connection; a person with several messages in the batch is asked for each
     in turn, with the caps of the ones before. Refused messages are marked with the reason, allowed ones are marked claimed
@@ -166,6 +154,8 @@ def claim(state: State, ask: Ask, *, name: str, at: dt.datetime, limit: int = 10
     clauses = [table.c.status == "queued", table.c.message_id > after]
     if channels is not None:
         clauses.append(table.c.channel.in_(sorted(channels)))
+    if kept := sorted(but):
+        clauses.append(table.c.channel.not_in(kept))
     reasons: Counter[str] = Counter()
     taken: list[Row] = []
     with state.transaction() as connection:
@@ -211,16 +201,21 @@ def settle(state: State, claimed: Claimed, *, at: dt.datetime, failed: Mapping[s
         return int(connection.execute(done).rowcount)
 
 
-def resolve(state: State, channel: Channel, *, at: dt.datetime) -> tuple[int, int]:
-    """Settle what claimants left behind: (messages that were handed over, messages queued again).
+def left_behind(state: State) -> list[str]:
+    """Names of the claims that are neither handed over nor given back, sorted."""
+    table = state.sql("messages")
+    return sorted(row[0] for row in _read(state, sa.select(table.c.claim).where(table.c.status == "claimed").distinct()) if row[0])
+
+
+def resolve(state: State, channel: Channel, *, at: dt.datetime, names: Iterable[str] | None = None) -> tuple[int, int]:
+    """Settle what claimants left behind, or these claims of theirs: (messages that were handed over, messages queued again).
 
     The channel is asked to take back each open claim. What it has after all is sent; the rest is queued again without its cap,
     and the next claim asks the gate anew. A claimant that is only slow finds its part taken back and hands nothing over.
     """
     table = state.sql("messages")
-    left = [row[0] for row in _read(state, sa.select(table.c.claim).where(table.c.status == "claimed").distinct()) if row[0]]
     sent = again = 0
-    for name in sorted(left):
+    for name in left_behind(state) if names is None else sorted(names):
         run_id, part = split_claim(name)
         had = channel.withdraw(run_id, part)
         with state.transaction() as connection:
