@@ -137,11 +137,11 @@ def person(workspace: Workspace, identifier: str) -> Person:
 
 
 def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> tuple[Entry, ...]:
-    """What happened to a person, newest first: visits, purchases, messages, cases, advertising."""
+    """What happened to a person, newest first: visits, purchases, messages, cases, advertising; what an order also told as an event stands once."""
     mine = f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {person_key}"
     during = "x.occurred_at >= m.valid_from AND (m.valid_until IS NULL OR x.occurred_at < m.valid_until)"
     parts = [
-        "SELECT x.occurred_at AS happened, 'event' AS kind, x.name AS what, coalesce(x.page_path, '') AS detail, coalesce(x.channel, '') AS channel, x.value::DOUBLE AS value FROM events x",
+        "SELECT x.occurred_at AS happened, 'event' AS kind, x.name AS what, coalesce(x.page_path, '') AS detail, coalesce(x.channel, '') AS channel, x.value::DOUBLE AS value FROM (SELECT * FROM events WHERE event_id NOT IN (SELECT order_id FROM orders)) x",
         "SELECT x.occurred_at, 'order', x.status, x.order_id, coalesce(x.channel, ''), x.net::DOUBLE FROM orders x",
         "SELECT x.occurred_at, 'message', x.outcome, coalesce(x.campaign, ''), x.channel, NULL FROM campaign_messages x",
         "SELECT x.occurred_at, 'case', x.status, coalesce(x.topic, ''), coalesce(x.channel, ''), NULL FROM tickets x",

@@ -135,6 +135,9 @@ def _show_gate(workspace: Any) -> None:
     table(["audience", "chosen by the rule", "allowed by the gate", "on the audience"], [(name, *counts, on.get(name, 0)) for name, *counts in found])
     _, reasons = workspace.rows("SELECT reason, count(*) AS n FROM decisions WHERE NOT allow GROUP BY reason ORDER BY n DESC LIMIT 8")
     table(["refused because", "decisions"], reasons)
+    _, consents = workspace.rows("SELECT count(*) FROM consent_records")
+    if not consents[0][0]:
+        line("    no source brings consents, so nobody may be written to: describe one in sources/*.yaml")
 
 
 def _show_result(workspace: Any) -> None:
@@ -142,8 +145,10 @@ def _show_result(workspace: Any) -> None:
     _, value = workspace.rows("SELECT sum(expected_value), sum(expected_value_low), sum(expected_value_high), count(*) FROM lifetime_values")
     _, models = workspace.rows("SELECT model, verdict, reason FROM models")
     currency = workspace.config.settings.workspace.currency
+    total, low, high, customers = value[0]
+    worth = f"expected value of the next year: {total:,.0f} {currency} ({low:,.0f} to {high:,.0f})" if customers else "no purchase yet, so no expected value"
     line("")
-    line(f"{people[0][0]:,} persons ({people[0][1]:,} known by name or number); {value[0][3]:,} customers with an expected value of {value[0][0] or 0:,.0f} {currency} in the next year")
+    line(f"{people[0][0]:,} persons ({people[0][1]:,} known by name or number), {customers:,} of them buyers; {worth}")
     for model, verdict, reason in models:
         line(f"  model {model}: {verdict}{f' ({reason})' if reason else ''}")
 

@@ -27,10 +27,9 @@ def bars(rows: Sequence[dict[str, Any]], *, x: str, y: str, label: str = "", hig
 def _upright(values: list[dict[str, Any]], names: list[str], width: int) -> Any:
     import altair as alt
 
-    most = max((value["size"] for value in values), default=0.0) or 1.0
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("name:N", sort=names, title=None, axis=alt.Axis(labelAngle=0, domainColor=FAINT, ticks=False)),
-        y=alt.Y("size:Q", title=None, scale=alt.Scale(domain=[0, most * 1.12]), axis=None),
+        y=alt.Y("size:Q", title=None, scale=alt.Scale(domain=_span(values, 0.12)), axis=None),
     )
     return base.mark_bar(cornerRadiusEnd=2).encode(color=_hot()) + base.mark_text(dy=-7, fontSize=12, color=INK).encode(text="text:N")
 
@@ -38,12 +37,18 @@ def _upright(values: list[dict[str, Any]], names: list[str], width: int) -> Any:
 def _lying(values: list[dict[str, Any]], names: list[str], width: int) -> Any:
     import altair as alt
 
-    most = max((value["size"] for value in values), default=0.0) or 1.0
     base = alt.Chart(alt.Data(values=values)).encode(
         y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(domain=False, ticks=False, labelPadding=6)),
-        x=alt.X("size:Q", title=None, scale=alt.Scale(domain=[0, most * 1.4]), axis=None),
+        x=alt.X("size:Q", title=None, scale=alt.Scale(domain=_span(values, 0.4)), axis=None),
     )
     return base.mark_bar(cornerRadiusEnd=2).encode(color=_hot()) + base.mark_text(dx=4, align="left", fontSize=12, color=INK).encode(text="text:N")
+
+
+def _span(values: list[dict[str, Any]], spare: float) -> list[float]:
+    """From zero, or from the lowest bar below it, to the highest, with room for its text."""
+    sizes = [value["size"] for value in values]
+    low, high = min(0.0, *sizes, 0.0), max(0.0, *sizes, 0.0)
+    return [low, high + ((high - low) or 1.0) * spare]
 
 
 def _hot() -> Any:
@@ -53,8 +58,8 @@ def _hot() -> Any:
 
 
 def line(rows: Sequence[dict[str, Any]], *, x: str, y: str, label: str = "") -> str:
-    """One line over days or months as SVG, from zero, its last point labelled."""
-    values = [{"at": row[x].isoformat(), "size": float(row[y] or 0), "text": str(row[label]) if label and number == len(rows) - 1 else ""} for number, row in enumerate(rows)]
+    """One line over days or months as SVG, from zero, its first and last point labelled."""
+    values = [{"at": row[x].isoformat(), "size": float(row[y] or 0), "text": str(row[label]) if label else "", "ends": {0: "first", len(rows) - 1: "last"}.get(number, "")} for number, row in enumerate(rows)]
     return _both(lambda width: _line(values, label, width))
 
 
@@ -66,7 +71,13 @@ def _line(values: list[dict[str, Any]], label: str, width: int) -> Any:
         y=alt.Y("size:Q", title=None, scale=alt.Scale(zero=True), axis=alt.Axis(grid=True, gridColor=FAINT, domain=False, ticks=False, labels=False, tickCount=4)),
     )
     drawn = base.mark_line(color=PALETTE[0], strokeWidth=2.5, point=alt.OverlayMarkDef(color=PALETTE[0], size=28))
-    return drawn + base.mark_text(align="right", dy=-14, fontSize=13, fontWeight="bold", color=INK).encode(text="text:N") if label else drawn
+    if not label:
+        return drawn
+    sizes = [value["size"] for value in values]
+    falls, fell = sizes[1] < sizes[0], sizes[-1] < sizes[-2]
+    first = base.mark_text(align="left", dy=-14 if falls else 18, fontSize=12, color=INK).encode(text="text:N").transform_filter("datum.ends === 'first'")
+    last = base.mark_text(align="right", dy=18 if fell else -14, fontSize=13, fontWeight="bold", color=INK).encode(text="text:N").transform_filter("datum.ends === 'last'")
+    return drawn + first + last
 
 
 def _both(draw: Callable[[int], Any]) -> str:

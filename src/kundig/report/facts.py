@@ -13,6 +13,7 @@ from kundig.clock import local_day
 from kundig.errors import KundigError
 
 if TYPE_CHECKING:
+    from kundig.report.words import Words
     from kundig.workspace import Workspace
 
 Row = dict[str, Any]
@@ -32,6 +33,10 @@ class Choice:
     state: str = ""
     segment: str = ""
     tenth: str = ""
+    acquired: str = ""
+    """Buyers won over that channel."""
+    cohort: str = ""
+    """Buyers whose first purchase was in that month (2026-10-01)."""
     audience: str = ""
     part: str = ""
     """Of an audience: chosen, allowed, members or refused."""
@@ -56,6 +61,10 @@ class Choice:
             found.append(f"SELECT person_key FROM segment_members WHERE member AND segment_id = {_text(self.segment)}")
         if self.tenth:
             found.append(f"SELECT person_key FROM ({TENTHS}) tenths WHERE tenth = {int(self.tenth) if self.tenth.isdecimal() else 0}")
+        if self.acquired:
+            found.append(f"SELECT person_key FROM lifetime_values JOIN profiles USING (person_key) WHERE coalesce(acquisition_channel, 'unknown') = {_text(self.acquired)}")
+        if self.cohort:
+            found.append(f"SELECT person_key FROM features WHERE strftime(first_order_day, '%Y-%m-01') = {_text(self.cohort)}")
         if self.audience or self.part or self.reason:
             found.append(self._decided())
         if self.status or (self.purpose and not self.part and not self.reason):
@@ -141,9 +150,15 @@ class Facts:
         return [{"state": state, "persons": found.get(state, 0)} for state in BUYERS]
 
     @cached_property
+    def running(self) -> dt.date:
+        """First day of the month that is not over yet; a month whose last instant is the release's moment is over."""
+        return local_day(self.release.moment + dt.timedelta(seconds=1), self.workspace.config.settings.workspace.zone).replace(day=1)
+
+    @cached_property
     def revenue(self) -> list[Row]:
-        """Net revenue by month, oldest first."""
-        return self.rows("SELECT period_start AS month, value FROM kpis WHERE kpi = 'revenue' AND dimension = '' AND value IS NOT NULL ORDER BY 1")
+        """Net revenue by month, oldest first; `whole`: the month is over."""
+        found = self.rows("SELECT period_start AS month, value FROM kpis WHERE kpi = 'revenue' AND dimension = '' AND value IS NOT NULL ORDER BY 1")
+        return [row | {"whole": row["month"] < self.running} for row in found]
 
     @cached_property
     def tenths(self) -> list[Row]:
@@ -212,9 +227,9 @@ class Facts:
     @cached_property
     def kpis(self) -> list[Row]:
         """The newest whole month of each KPI in all, with the month before it; or the null and its reason."""
-        first = local_day(self.release.moment, self.workspace.config.settings.workspace.zone).replace(day=1)
+        first = f"DATE '{self.running.isoformat()}'"
         sql = f"""
-            SELECT * FROM kpis WHERE dimension = '' AND (period_start < DATE '{first.isoformat()}' OR unit IS NULL OR kpi IN (SELECT kpi FROM kpis WHERE dimension = '' GROUP BY kpi HAVING min(period_start) >= DATE '{first.isoformat()}'))
+            SELECT * FROM kpis WHERE dimension = '' AND (period_start < {first} OR kpi IN (SELECT kpi FROM kpis WHERE dimension = '' GROUP BY kpi HAVING min(period_start) >= {first}))
             QUALIFY row_number() OVER (PARTITION BY kpi ORDER BY period_start DESC) <= 2 ORDER BY kpi, period_start DESC"""
         newest: dict[str, Row] = {}
         for row in self.rows(sql):
@@ -226,14 +241,15 @@ class Facts:
             newest[f"brand_lift · {row['member']}"] = row | {"before": None}
         return list(newest.values())
 
-    def kpi_reason(self, row: Row, locale: str) -> str:
+    def kpi_reason(self, row: Row, w: Words) -> str:
         """Why a KPI is empty, in words."""
         code = row["reason"]
         if not code:
             return ""
-        values = {"source": row["basis"].partition("without: ")[2].rstrip(")") or row["kpi"], "denominator": row["basis"], "count": 0, "needed": 0}
+        sources = row["basis"].partition("without: ")[2].rstrip(")")
+        values = {"source": ", ".join(w.named("tables", name) for name in sources.split(", ")) if sources else w.named("kpis", row["kpi"]), "denominator": w.named("basis", row["kpi"]), "count": 0, "needed": 0}
         missing = dict.fromkeys(reasons.ALL[code].fields - set(values), "–") if code in reasons.ALL else {}
-        return reasons.sentence(code, locale, **values, **missing) if code in reasons.ALL else code
+        return reasons.sentence(code, w.locale, **values, **missing) if code in reasons.ALL else code
 
     @cached_property
     def channels(self) -> list[Row]:
@@ -246,9 +262,9 @@ class Facts:
 
     @cached_property
     def cohorts(self) -> list[Row]:
-        """The last twelve cohorts: size and share of active buyers by month since the first purchase."""
+        """The last twelve cohorts: size and share of active buyers by month since the first purchase, of months that are over."""
         found: dict[dt.date, Row] = {}
-        for row in self.rows("SELECT cohort, month, persons, active FROM cohorts ORDER BY cohort, month"):
+        for row in self.rows(f"SELECT cohort, month, persons, active FROM cohorts WHERE cohort + to_months(month::INTEGER) < DATE '{self.running.isoformat()}' ORDER BY cohort, month"):
             cohort = found.setdefault(row["cohort"], {"cohort": row["cohort"], "persons": row["persons"], "months": {}})
             cohort["months"][row["month"]] = row["active"] / row["persons"]
         return list(found.values())[-12:]
@@ -266,9 +282,10 @@ class Facts:
 
     @cached_property
     def urgent(self) -> list[Row]:
-        """The most urgent buyers."""
-        sql = "SELECT p.person_id, u.value_at_stake, u.urgency, u.reason, u.rank FROM urgency u JOIN profiles p USING (person_key) WHERE u.urgency > 0 ORDER BY u.rank LIMIT 20"
-        return self.rows(sql)
+        """The most urgent buyers: those with a reason to turn to them now."""
+        return self.rows("""
+            SELECT p.person_id, u.value_at_stake, u.urgency, u.reason, u.rank FROM urgency u JOIN profiles p USING (person_key)
+            WHERE u.urgency > 0 AND u.reason NOT IN ('on_schedule', 'probably_gone') ORDER BY u.rank LIMIT 20""")
 
     @cached_property
     def creatives(self) -> list[Row]:

@@ -14,11 +14,13 @@ from kundig.report.words import DASH, Words
 
 View = dict[str, Any]
 Head = tuple[str, bool]
+WEAK = 30
+"""A share of fewer cases says so beside it."""
 
 
-def grid(heads: Sequence[Head], rows: Iterable[Sequence[Any]], *, title: str = "", note: str = "", empty: str = "") -> View:
-    """A table: heads of (text, is a number), rows of cells, and what is said below it or in its place."""
-    return {"title": title, "heads": [{"text": text, "n": number} for text, number in heads], "rows": [list(row) for row in rows], "note": note, "empty": empty}
+def grid(heads: Sequence[Head], rows: Iterable[Sequence[Any]], *, title: str = "", note: str = "", empty: str = "", lies: bool = False) -> View:
+    """A table: heads of (text, is a number), rows of cells, and what is said below it or in its place; `lies`: it stays a table on a phone."""
+    return {"title": title, "heads": [{"text": text, "n": number} for text, number in heads], "rows": [list(row) for row in rows], "note": note, "empty": empty, "lies": lies}
 
 
 def told(w: Words, key: str, **cells: Cell | str) -> Phrase:
@@ -57,8 +59,10 @@ def overview(facts: Facts, w: Words, *, drawn: bool = True) -> View:
 
 
 def _revenue(facts: Facts, w: Words, drawn: bool) -> View:
-    rows = [row | {"text": w.short(row["value"])} for row in facts.revenue]
-    table = grid([(w("measure.month"), False), (w("overview.revenue"), True)], [(w.month(row["month"]), amount(w, row["value"])) for row in rows], title=w("overview.revenue"), empty=w("empty.revenue"))
+    until = w.day(facts.release.moment)
+    cells = [(w.month(row["month"]) if row["whole"] else w("overview.running", month=w.month(row["month"]), until=until), amount(w, row["value"])) for row in facts.revenue]
+    table = grid([(w("measure.month"), False), (w("overview.revenue"), True)], cells, title=w("overview.revenue"), empty=w("empty.revenue"))
+    rows = [row | {"text": w.short(row["value"])} for row in facts.revenue if row["whole"]]
     if not rows:
         return table
     sub = w("overview.revenue_sub", **{"from": w.month(rows[0]["month"]), "to": w.month(rows[-1]["month"])})
@@ -78,7 +82,7 @@ def _states(facts: Facts, w: Words, drawn: bool) -> View:
 
 
 def _value(facts: Facts, w: Words, drawn: bool) -> View:
-    rows = [row | {"name": f"{row['tenth']}.", "text": w.short(row["value"])} for row in facts.tenths]
+    rows = [row | {"name": w("overview.nth", n=row["tenth"]), "text": w.short(row["value"])} for row in facts.tenths]
     total = sum(row["value"] or 0 for row in rows)
     heads = [(w("overview.tenth"), False), (w("common.persons"), True), (w("overview.value"), True)]
     table = grid(heads, [(row["name"], count(w, row["persons"], tenth=row["tenth"]), amount(w, row["value"])) for row in rows], title=w("overview.value_title"), empty=w("empty.buyers"))
@@ -130,6 +134,8 @@ def segments(facts: Facts, w: Words) -> View:
     else:
         answer = told(w, "segments.answer", count=w.number(len(filled)), largest=str(largest["segment_id"]), persons=count(w, largest["persons"], segment=largest["segment_id"]))
     note = w("segments.without", persons=w.number(facts.unsegmented), small=w.number(SMALL_CELL))
+    if any(cell["value"] is None for cell in facts.segments):
+        note = f"{note} {w('segments.no_value')}"
     return {"title": w("segments.title"), "answer": answer, "tables": [grid(heads, rows, title=w("segments.matrix"), note=note, empty=w("empty.segments"))]}
 
 
@@ -157,25 +163,33 @@ def audiences(facts: Facts, w: Words) -> View:
 def measure(facts: Facts, w: Words) -> View:
     """What came of it?"""
     tables = []
+    order = w.order("kpis")
+    found = sorted(facts.kpis, key=lambda row: (order.get(row["kpi"], len(order)), row["kpi"], row["member"]))
     for layer in ("topline", "experience", "action", "guardrail"):
-        rows = [_kpi(row, facts, w) for row in facts.kpis if row["layer"] == layer]
+        rows = [_kpi(row, facts, w) for row in found if row["layer"] == layer]
         heads = [(w("measure.kpi"), False), (w("common.value"), True), (w("measure.change"), True), (w("measure.month"), False), (w("measure.basis"), False)]
-        tables.append(grid(heads, rows, title=w.named("layers", layer), empty=w("empty.kpis")))
-    channels = [(w.channel(row["channel"]), amount(w, row["cac"]), amount(w, row["clv"]), count(w, row["persons"])) for row in facts.channels]
+        unmoved = any(row[1] != DASH and row[2].value is None for row in rows)
+        tables.append(grid(heads, rows, title=w.named("layers", layer), note=w("measure.unmoved") if unmoved else "", empty=w("empty.kpis")))
+    channels = [(w.channel(row["channel"]), _cost(row, w), amount(w, row["clv"]), count(w, row["persons"], acquired=row["channel"])) for row in facts.channels]
     heads = [(w("measure.channel"), False), (w("measure.cac"), True), (w("measure.clv"), True), (w("measure.buyers"), True)]
     tables.append(grid(heads, channels, title=w("measure.channels"), empty=w("empty.channels")))
     months = sorted({month for cohort in facts.cohorts for month in cohort["months"]})[:13]
-    rows = [(w.month(c["cohort"]), count(w, c["persons"]), *(Cell(text=w.percent(c["months"].get(m)), value=c["months"].get(m)) for m in months)) for c in facts.cohorts]
+    rows = [(w.month(c["cohort"]), count(w, c["persons"], cohort=c["cohort"].isoformat()), *(Cell(text=w.percent(c["months"].get(m)), value=c["months"].get(m)) for m in months)) for c in facts.cohorts]
     heads = [(w("measure.cohort"), False), (w("common.persons"), True), *((str(month), True) for month in months)]
-    tables.append(grid(heads, rows, title=w("measure.cohorts"), note=w("measure.cohorts_sub"), empty=w("empty.cohorts")))
+    tables.append(grid(heads, rows, title=w("measure.cohorts"), note=w("measure.cohorts_sub"), empty=w("empty.cohorts"), lies=True))
     known = sum(1 for row in facts.kpis if row["value"] is not None)
     return {"title": w("measure.title"), "answer": told(w, "measure.answer", known=w.number(known), all=w.number(len(facts.kpis))), "tables": tables, "how": w("how.measure", zone=w.zone)}
+
+
+def _cost(row: dict[str, Any], w: Words) -> Cell:
+    """What a new customer of a channel cost, or why that is not known."""
+    return Cell(text=f"{DASH} {w('measure.no_spend')}") if row["cac"] is None else amount(w, row["cac"])
 
 
 def _kpi(row: dict[str, Any], facts: Facts, w: Words) -> tuple[Any, ...]:
     name = w.named("kpis", row["kpi"]) + (f" ({w.named('members', row['member'])})" if row["member"] else "")
     if row["value"] is None:
-        return (name, DASH, DASH, DASH, facts.kpi_reason(row, w.locale))
+        return (name, DASH, Cell(text=DASH), DASH, facts.kpi_reason(row, w))
     change = Cell(text=DASH)
     if row["before"]:
         share = row["unit"] == "share"
@@ -184,7 +198,9 @@ def _kpi(row: dict[str, Any], facts: Facts, w: Words) -> tuple[Any, ...]:
         change = Cell(text=f"+{text}" if moved > 0 else text, value=moved)
     exact = w.money(row["value"]) if row["unit"] == "currency" else ""
     value = Cell(text=w.unit(row["value"], row["unit"]) + w.interval(row["low"], row["high"], row["unit"]), value=row["value"], title=exact)
-    return (name, value, change, w.month(row["period_start"]), w.named("basis", row["kpi"]))
+    weak = row["unit"] == "share" and row["denominator"] is not None and row["denominator"] < WEAK
+    basis = w.named("basis", row["kpi"]) + (w("measure.weak", above=w.number(row["numerator"]), below=w.number(row["denominator"])) if weak else "")
+    return (name, value, change, w.month(row["period_start"]), basis)
 
 
 def creatives(facts: Facts, w: Words) -> View:
@@ -203,7 +219,7 @@ def creatives(facts: Facts, w: Words) -> View:
     checks = grid(
         [(w("creatives.creative"), False), (w("creatives.check"), False), (w("creatives.what"), False), (w("creatives.mend"), False)], findings, title=w("creatives.findings"), empty=w("empty.findings")
     )
-    return {"title": w("creatives.title"), "answer": answer, "tables": [grid(heads, rows, title=w("nav.creatives"), empty=w("empty.creatives")), checks]}
+    return {"title": w("creatives.title"), "answer": answer, "tables": [grid(heads, rows, title=w("creatives.list"), empty=w("empty.creatives")), checks]}
 
 
 def _copy(text: str | None, w: Words) -> str:

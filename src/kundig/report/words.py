@@ -45,6 +45,10 @@ class Words:
         group_texts = texts(self.locale).get(group, {})
         return str(group_texts.get(key, key))
 
+    def order(self, group: str) -> dict[str, int]:
+        """Place of each name of a group, in the order in which the texts list them: what weighs most stands first."""
+        return {str(name): place for place, name in enumerate(texts(self.locale).get(group, {}))}
+
     def channel(self, name: str | None) -> str:
         """A channel of messages, sales or advertising as people call it, or a dash."""
         if name is None:
@@ -94,6 +98,13 @@ class Words:
         except ValueError:
             return text
 
+    def iso_month(self, text: str) -> str:
+        """A month given by its first day, 2026-10-01; what is none stays as it is."""
+        try:
+            return self.month(dt.date.fromisoformat(text))
+        except ValueError:
+            return text
+
     def moment(self, value: dt.datetime | None) -> str:
         """A day and hour, or a dash."""
         return DASH if value is None else f"{formats.day(value, self.locale, self.zone)}, {formats.hour(value, self.locale, self.zone)}"
@@ -102,7 +113,7 @@ class Words:
         """A month as 10/2026 or Oct 2026, or a dash."""
         if value is None:
             return DASH
-        return f"{value:%m/%Y}" if formats.german(self.locale) else formats.day(value, self.locale)[2:].strip()
+        return f"{value:%m/%Y}" if formats.german(self.locale) else formats.day(value, self.locale)[2:].strip().replace(" ", "\u00a0")
 
     def unit(self, value: Any, unit: str) -> str:
         """A value in its unit (currency, short, share, count, ratio, days …), or a dash."""

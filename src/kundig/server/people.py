@@ -12,8 +12,8 @@ from kundig.report.facts import LISTED, Choice, Facts
 from kundig.report.views import View, amount, count, grid, reason_text, told
 from kundig.report.words import DASH, Words
 
-SHARES = frozenset({"returned_share", "discount_share", "login_frequency", "regularity"})
-AMOUNTS = frozenset({"revenue", "net_revenue", "order_value", "first_order_value", "order_value_spread", "margin"})
+SHARES = frozenset({"returned_share", "discount_share", "order_value_spread", "regularity"})
+AMOUNTS = frozenset({"revenue", "net_revenue", "order_value", "first_order_value", "margin"})
 DUE = frozenset({"due_at"})
 """Columns that say when a row is computed anew: no news about the person."""
 
@@ -25,7 +25,7 @@ def link(person_id: str, w: Words) -> Cell:
 
 def search(facts: Facts, w: Words, *, note: str = "", asked: str = "", audience: str = "") -> View:
     """The search, and the most urgent buyers."""
-    rows = [(link(row["person_id"], w), amount(w, row["value_at_stake"]), Cell(text=w.number(row["urgency"], 2), value=row["urgency"]), reason_text(row["reason"], w)) for row in facts.urgent]
+    rows = [(link(row["person_id"], w), amount(w, row["value_at_stake"]), amount(w, row["urgency"]), reason_text(row["reason"], w)) for row in facts.urgent]
     heads = [(w("people.person"), False), (w("people.stake"), True), (w("people.urgency"), True), (w("common.reason"), False)]
     return {
         "title": w("people.title"), "answer": told(w, "people.answer", persons=w.number(facts.people["persons"])), "note": note, "asked": asked, "audience": audience,
@@ -52,6 +52,10 @@ def _part(name: str, text: str, w: Words) -> str:
         return w.channel(text)
     if name == "reason":
         return reason_text(text, w).rstrip(".")
+    if name == "acquired":
+        return w.channel(text)
+    if name == "cohort":
+        return w.iso_month(text)
     groups = {"kind": "kinds", "state": "states", "status": "statuses", "part": "parts"}
     return w.named(groups[name], text) if name in groups else text
 
