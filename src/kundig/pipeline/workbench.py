@@ -155,8 +155,8 @@ class Workbench:
         return changes.union(found)
 
     def state_of(self, name: str, *, before: bool) -> ir.Table:
-        """A table as of the last release, or as this run has made it."""
-        return self._before(declared.ALL[name]) if before else self.session.table(name)
+        """A table as of the last release, or as this run has made it (a step that wrote nothing left it as it was)."""
+        return self._before(declared.ALL[name]) if before or name not in self._staged else self.session.table(name)
 
     def _before(self, table: Table) -> ir.Table:
         name = f"{table.name}__before"

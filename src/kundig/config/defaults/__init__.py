@@ -29,7 +29,7 @@ def write_defaults(root: Path, *, settings: Mapping[str, str] | None = None, nam
         written.append("kundig.toml")
     ignore = root / ".gitignore"
     if not ignore.exists():
-        ignore.write_text("data/\nout/\nsecrets.toml\n", encoding="utf-8")
+        ignore.write_text("data/\nexports/\nout/\nsecrets.toml\n", encoding="utf-8")
         written.append(".gitignore")
     return written
 
