@@ -88,7 +88,7 @@ def simulate(
     days: Annotated[int, typer.Option(min=30, help="How many days of history.")] = 730,
     seed: Annotated[int, typer.Option(help="Seed: the same seed gives the same files.")] = 1,
     truth: Annotated[Path | None, typer.Option(help="Folder for the truth; none: it is not written.")] = None,
-    world: Annotated[str, typer.Option(help="Which world; `kundig simulate --help` lists none: see docs/simulate.md.")] = "plain",
+    world: Annotated[str, typer.Option(help="Which world: plain, or one that breaks the models fitted to it; a wrong name lists them.")] = "plain",
 ) -> None:
     """Write a made-up German shop, with its dirt, and apart from it the truth."""
     from kundig.simulate import simulate as make
@@ -167,7 +167,7 @@ def show(
     name: Annotated[str, typer.Argument(help="Table.")],
     root: Root = HERE,
     format: Annotated[str, typer.Option(help="table, csv, json or parquet.")] = "table",
-    limit: Annotated[int, typer.Option(help="Rows; 0: all.")] = 20,
+    limit: Annotated[int, typer.Option(min=0, help="Rows; 0: all.")] = 20,
     output: Annotated[Path | None, typer.Option(help="File to write; needed for parquet.")] = None,
 ) -> None:
     """Show a table of the newest release."""
@@ -210,6 +210,13 @@ def report(root: Root = HERE, output: Annotated[Path | None, typer.Option(help="
     from kundig.report import write_reports
 
     workspace = opened(root)
+    known = workspace.config.settings.workspace.locales
+    if locale is not None and locale not in known:
+        raise typer.BadParameter(f"'{locale}' is no language of this workspace; known: {', '.join(known)}")
+    if output is not None:
+        from kundig.cli.tables import demand_place
+
+        demand_place(output)
     for path in write_reports(workspace, output=output, locales=(locale,) if locale else workspace.config.settings.workspace.locales):
         line(str(path))
 
@@ -223,7 +230,7 @@ def serve(root: Root = HERE) -> None:
 def _serve(root: Path) -> None:
     from kundig.server import serve as run_server
 
-    run_server(opened(root))
+    run_server(opened(root), announce=lambda address: line(f"pages on {address}; stop with Ctrl+C"))
 
 
 @app.command()

@@ -6,7 +6,7 @@ import datetime as dt
 import decimal
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 
@@ -28,19 +28,45 @@ def emit(value: Any) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table for people: numbers to the right, a null as a dash."""
+    """A table for people: numbers to the right, a null as a dash; one column below the other where a terminal is too narrow for them."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     found = [list(row) for row in rows]
+    texts = [[cell(value) for value in row] for row in found]
+    needed = sum(max((len(part) for text in (columns[number], *(row[number] for row in texts)) for part in text.split("\n")), default=0) + 3 for number in range(len(columns)))
+    console = Console(soft_wrap=False, highlight=False)
+    if not console.is_terminal:
+        console.width = max(80, min(needed, 400))
+    if len(columns) * NARROWEST > console.width:
+        say(_upright(columns, texts))
+        return
     numeric = {number for number in range(len(columns)) if found and all(isinstance(row[number], (int, float, decimal.Decimal)) or row[number] is None for row in found)}
     shown = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for number, column in enumerate(columns):
         shown.add_column(column, justify="right" if number in numeric else "left", overflow="fold")
-    for row in found:
-        shown.add_row(*(cell(value) for value in row))
-    Console(soft_wrap=False, highlight=False).print(shown)
+    for row in texts:
+        shown.add_row(*row)
+    console.print(shown)
+
+
+NARROWEST = 11
+"""Characters that a column needs to be read."""
+
+
+def _upright(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Each row as lines of column and value.
+
+    Examples:
+        >>> list(_upright(["id", "name"], [["1", "a"], ["2", "b"]]))
+        ['id    1', 'name  a', '', 'id    2', 'name  b']
+    """
+    width = max((len(column) for column in columns), default=0)
+    for number, row in enumerate(texts):
+        if number:
+            yield ""
+        yield from (f"{column:<{width}}  {value}" for column, value in zip(columns, row, strict=True))
 
 
 def cell(value: Any) -> str:

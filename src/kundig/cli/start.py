@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from kundig.cli.output import emit, line, table
+from kundig.clock import now
 from kundig.config.defaults import write_defaults
 from kundig.errors import ConfigError
 
@@ -73,8 +74,8 @@ def _inside(root: Path) -> dict[str, Any]:
     workspace = Workspace(root)
     landed = workspace.import_()
     _, newest = workspace.rows_now("SELECT max(occurred_at) FROM (SELECT occurred_at FROM orders UNION ALL SELECT occurred_at FROM contacts UNION ALL SELECT occurred_at FROM events)")
-    until = newest[0][0] or dt.datetime.now(dt.UTC)
-    workspace.run(as_of=min(until + dt.timedelta(seconds=1), dt.datetime.now(dt.UTC)))
+    until = newest[0][0] or now()
+    workspace.run(as_of=min(until + dt.timedelta(seconds=1), now()))
     return _numbers(workspace) | {"landed": {one.source: sum(one.rows.values()) for one in landed}, "quarantined": sum(one.quarantined for one in landed)}
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kundig.errors import AccessDenied
+from kundig.errors import AccessDenied, RunError
 
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
 
 
-def serve(workspace: Workspace) -> None:
-    """Serve the workspace's pages until stopped.
+def serve(workspace: Workspace, *, announce: Callable[[str], None] | None = None) -> None:
+    """Serve the workspace's pages until stopped; `announce` is told their address once they can be opened.
 
     Raises:
         AccessDenied: The address is not loopback: pages know no login yet, so nobody else may reach them.
+        RunError: The port is taken.
     """
     from kundig.server.loopback import LOOPBACK
 
@@ -27,4 +30,17 @@ def serve(workspace: Workspace) -> None:
 
     from kundig.server.app import make_app
 
-    uvicorn.run(make_app(workspace), host=settings.host, port=settings.port, log_level="warning", server_header=False)
+    with _listening(settings.host, settings.port) as taken:
+        server = uvicorn.Server(uvicorn.Config(make_app(workspace), log_level="warning", server_header=False))
+        if announce is not None:
+            announce(f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{taken.getsockname()[1]}")
+        server.run(sockets=[taken])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128)
+    except OSError as error:
+        raise RunError(
+            f"port {port} of {host} cannot be used: {error.strerror or error}", at="kundig.toml, [serve] port", mend="stop what listens there (another kundig serve?), or set another port under [serve]"
+        ) from error

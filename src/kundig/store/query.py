@@ -52,9 +52,9 @@ def _named(connection: Any, sql: str, tables: Mapping[str, Table]) -> list[str]:
     """The declared tables that a query names, once it is sure that it touches nothing else."""
     tree = _parsed(connection, sql)
     defined = {str(entry["key"]).lower() for node in _nodes(tree) for entry in (node.get("cte_map") or {}).get("map", ())}
-    odd = sorted(name for name in defined if not _PLAIN.fullmatch(name))
+    odd = sorted(name for name in defined if not _PLAIN.fullmatch(name) or name in _of_engine(connection))
     if odd:
-        raise StoreError(f"'{odd[0]}' is no plain name for a subquery", mend="name it with letters, digits and _")
+        raise StoreError(f"'{odd[0]}' is no name for a subquery here", mend="name it with letters, digits and _, and not as the engine names a table of its own")
     wanted = set()
     for node in _nodes(tree):
         if "function_name" in node:
@@ -64,6 +64,11 @@ def _named(connection: Any, sql: str, tables: Mapping[str, Table]) -> list[str]:
             if name:
                 wanted.add(name)
     return sorted(wanted)
+
+
+def _of_engine(connection: Any) -> set[str]:
+    """Tables and views the engine has of its own: a subquery of that name would open them wherever the subquery is out of sight."""
+    return {str(name).lower() for (name,) in connection.execute("SELECT view_name FROM duckdb_views() UNION ALL SELECT table_name FROM duckdb_tables()").fetchall()}
 
 
 def _source(node: dict[str, Any], tables: Mapping[str, Table], defined: set[str]) -> str:
