@@ -8,6 +8,7 @@ import sys
 import threading
 from decimal import Decimal
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from tests.store.draft_migration import difference
 
 from kundig import consent
 from kundig.errors import Busy, StoreError
+from kundig.store.engines.session import arrow_schema
 from kundig.store.migrations.upgrade import upgrade
 from kundig.store.state import MIGRATIONS, State
 from kundig.tables import STATE
@@ -78,13 +80,18 @@ VALUES = {
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(st.data(), st.sampled_from(sorted(STATE)))
-def test_every_value_comes_back_as_it_went_in(state, data, name):
+@given(st.data(), st.sampled_from(sorted(STATE)), st.booleans())
+def test_every_value_comes_back_as_it_went_in(state, data, name, many):
     declared = STATE[name]
     row = {column.name: data.draw(VALUES[column.type] if column.name in declared.key else st.none() | VALUES[column.type]) for column in declared.columns if column.name != "seq" or declared.key != ("seq",)}
     with state.transaction() as connection:
         connection.execute(sa.delete(state.sql(name)))
-    state.insert(name, [row])
+    if many:
+        rows = pa.Table.from_pylist([row], schema=pa.schema([field for field in arrow_schema(declared) if field.name in row]))
+        with state.transaction() as connection:
+            state.load(name, rows, connection=connection)
+    else:
+        state.insert(name, [row])
     assert [{key: found[key] for key in row} for found in state.select(name)] == [row]
     arrow = state.rows(declared).to_pylist()[0]
     assert {key: arrow[key] for key in row} == row

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from kundig.config.law import Purposes
 from kundig.consent.folding import ConsentRecord, Standing, fold, standing
 from kundig.errors import ContractError
+from kundig.store.engines.session import arrow_schema
+from kundig.tables.govern import CONSENT_LOG
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,39 +27,67 @@ NEEDED = ("record_id", "purpose", "channel", "status", "occurred_at", "received_
 def append(state: State, records: pa.Table | Iterable[Mapping[str, Any]], *, connection: sa.Connection | None = None) -> int:
     """Append records to the log, once each: a record_id that is there changes nothing. Returns how many were new.
 
-    Records have the columns of table `consent_log` but `seq`; with `connection`, they become part of that transaction.
+    Records have the columns of table `consent_log` but `seq`; with `connection`, they become part of that transaction (`State.transaction`,
+    which lets one writer in at a time: the order of arrival is counted on from the last).
 
     Raises:
         ContractError: A record lacks what nobody could later reconstruct.
     """
-    rows = [dict(row) for row in (records if not hasattr(records, "to_pylist") else records.to_pylist())]
-    for number, row in enumerate(rows):
-        row.pop("seq", None)
-        absent = [name for name in NEEDED if row.get(name) in (None, "")]
-        if absent:
-            raise ContractError(f"consent record {number} lacks {', '.join(absent)}", at="consent_log", mend="a consent names who, what for, where, when; hold the record in quarantine")
-        if row["occurred_at"].tzinfo is None or row["received_at"].tzinfo is None:
-            raise ContractError(f"consent record {number} has a moment without zone", at="consent_log", mend="give both clocks in UTC")
-    if not rows:
+    import pyarrow as pa
+
+    rows = records if isinstance(records, pa.Table) else _table(records)
+    _check(rows)
+    if not rows.num_rows:
         return 0
     if connection is None:
         with state.transaction() as own:
             return append(state, rows, connection=own)
-    log, keys = state.sql("consent_log"), state.sql("consent_keys")
-    unique = {row["record_id"]: row for row in reversed(rows)}
-    there: set[str] = set()
-    ids = sorted(unique)
-    for start in range(0, len(ids), 500):
-        there |= set(connection.execute(sa.select(log.c.record_id).where(log.c.record_id.in_(ids[start : start + 500]))).scalars())
-    new = [row for row in unique.values() if row["record_id"] not in there]
-    if not new:
-        return 0
-    held = [{c.name: row.get(c.name) for c in log.columns if c.name != "seq"} for row in reversed(new)]
-    numbered = sa.insert(log).returning(log.c.seq, sort_by_parameter_order=True)
-    numbers = list(connection.execute(numbered, held).scalars())
-    named = {(key, seq) for row, seq in zip(held, numbers, strict=True) for key in (row["identifier_key"], *(row["other_keys"] or ())) if key is not None}
-    connection.execute(sa.insert(keys), [{"identifier_key": key, "seq": seq} for key, seq in sorted(named)])
-    return len(held)
+    log = state.sql("consent_log")
+    last: int = connection.execute(sa.select(sa.func.max(log.c.seq))).scalar() or 0
+    first: dict[str, int] = {}
+    for position, record in enumerate(rows["record_id"].to_pylist()):
+        first.setdefault(record, position)
+    ids = sorted(first) if last else []
+    for start in range(0, len(ids), 5_000):
+        for known in connection.execute(sa.select(log.c.record_id).where(log.c.record_id.in_(ids[start : start + 5_000]))).scalars():
+            del first[known]
+    new = rows.take(pa.array(sorted(first.values()), pa.int64()))
+    numbers = range(last + 1, last + 1 + new.num_rows)
+    held = {column.name: new[column.name] for column in log.columns if column.name in new.column_names and column.name != "seq"}
+    state.load("consent_log", pa.table(held | {"seq": pa.array(numbers, pa.int64())}), connection=connection)
+    others = new["other_keys"].to_pylist() if "other_keys" in held else [None] * new.num_rows
+    named = sorted({(key, seq) for seq, own_key, more in zip(numbers, new["identifier_key"].to_pylist(), others, strict=True) for key in (own_key, *(more or ())) if key is not None})
+    named_keys = pa.table({"identifier_key": pa.array([key for key, _ in named], pa.int64()), "seq": pa.array([seq for _, seq in named], pa.int64())})
+    state.load("consent_keys", named_keys, connection=connection)
+    return int(new.num_rows)
+
+
+def _table(records: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Records as Arrow rows, in the columns of the log."""
+    import pyarrow as pa
+
+    rows = [dict(record) for record in records]
+    for number, row in enumerate(rows):
+        for name in ("occurred_at", "received_at"):
+            if isinstance(row.get(name), dt.datetime) and row[name].tzinfo is None:
+                raise ContractError(f"consent record {number} has a moment without zone", at="consent_log", mend="give both clocks in UTC")
+    return pa.Table.from_pylist(rows, schema=pa.schema([field for field in arrow_schema(CONSENT_LOG) if field.name != "seq"]))
+
+
+def _check(rows: pa.Table) -> None:
+    """Raise ContractError for the first record that lacks something."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name in NEEDED:
+        values = rows[name] if name in rows.column_names else pa.nulls(rows.num_rows)
+        gone = pc.fill_null(pc.equal(values, ""), True) if pa.types.is_string(values.type) else pc.is_null(values)
+        if pc.any(gone).as_py():
+            number = pc.index(gone, True).as_py()
+            absent = [needed for needed in NEEDED if needed not in rows.column_names or rows[needed][number].as_py() in (None, "")]
+            raise ContractError(f"consent record {number} lacks {', '.join(absent)}", at="consent_log", mend="a consent names who, what for, where, when; hold the record in quarantine")
+        if pa.types.is_timestamp(values.type) and values.type.tz is None:
+            raise ContractError(f"column '{name}' has moments without zone", at="consent_log", mend="give both clocks in UTC")
 
 
 def records_of(state: State, identifier_keys: Iterable[int], *, connection: sa.Connection | None = None, after: int = 0) -> dict[int, list[ConsentRecord]]:

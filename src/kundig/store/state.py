@@ -110,6 +110,22 @@ def _column(column: Column, table: Table, *, counted: bool) -> sa.Column[Any]:
     return sa.Column(column.name, _TYPES[column.type], primary_key=column.name in table.key, autoincrement=False)
 
 
+def _stored(values: pa.ChunkedArray, kind: str) -> list[Any]:
+    """The values of a column in the form a declared type is stored in."""
+    import pyarrow as pa
+
+    if kind == "timestamp":
+        return values.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()  # type: ignore[no-any-return]
+    found: list[Any] = values.to_pylist()
+    if kind.startswith("list<") or kind == "json":
+        return [value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True) for value in found]
+    if kind.startswith("decimal"):
+        return [None if value is None else int(decimal.Decimal(value).scaleb(4)) for value in found]
+    if kind == "date":
+        return [None if value is None else value.isoformat() for value in found]
+    return found
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
     """A lease held: `fence` rises with each taking, so that a late writer can be told from the present one (`State.fenced`)."""
@@ -182,6 +198,19 @@ class State:
                 yield connection
             finally:
                 connection.exec_driver_sql("ROLLBACK") if sqlite else connection.rollback()
+
+    def load(self, name: str, rows: pa.Table, *, connection: sa.Connection) -> int:
+        """Insert many Arrow rows, whose columns are some of the table's, as part of a transaction; returns how many.
+
+        As `insert`, but the values are brought into the form they are stored in by the column: for thousands of rows.
+        """
+        if rows.num_rows:
+            names = ", ".join(self.engine.dialect.identifier_preparer.quote(column) for column in rows.column_names)
+            places = ", ".join(["?" if self.engine.dialect.name == "sqlite" else "%s"] * rows.num_columns)
+            table = self.engine.dialect.identifier_preparer.quote(name)
+            stored = [_stored(rows[column], self.declared[name].column(column).type) for column in rows.column_names]
+            connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({places})", list(zip(*stored, strict=True)))
+        return int(rows.num_rows)
 
     def insert(self, name: str, values: Iterable[Mapping[str, Any]], *, connection: sa.Connection | None = None, ignore_known: bool = False) -> int:
         """Insert rows; with `ignore_known`, rows whose key is there already are left as they are. Returns how many were inserted."""
