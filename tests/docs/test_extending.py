@@ -159,5 +159,5 @@ def test_settings_that_a_connector_does_not_take_are_named(installed: Path, shop
 
     odd = shop.config.channels.model_copy(update={"connectors": {"spool": {"plaze": "x"}}})
     config = type("Odd", (), {"channels": odd, "path": lambda self, name: tmp_path / name, "secret": lambda self, text: text})()
-    with pytest.raises(ContractError, match="'spool' cannot be opened.*plaze"):
+    with pytest.raises(ContractError, match=r"'spool' cannot be opened.*plaze"):
         _Opened(config, {})["spool"]
