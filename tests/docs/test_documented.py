@@ -67,6 +67,45 @@ def test_every_guide_is_listed_and_every_link_leads_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
 
 
+def _unknown_places(text: str) -> list[str]:
+    """Paths in backticks that are not there: of the repository, or of the package."""
+    named = re.findall(r"`([\w./]+(?:/[\w.]*|\.(?:py|md|toml|cedar)))`", text)
+    own = {"exports/", "data/", "out/", "secrets.toml", "kundig.toml"}
+    return [name for name in named if name not in own and not (ROOT / name).exists() and not (ROOT / "src/kundig" / name).exists()]
+
+
+def _unknown_commands(text: str) -> list[str]:
+    """Commands in backticks, or in lines of a shell block, that kundig does not know."""
+    known = {line.removeprefix("## kundig ") for line in PAGES["commands.md"]().splitlines() if line.startswith("## kundig ")}
+    called = re.findall(r"(?:^|`)kundig ([a-z]+)(?: ([a-z]+))?", text, re.MULTILINE)
+    return [name for words in called if words[0] not in known and (name := " ".join(words).strip()) not in known]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "THREAT_MODEL.md", *(f"docs/{path.name}" for path in sorted(DOCS.glob("*.md")))])
+def test_places_and_commands_that_a_page_names_are_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert not _unknown_commands(text)
+    if "/" not in page:
+        assert not _unknown_places(text)
+
+
+def test_a_place_and_a_command_that_are_not_there_are_seen() -> None:
+    assert _unknown_places("`tests/nowhere`, `tests/docs`, `gate.py`, `gates.py`") == ["tests/nowhere", "gates.py"]
+    assert _unknown_commands("`kundig import shop`, `kundig quarantine drop`\nkundig rum\n") == ["quarantine drop", "rum"]
+
+
+def test_the_names_in_the_readme_are_there() -> None:
+    import kundig
+    from kundig.workspace import Workspace
+
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert shown
+    for code in shown:
+        compile(code, "README.md", "exec")
+        assert all(hasattr(kundig, name) for name in re.findall(r"kundig\.(\w+)", code))
+        assert all(hasattr(Workspace, name) for name in re.findall(r"shop\.(\w+)", code))
+
+
 def test_a_silent_column_is_seen() -> None:
     """The positive control of the first check: a page that is behind differs."""
     page = PAGES["reasons.md"]()

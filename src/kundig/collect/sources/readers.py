@@ -473,7 +473,7 @@ def _registered(con: Connection, given: Input, paths: Sequence[Path], needed: Se
                 rows.append(row)
                 lines.append(_object(record, "." if given.format == "json" else given.decimal))
             else:
-                broken.append(Broken(file=number, row=row, what="the row has no columns", mend="mend it in the file, or drop it", body=repr(record)))
+                broken.append(Broken(file=number, row=row, what="the row has no columns", mend="mend it in the file", body=repr(record)))
         if strict and len(broken) > len(rows):
             raise SourceError("most rows have no columns", at=str(path), mend="name the file's real format in the mapping (csv, json, ndjson)")
         con.register("_incoming", pa.table({"_file": pa.array([number] * len(rows), pa.int32()), "_row": pa.array(rows, pa.int64()), "line": pa.array(lines, pa.string())}))
