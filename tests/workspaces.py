@@ -1,7 +1,12 @@
-"""One small finished workspace a test session: landed, run and delivered once; tests that change something copy it."""
+"""Small finished workspaces, each made once a test session when it is first asked for; tests that change something copy it."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import io
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,15 +16,46 @@ from kundig.testing import END, World, default_workspace, land
 
 
 def finished(factory: pytest.TempPathFactory) -> Path:
-    """Folder of the finished workspace; made when it is first asked for."""
-    root = factory.getbasetemp() / "finished"
-    if not root.exists():
-        making = default_workspace(root.with_name("finished.making"))
-        workspace = kundig.open(making)
-        land(workspace.lake, World(1, people=40).rows(until=END), batch="first")
-        workspace.run(as_of=END)
-        workspace.deliver(at=END)
-        workspace.lake.close()
-        workspace.state.close()
-        making.rename(root)
+    """Folder of a workspace of forty dense persons: landed, run and delivered."""
+    return _once(factory, "finished", _finish)
+
+
+def shop(factory: pytest.TempPathFactory) -> Path:
+    """Folder of the demo's made-up shop with 1,000 persons, made by the command people type; what it printed stands in it as `demo.txt`."""
+    return _once(factory, "shop", _demo)
+
+
+def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first worker of the session makes, and the others wait for."""
+    base = factory.getbasetemp()
+    root = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / name
+    with root.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.exists():
+            making = root.with_name(f"{name}.making")
+            make(making)
+            making.rename(root)
     return root
+
+
+def _finish(root: Path) -> None:
+    workspace = kundig.open(default_workspace(root))
+    land(workspace.lake, World(1, people=40).rows(until=END), batch="first")
+    workspace.run(as_of=END)
+    workspace.deliver(at=END)
+    workspace.lake.close()
+    workspace.state.close()
+
+
+def _demo(root: Path) -> None:
+    from kundig.cli import main
+
+    printed, code = io.StringIO(), 0
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            main(["demo", str(root), "--persons", "1000"])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    if code:
+        raise RuntimeError(f"the demo ended with {code}: {printed.getvalue()[-2000:]}")
+    (root / "demo.txt").write_text(printed.getvalue(), encoding="utf-8")

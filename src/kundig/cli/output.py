@@ -34,7 +34,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     from rich.table import Table
 
     found = [list(row) for row in rows]
-    texts = [[cell(value) for value in row] for row in found]
+    texts = [[str(value) if isinstance(value, int) and column.endswith(("_key", "_id")) else cell(value) for column, value in zip(columns, row, strict=True)] for row in found]
     needed = sum(max((len(part) for text in (columns[number], *(row[number] for row in texts)) for part in text.split("\n")), default=0) + 3 for number in range(len(columns)))
     console = Console(soft_wrap=False, highlight=False)
     if not console.is_terminal:

@@ -20,7 +20,8 @@ WEAK = 30
 
 def grid(heads: Sequence[Head], rows: Iterable[Sequence[Any]], *, title: str = "", note: str = "", empty: str = "", lies: bool = False) -> View:
     """A table: heads of (text, is a number), rows of cells, and what is said below it or in its place; `lies`: it stays a table on a phone."""
-    return {"title": title, "heads": [{"text": text, "n": number} for text, number in heads], "rows": [list(row) for row in rows], "note": note, "empty": empty, "lies": lies}
+    shape = {"title": title, "heads": [{"text": text, "n": number} for text, number in heads], "rows": [list(row) for row in rows]}
+    return shape | {"note": note, "empty": empty, "lies": lies, "finding": "", "sub": "", "drawing": ""}
 
 
 def told(w: Words, key: str, **cells: Cell | str) -> Phrase:

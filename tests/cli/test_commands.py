@@ -1,0 +1,151 @@
+"""Every command that `kundig --help` names runs on a finished shop, ends with 0, says what it should, and speaks JSON where it offers to."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import typer.main
+
+import kundig as library
+from kundig.cli.app import app
+from tests.cli.conftest import Kundig
+
+END = "2026-10-31"
+
+READS: dict[str, tuple[list[str], str]] = {
+    "plan": (["--as-of", END], "nothing is changed by a plan"),
+    "show": (["lifecycle_states", "--limit", "3"], "at_risk"),
+    "sql": (["SELECT count(*) AS persons FROM profiles"], "persons"),
+    "person": (["{member}"], "{member}"),
+    "why": (["{member}"], "{member}"),
+    "doctor": ([], "all valid"),
+    "verify": ([], "every file, count and hash is as it should be"),
+    "catalogue": ([], "lifetime_values"),
+    "quarantine list": ([], "record"),
+    "consent show": (["{member}", "--as-of", END], "newsletter"),
+}
+"""Commands that change nothing: their words on the finished shop, and something they say."""
+ELSEWHERE = {"demo", "init", "simulate", "import", "apply", "run", "deliver", "report", "serve", "export", "schema", "quarantine show", "quarantine fix", "quarantine replay"}
+"""Commands that write: each has a test of its own, here or in test_flows.py."""
+
+
+def commands() -> dict[str, Any]:
+    """Every command by its words."""
+    found: dict[str, Any] = {}
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        found |= {f"{name} {one}": leaf for one, leaf in inner.items()} if inner else {name: command}
+    return found
+
+
+def options(command: Any) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts}
+
+
+def test_every_command_is_run_by_a_test() -> None:
+    assert set(commands()) == set(READS) | ELSEWHERE
+    texts = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("test_commands.py", "test_flows.py"))
+    run = {name for name in ELSEWHERE if "kundig(" + ", ".join(f'"{word}"' for word in name.split()) in texts or f'"kundig", "{name}"' in texts}
+    assert run | {"demo"} == ELSEWHERE, "the demo is run by the fixture"
+
+
+def test_help_names_every_command_and_each_has_help_of_its_own(kundig: Kundig) -> None:
+    told = kundig("--help")
+    assert told.code == 0
+    for name, command in commands().items():
+        assert name.split()[0] in told.out
+        own = kundig(*name.split(), "--help")
+        assert own.code == 0 and own.out.strip() and command.help, name
+
+
+@pytest.mark.parametrize("name", READS)
+def test_reads(kundig: Kundig, root: Path, request: pytest.FixtureRequest, member: str, name: str) -> None:
+    root = request.getfixturevalue("copy") if name == "plan" else root
+    words, said = READS[name]
+    words, said = [word.format(member=member) for word in words], said.format(member=member)
+    where = ["-w", str(root)] if "--workspace" in options(commands()[name]) else []
+    done = kundig(*name.split(), *words, *where)
+    assert (done.code, done.err) == (0, "") and said in done.out
+    if "--json" in options(commands()[name]):
+        told = kundig(*name.split(), *words, *where, "--json")
+        assert told.code == 0 and told.err == ""
+        assert json.loads(told.out) is not None
+
+
+def test_numbers_are_the_tables(kundig: Kundig, root: Path) -> None:
+    workspace = library.open(root)
+    persons = workspace.table("profiles").count().execute()
+    assert json.loads(kundig("sql", "SELECT count(*) AS n FROM profiles", "-w", root, "--json").out) == [{"n": persons}]
+    assert json.loads(kundig("show", "features", "-w", root, "--limit", "0", "--format", "json").out).__len__() == workspace.table("features").count().execute()
+
+
+def test_show_writes_every_format(kundig: Kundig, root: Path, tmp_path: Path) -> None:
+    rows = list(csv.reader(io.StringIO(kundig("show", "segment_members", "-w", root, "--format", "csv", "--limit", "7").out)))
+    assert len(rows) == 8 and "segment_id" in rows[0]
+    written = kundig("show", "segment_members", "-w", root, "--format", "csv", "--limit", "0", "--output", tmp_path / "members.csv")
+    with (tmp_path / "members.csv").open(encoding="utf-8", newline="") as file:
+        assert written.code == 0 and sum(1 for _ in csv.reader(file)) == library.open(root).table("segment_members").count().execute() + 1
+    parquet = kundig("show", "segment_members", "-w", root, "--format", "parquet", "--limit", "5", "--output", tmp_path / "members.parquet")
+    assert parquet.code == 0 and pq.read_table(tmp_path / "members.parquet").num_rows == 5
+
+
+@pytest.mark.parametrize("name", ("profiles", "messages", "decisions"))
+def test_export_holds_the_whole_table(kundig: Kundig, root: Path, tmp_path: Path, name: str) -> None:
+    done = kundig("export", name, tmp_path / "new" / "folder", "-w", root)
+    rows = pq.read_table(tmp_path / "new" / "folder" / f"{name}.parquet").num_rows
+    assert done.code == 0 and f"{rows:,} rows" in done.out
+    assert rows == library.open(root).rows(f"SELECT count(*) FROM {name}")[1][0][0] > 0
+
+
+def test_a_cell_is_no_formula(kundig: Kundig, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kundig.workspace.Workspace.rows", lambda self, sql: (["name"], [("=1+1",), ("@sum",), ("+49",), ("plain",)]))
+    assert kundig("show", "profiles", "-w", root, "--format", "csv").out.split() == ["name", "'=1+1", "'@sum", "'+49", "plain"]
+
+
+def test_why_answers_in_one_sentence_each(kundig: Kundig, root: Path, member: str) -> None:
+    german, english = (kundig("why", member, "-w", root, "--locale", locale).out.splitlines() for locale in ("de", "en"))
+    assert len(german) == len(english) == len(library.open(root).config.audiences)
+    assert any(" hat " in line and " bekommen" in line for line in german) and any(" got " in line for line in english)
+    assert [answer["audience"] for answer in json.loads(kundig("why", member, "-w", root, "--audience", "win_back", "--json").out)] == ["win_back"]
+    assert "segment" in kundig("why", member, "-w", root, "--segment", "active", "--locale", "en").out
+
+
+def test_report_is_written_where_it_is_asked_for(kundig: Kundig, root: Path, tmp_path: Path) -> None:
+    done = kundig("report", "-w", root, "--locale", "en", "--output", tmp_path / "r.html")
+    assert done.code == 0 and done.out.strip() == str(tmp_path / "r.html")
+    assert (tmp_path / "r.html").read_text(encoding="utf-8").startswith('<!doctype html>\n<html lang="en">')
+
+
+def test_schema_and_catalogue(kundig: Kundig, tmp_path: Path) -> None:
+    done = kundig("schema", tmp_path / "schemas")
+    assert done.code == 0 and len(done.out.split()) == len(list((tmp_path / "schemas").glob("*.schema.json"))) > 5
+    assert all(json.loads(path.read_text(encoding="utf-8"))["type"] for path in (tmp_path / "schemas").iterdir())
+    assert kundig("catalogue", "--markdown").out.count("lifetime_values") >= 1
+
+
+def test_simulate_writes_files_and_the_truth_apart(kundig: Kundig, tmp_path: Path) -> None:
+    words = ("--persons", "100", "--days", "60", "--seed", "3")
+    done = kundig("simulate", tmp_path / "a", *words, "--truth", tmp_path / "truth")
+    again = kundig("simulate", tmp_path / "b", *words)
+    files = {path.relative_to(tmp_path / "a"): path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
+    assert done.code == again.code == 0 and len(done.out.splitlines()) >= 10 and any((tmp_path / "truth").iterdir())
+    assert files == {path.relative_to(tmp_path / "b"): path.read_bytes() for path in (tmp_path / "b").rglob("*") if path.is_file()}, "the same seed gives the same files"
+    assert not any("truth" in str(path) for path in files)
+
+
+def test_demo_told_counts_before_and_after_each_gate(root: Path) -> None:
+    said = (root / "demo.txt").read_text(encoding="utf-8")
+    workspace = library.open(root)
+    _, found = workspace.rows("SELECT audience, count(DISTINCT person_key), count(DISTINCT person_key) FILTER (allow) FROM decisions GROUP BY 1")
+    lines = [line.split() for line in said.splitlines()]
+    for name, candidates, allowed in found:
+        assert [name, f"{candidates:,}", f"{allowed:,}"] in [line[:3] for line in lines]
+    total, low, high = workspace.rows("SELECT sum(expected_value), sum(expected_value_low), sum(expected_value_high) FROM lifetime_values")[1][0]
+    assert f"{total:,.0f} EUR ({low:,.0f} to {high:,.0f})" in said and "Where to look:" in said
+    assert all(Path(line.strip().replace("shop.making", "shop")).exists() for line in said.splitlines() if line.strip().endswith((".html", "messages/1")))
