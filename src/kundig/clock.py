@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from zoneinfo import ZoneInfo
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 SECOND = 1_000_000
@@ -12,6 +13,12 @@ DAY = 86_400 * SECOND
 
 Clock = Callable[[], dt.datetime]
 """What effects ask for the present moment; tests give their own."""
+
+
+@cache
+def time_zones() -> frozenset[str]:
+    """The names of all time zones this machine knows."""
+    return frozenset(available_timezones())
 
 
 def now() -> dt.datetime:

@@ -118,6 +118,19 @@ def test_an_idle_run_commits_nothing(tmp_path: Path) -> None:
     place.close()
 
 
+def test_a_new_definition_with_the_same_answer_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    default_workspace(tmp_path)
+    place = Place(tmp_path)
+    land(place.lake, World(2).rows(until=END, events=40, orders=10), batch="first")
+    place.run(END)
+    told = sys.modules["kundig.pipeline.run"].fingerprint
+    monkeypatch.setattr(sys.modules["kundig.pipeline.run"], "fingerprint", lambda step, filled: told(step, filled) + ("*" if step.name == "profiles" else ""))
+    second, third = place.run(END), place.run(END)
+    assert {step.step for step in second.worked} == {"profiles"}
+    assert not third.worked
+    place.close()
+
+
 def test_empty_inputs_run(tmp_path: Path) -> None:
     default_workspace(tmp_path)
     place = Place(tmp_path)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Any, Literal
-from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator, model_validator
 
+from kundig.clock import time_zones
 from kundig.config.base import FileKind, Record, plugged
 from kundig.errors import nearest
 
@@ -278,8 +278,8 @@ class TrackingPlan(Record):
 
 def known_zone(value: str) -> str:
     """The zone's name, if it is one (or empty)."""
-    if value and value not in available_timezones():
-        raise ValueError(f"unknown time zone '{value}'; {nearest(value, available_timezones(), most=3)}")
+    if value and value not in time_zones():
+        raise ValueError(f"unknown time zone '{value}'; {nearest(value, time_zones(), most=3)}")
     return value
 
 

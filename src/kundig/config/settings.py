@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
+from kundig.clock import time_zones
 from kundig.config.base import FileKind, Record
 from kundig.errors import nearest
 
@@ -24,8 +25,8 @@ class WorkspaceSettings(Record):
     @field_validator("zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError(f"unknown time zone '{value}'; {nearest(value, available_timezones(), most=3)}")
+        if value not in time_zones():
+            raise ValueError(f"unknown time zone '{value}'; {nearest(value, time_zones(), most=3)}")
         ZoneInfo(value)
         return value
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import datetime as dt
 import hashlib
 import importlib.util
 import inspect
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from kundig.config.load import Config
 from kundig.errors import ContractError, nearest
 from kundig.schema import Step
+
+_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(kundig[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]+)|import[ \t]+(kundig[\w.]*))", re.MULTILINE)
 
 SCHEMA_FILES = ("tracking_plan", "purposes", "matrix", "sources")
 """What a step that asks for the whole `config` reads of it: the files that make the schema of rules."""
@@ -87,15 +89,13 @@ def _closure(module: str) -> frozenset[str]:
 
 @cache
 def _imports(module: str) -> tuple[str, ...]:
+    """What a module imports of the house; an import told of in a text counts as well, which costs a fresh computation and no more."""
     path = _file(module)
     if path is None:
         return ()
     found: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.startswith("kundig")]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").startswith("kundig"):
-            found += [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+    for start, names, plain in _IMPORT.findall(path.read_text(encoding="utf-8")):
+        found += [plain] if plain else [start, *(f"{start}.{name.split()[0]}" for name in names.strip("()").replace("\n", " ").split(",") if name.strip())]
     return tuple(found)
 
 

@@ -81,7 +81,10 @@ class Run:
     resumed: int = 0
 
     def execute(self, *, commit: bool = True) -> RunReport:
-        """Do every step's work and commit it as one release; commits nothing when no step had any, or when it is a rehearsal."""
+        """Do every step's work and commit it as one release; commits nothing when no step had any, or when it is a rehearsal.
+
+        Work under a new definition is recorded also where it changed no row, or it would be done again each time.
+        """
         began = time.perf_counter()
         self.bench.open(self.as_of, {table.name: table for step in self.steps for table in step.reads})
         memory = self.bench.memory()
@@ -95,7 +98,7 @@ class Run:
             self.reports.append(report)
             if self.progress is not None:
                 self.progress(report)
-        worked = any(not self.changed[report.table].nothing for report in self.reports)
+        worked = any(not self.changed[report.table].nothing or report.cause == "redefined" for report in self.reports)
         release = self.bench.commit(self._bookkeeping(), self.as_of) if worked and commit else None
         return RunReport(
             run_id=self.bench.run_id, as_of=self.as_of, release=release, steps=tuple(self.reports), seconds=time.perf_counter() - began, resumed=self.resumed

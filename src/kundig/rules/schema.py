@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, cast, get_args
-from zoneinfo import available_timezones
 
+from kundig.clock import time_zones
 from kundig.errors import Fault, RuleError, nearest
 from kundig.rules.clauses import ValueType
 from kundig.rules.grammar import CONDITION_WORDS
@@ -102,8 +102,8 @@ class RuleSchema:
             ('number', ['email'])
         """
         build = _Builder()
-        if zone not in available_timezones():
-            build.faults.append(Fault(what=f"unknown time zone '{zone}'", at="zone", mend=nearest(zone, available_timezones(), most=5)))
+        if zone not in time_zones():
+            build.faults.append(Fault(what=f"unknown time zone '{zone}'", at="zone", mend=nearest(zone, time_zones(), most=5)))
         shared = {name: build.field(given, f"everywhere.{name}") for name, given in (everywhere or {}).items()}
         channels = {name: _channels(given) for name, given in (purposes or {}).items()}
         schema = cls(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kundig.schema import Table
 from kundig.store.engines.duckdb import ibis_backend
 from kundig.store.engines.portable import DIALECT
-from kundig.store.engines.session import duckdb_type
+from kundig.store.engines.session import duckdb_type, ibis_type
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,7 +25,8 @@ class DuckSession:
         DIALECT.set("duckdb")
         self.connection = connection
         self.backend: Any = ibis_backend(connection)
-        self._names: set[str] = set()
+        self._kinds: dict[str, str] = dict(connection.execute("SELECT table_name, table_type FROM information_schema.tables WHERE table_catalog = 'temp'").fetchall())
+        self._tables: dict[str, ir.Table] = {}
 
     def open_table(self, lake: Lake, table: Table, at: int, name: str) -> ir.Table:
         """Make a table as of a snapshot known by a name."""
@@ -63,12 +64,13 @@ class DuckSession:
             columns = ", ".join(f'"{c.name}"::VARCHAR AS "{c.name}"' if c.type == "json" else f'"{c.name}"' for c in table.columns)
         self._drop(name)
         self.connection.execute(f'CREATE TEMP VIEW "{name}" AS SELECT {columns} FROM {sql}')
-        self._names.add(name)
-        return self.backend.table(name)
+        return self._made(name, "VIEW", table)
 
     def table(self, name: str) -> ir.Table:
         """The Ibis table known by that name."""
-        return self.backend.table(name)
+        if name not in self._tables:
+            self._tables[name] = self.backend.table(name)
+        return self._tables[name]
 
     def register(self, name: str, rows: pa.Table) -> ir.Table:
         """Make Arrow rows known by a name: copied into a temporary table, so the Arrow memory may go."""
@@ -76,16 +78,14 @@ class DuckSession:
         self.connection.register("_kundig_arrow", rows)
         self.connection.execute(f'CREATE TEMP TABLE "{name}" AS SELECT * FROM _kundig_arrow')
         self.connection.unregister("_kundig_arrow")
-        self._names.add(name)
-        return self.backend.table(name)
+        return self._made(name, "TABLE")
 
     def define(self, name: str, expression: ir.Table) -> ir.Table:
         """Make an expression known by a name, computed anew at each use."""
         sql = self.sql(expression)
         self._drop(name)
         self.connection.execute(f'CREATE TEMP VIEW "{name}" AS {sql}')
-        self._names.add(name)
-        return self.backend.table(name)
+        return self._made(name, "VIEW")
 
     def keep(self, name: str, expression: ir.Table, table: Table | None = None) -> ir.Table:
         """Compute an expression once and make its rows known by a name; of a declared table, in its declared types.
@@ -98,8 +98,7 @@ class DuckSession:
             sql = f"SELECT {columns} FROM ({sql})"
         self._drop(name)
         self.connection.execute(f'CREATE TEMP TABLE "{name}" AS {sql}')
-        self._names.add(name)
-        return self.backend.table(name)
+        return self._made(name, "TABLE", table)
 
     def arrow(self, expression: ir.Table) -> pa.Table:
         """The rows of an expression, in its Ibis types."""
@@ -108,17 +107,31 @@ class DuckSession:
     def drop(self, name: str) -> None:
         """Forget a name and what it holds."""
         self._drop(name)
-        self._names.discard(name)
 
     def close(self) -> None:
         """Drop every view and temporary table this session made."""
-        for name in sorted(self._names):
+        for name in sorted(self._tables):
             self._drop(name)
-        self._names.clear()
+
+    def _made(self, name: str, kind: str, table: Table | None = None) -> ir.Table:
+        """The Ibis table of a name just made; of a declared table the types are known, and nobody is asked."""
+        import ibis.expr.operations as operations
+        from ibis import schema
+
+        self._kinds[name] = kind
+        if table is None:
+            self._tables[name] = self.backend.table(name)
+        else:
+            types = schema({column.name: ibis_type(column.type) for column in table.columns})
+            place = operations.Namespace(catalog=None, database=None)
+            self._tables[name] = operations.DatabaseTable(name=name, schema=types, source=self.backend, namespace=place).to_expr()
+        return self._tables[name]
 
     def _drop(self, name: str) -> None:
-        for kind in self.connection.execute("SELECT table_type FROM information_schema.tables WHERE table_name = ? AND table_catalog = 'temp'", [name]).fetchall():
-            self.connection.execute(f'DROP {"VIEW" if "VIEW" in kind[0] else "TABLE"} temp."{name}"')
+        self._tables.pop(name, None)
+        kind = self._kinds.pop(name, None)
+        if kind is not None:
+            self.connection.execute(f'DROP {"VIEW" if "VIEW" in kind else "TABLE"} IF EXISTS temp."{name}"')
 
 
 def _keys(column: str, keys: Any) -> pa.Table:
