@@ -27,8 +27,8 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.all
 
 docs: $(STAMP)
+	$(BIN)/python -m tests.docs.generate
 	$(BIN)/python -m pytest tests/docs
-	$(BIN)/kundig catalogue --markdown > docs/tables.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests bench
