@@ -124,9 +124,9 @@ def test_a_new_definition_with_the_same_answer_is_computed_once(tmp_path: Path, 
     land(place.lake, World(2).rows(until=END, events=40, orders=10), batch="first")
     place.run(END)
     told = sys.modules["kundig.pipeline.run"].fingerprint
-    monkeypatch.setattr(sys.modules["kundig.pipeline.run"], "fingerprint", lambda step, filled: told(step, filled) + ("*" if step.name == "profiles" else ""))
+    monkeypatch.setattr(sys.modules["kundig.pipeline.run"], "fingerprint", lambda step, filled: told(step, filled) + ("*" if step.writes.name == "profiles" else ""))
     second, third = place.run(END), place.run(END)
-    assert {step.step for step in second.worked} == {"profiles"}
+    assert {step.table for step in second.worked} == {"profiles"}
     assert not third.worked
     place.close()
 
