@@ -101,7 +101,8 @@ def _unlikely_from(model: Fitted, summary: Summary, level: float, limit: Ints) -
     ages = clock.ages(summary.first, int(limit.max()))
     start = ages.by(summary.last)
     known = process.alpha(model.entry(summary.first)) + start
-    needed = known * (level ** (-1.0 / (process.r + x)) - 1.0)
+    with np.errstate(over="ignore"):  # a process with so small an r gives nobody up: never
+        needed = known * (level ** (-1.0 / (process.r + x)) - 1.0)
     if clock.plain:
         return np.minimum(summary.last + np.ceil(np.minimum(needed * 7.0, 1e6)).astype(np.int64), limit)
     low, high = summary.last + 1, limit.copy()
