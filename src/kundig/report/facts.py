@@ -258,7 +258,7 @@ class Facts:
             WITH recent AS (SELECT * FROM kpis WHERE dimension = 'acquisition_channel' AND period_start >= (SELECT max(period_start) FROM kpis) - INTERVAL 12 MONTH)
             SELECT member AS channel, sum(numerator) FILTER (kpi = 'cac') AS spent, sum(denominator) FILTER (kpi = 'cac') AS arrived,
                    max(value) FILTER (kpi = 'clv') AS clv, max(denominator) FILTER (kpi = 'clv') AS persons FROM recent WHERE kpi IN ('cac', 'clv') GROUP BY 1 ORDER BY persons DESC NULLS LAST, 1"""
-        return [row | {"cac": row["spent"] / row["arrived"] if row["spent"] is not None and row["arrived"] else None} for row in self.rows(sql)]
+        return [row | {"persons": row["persons"] or 0, "cac": row["spent"] / row["arrived"] if row["spent"] is not None and row["arrived"] else None} for row in self.rows(sql)]
 
     @cached_property
     def cohorts(self) -> list[Row]:

@@ -94,13 +94,15 @@ def _value(facts: Facts, w: Words, drawn: bool) -> View:
 
 
 def _models(facts: Facts, w: Words) -> View:
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for row in facts.models:
         verdict = Cell(text=w.named("verdicts", row["verdict"] or "none"), value=row["verdict"], tone={"usable": "good", "weak": "warn", "not_usable": "bad"}.get(row["verdict"] or "", ""))
         held = next(iter(row["check"].get("checks") or ()), None)
         both = Cell(text=DASH) if held is None else Cell(text=f"{w.number(held['predicted'])} / {w.number(held['actual'])}", value=[held["predicted"], held["actual"]])
         rows.append((w.named("models", row["model"]), verdict, _why(row, held, w), count(w, row["observations"]), both, w.day(row["fitted_at"])))
     heads = [(w("overview.model"), False), (w("overview.verdict"), False), (w("common.reason"), False), (w("overview.observations"), True), (w("overview.holdout"), True), (w("overview.fitted"), False)]
+    if rows and all(str(row[4]) == DASH for row in rows):
+        heads, rows = [*heads[:4], heads[5]], [(*row[:4], row[5]) for row in rows]
     return grid(heads, rows, title=w("overview.models"), empty=w("empty.models"))
 
 
@@ -171,7 +173,7 @@ def measure(facts: Facts, w: Words) -> View:
         heads = [(w("measure.kpi"), False), (w("common.value"), True), (w("measure.change"), True), (w("measure.month"), False), (w("measure.basis"), False)]
         unmoved = any(row[1] != DASH and row[2].value is None for row in rows)
         tables.append(grid(heads, rows, title=w.named("layers", layer), note=w("measure.unmoved") if unmoved else "", empty=w("empty.kpis")))
-    channels = [(w.channel(row["channel"]), _cost(row, w), amount(w, row["clv"]), count(w, row["persons"], acquired=row["channel"])) for row in facts.channels]
+    channels = [(w.channel(row["channel"]), _cost(row, w), _worth(row, w), count(w, row["persons"], acquired=row["channel"])) for row in facts.channels]
     heads = [(w("measure.channel"), False), (w("measure.cac"), True), (w("measure.clv"), True), (w("measure.buyers"), True)]
     tables.append(grid(heads, channels, title=w("measure.channels"), empty=w("empty.channels")))
     months = sorted({month for cohort in facts.cohorts for month in cohort["months"]})[:13]
@@ -184,7 +186,14 @@ def measure(facts: Facts, w: Words) -> View:
 
 def _cost(row: dict[str, Any], w: Words) -> Cell:
     """What a new customer of a channel cost, or why that is not known."""
-    return Cell(text=f"{DASH} {w('measure.no_spend')}") if row["cac"] is None else amount(w, row["cac"])
+    if row["cac"] is not None:
+        return amount(w, row["cac"])
+    return Cell(text=f"{DASH} {w('measure.no_spend' if row['spent'] is None else 'measure.no_buyers')}")
+
+
+def _worth(row: dict[str, Any], w: Words) -> Cell:
+    """What a buyer of a channel is worth, or why that is not known."""
+    return Cell(text=f"{DASH} {w('measure.no_buyers')}") if row["clv"] is None else amount(w, row["clv"])
 
 
 def _kpi(row: dict[str, Any], facts: Facts, w: Words) -> tuple[Any, ...]:
@@ -192,8 +201,8 @@ def _kpi(row: dict[str, Any], facts: Facts, w: Words) -> tuple[Any, ...]:
     if row["value"] is None:
         return (name, DASH, Cell(text=DASH), DASH, facts.kpi_reason(row, w))
     change = Cell(text=DASH)
-    if row["before"]:
-        share = row["unit"] == "share"
+    share = row["unit"] == "share"
+    if row["before"] is not None and (share or row["before"]):
         moved = row["value"] - row["before"] if share else row["value"] / row["before"] - 1
         text = w("measure.points", points=w.number(moved * 100, 1)) if share else w.percent(moved)
         change = Cell(text=f"+{text}" if moved > 0 else text, value=moved)
