@@ -7,6 +7,7 @@ import doctest
 import io
 import re
 import socket
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ def test_the_first_day_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             assert not missing, f"{expected.place}: {missing}\n{output}"
             quoted += 1
     assert quoted >= 8
+    tracked = subprocess.run(["git", "ls-files"], cwd=shell.folder, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {"kundig.toml", "sources/consents.yaml", "persona_matrix.csv"} <= set(tracked)
+    assert not [path for path in tracked if path.startswith(("exports/", "data/", "out/", "secrets"))], "personal data in git"
     for command in ("init", "plan", "apply", "import", "run", "person", "why", "report", "serve", "quarantine show", "quarantine fix", "quarantine replay"):
         assert any(line.startswith(f"kundig {command}") for line in shell.ran), f"the first day leaves out kundig {command}"
 
