@@ -43,7 +43,7 @@ def loop(root: Path, day: dt.date) -> dict[str, Any]:
     if report.release is not None:
         mark = time.perf_counter()
         handed = workspace.deliver(at=moment)
-        stages.append(("deliver", time.perf_counter() - mark, int(getattr(handed, "handed_over", 0) or 0)))
+        stages.append(("deliver", time.perf_counter() - mark, handed.sent))
     return {"seconds": time.perf_counter() - began, "peak_gb": peak_gb(), "stages": stages, "release": report.release}
 
 

@@ -36,6 +36,10 @@ MISTAKES = {
     "unknown zone": (_replace("kundig.toml", "Europe/Berlin", "Europe/Belin"), "unknown time zone 'Europe/Belin'", "Europe/Berlin"),
     "bad toml": (_append("kundig.toml", "\nname = \n"), "no TOML", "mend the line"),
     "bad yaml": (_append("audiences/win_back.yaml", "\n  rule: [unclosed\n"), "no YAML", "indentation"),
+    "a key merged from a list": (_append("costs.yaml", "\nextra: &extra {x: 1}\nmore:\n  <<: *extra\n"), "unknown key 'extra'", "known:"),
+    "no such date": (_append("costs.yaml", "\nsince: 2026-13-45\n"), "no YAML: month must be in 1..12", "dates that do not exist"),
+    "a sign that is no text": (_append("costs.yaml", "\nsince: \x00\n"), "no YAML: unacceptable character", "no text"),
+    "nested without end": (_append("costs.yaml", "\nx: " + "[" * 3000 + "]" * 3000 + "\n"), "nested too deeply", "levels"),
     "unknown column in a source": (_append("sources/shop.yaml", "inputs:\n  - files: exports/a.csv\n    formt: csv\n    lands: [{table: orders, columns: {order_id: a}}]\n"), "formt", "did you mean 'format'"),
     "a literal key": (_append("brand/voice.yaml", "\napi_key: sk_live_0123456789abcdef\n"), "literal key", "secrets.toml"),
     "unknown segment state in the matrix": (_replace("persona_matrix.csv", "prospect,*,*,prospect", "prospect,*,*,prospekt"), "prospekt", "prospect"),
@@ -90,3 +94,13 @@ def test_a_secret_is_taken_by_reference(tmp_path: Path, monkeypatch: pytest.Monk
     assert config.secret("${STATE_URL}/${OTHER}") == "postgresql://one/two"
     with pytest.raises(ConfigError, match="'MISSING' is not set"):
         config.secret("${MISSING}")
+
+
+def test_names_are_not_missed_in_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """One mistake is told once: audiences that name a purpose are right, as long as nobody can read the purposes."""
+    default_workspace(tmp_path)
+    with (tmp_path / "purposes.yaml").open("a", encoding="utf-8") as file:
+        file.write("\n  [unclosed\n")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path)
+    assert {fault.at.split(",")[0] for fault in caught.value.faults} == {"purposes.yaml"}

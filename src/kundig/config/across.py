@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from kundig.config.understand import matrix_faults
 from kundig.errors import Fault, nearest
 
 
-def faults_across(values: Mapping[str, Any]) -> Iterator[Fault]:
-    """Every disagreement between files that are each right by themselves."""
-    yield from matrix_faults(values["axes"], values["matrix"])
-    yield from _audiences(values)
+def faults_across(values: Mapping[str, Any], broken: Collection[str] = ()) -> Iterator[Fault]:
+    """Every disagreement between files that are each right by themselves; nothing is said of names whose file (its kind is `broken`) cannot be read."""
+    if not {"axes", "matrix"} & set(broken):
+        yield from matrix_faults(values["axes"], values["matrix"])
+    yield from _audiences(values, broken)
 
 
-def _audiences(values: Mapping[str, Any]) -> Iterator[Fault]:
+def _audiences(values: Mapping[str, Any], broken: Collection[str]) -> Iterator[Fault]:
+    kinds = {"scenario": "policies", "purpose": "purposes", "creative": "briefs"}
     creatives = {name.split("/")[0] for name in values["briefs"]}
     for name, audience in sorted(values["audiences"].items()):
         at = f"audiences/{name}.yaml"
         for what, given, known in (
             ("scenario", audience.scenario, values["policies"]), ("purpose", audience.purpose, values["purposes"].purposes), ("creative", audience.creative, creatives),
         ):  # fmt: skip
-            if given not in known:
+            if given not in known and kinds[what] not in broken:
                 yield Fault(what=f"there is no {what} '{given}'", at=at, mend=nearest(given, known))
         for channel in audience.channels:
-            if channel not in values["channels"].channels:
+            if channel not in values["channels"].channels and "channels" not in broken:
                 yield Fault(what=f"there is no channel '{channel}'", at=at, mend=nearest(channel, values["channels"].channels))

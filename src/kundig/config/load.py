@@ -100,6 +100,7 @@ def load(root: Path | str) -> Config:
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     faults: list[Fault] = []
+    broken: set[str] = set()
     for kind in kinds():
         read = {}
         for path in sorted(folder.glob(kind.pattern)):
@@ -107,7 +108,9 @@ def load(root: Path | str) -> Config:
                 continue
             value, found, lines = _read(path, path.relative_to(folder).as_posix(), kind)
             faults += found
-            if value is not None:
+            if value is None:
+                broken.add(kind.name)
+            else:
                 read[_key(path, kind)] = value
                 prefix = f"{kind.name}.{_key(path, kind)}" if kind.many else kind.name
                 for place, line in lines.items():
@@ -116,7 +119,7 @@ def load(root: Path | str) -> Config:
     if all(value is not None for value in values.values()):
         from kundig.config.across import faults_across
 
-        faults += faults_across(values)
+        faults += faults_across(values, broken)
     if faults:
         raise ConfigError(faults=faults)
     return Config(root=folder, values=MappingProxyType(values), origins=MappingProxyType(origins))
@@ -185,17 +188,22 @@ def _parse(text: str, format: str) -> tuple[Any, Lines]:
 
 def _yaml(text: str) -> tuple[Any, Lines]:
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     reader = YAML(typ="rt")
     reader.allow_duplicate_keys = False
     try:
         data = reader.load(text)
+    except RecursionError as error:
+        raise _Syntax("this is no YAML of a workspace: it is nested too deeply", 1, "a workspace's files have a handful of levels") from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = (error.problem or "it cannot be read").splitlines()[0]
         line = (mark.line + 1) if mark else 1
         raise _Syntax(f"this is no YAML: {problem}", line, "check indentation, colons and quotes on this line and the one before") from error
+    except (YAMLError, ValueError) as error:
+        problem = str(error).splitlines()[0]
+        raise _Syntax(f"this is no YAML: {problem}", 1, "look for dates that do not exist and for signs that are no text") from error
     lines: Lines = {}
     return ({} if data is None else _plain(data, (), lines)), lines
 
@@ -204,7 +212,8 @@ def _plain(node: Any, place: tuple[str | int, ...], lines: Lines) -> Any:
     marks: Any = getattr(node, "lc", None)
     if marks is not None and isinstance(node, dict):
         for key in node:
-            lines[(*place, key)] = marks.key(key)[0] + 1
+            if key in (marks.data or {}):  # keys merged in by `<<` stand elsewhere
+                lines[(*place, key)] = marks.key(key)[0] + 1
         return {key: _plain(value, (*place, key), lines) for key, value in node.items()}
     if marks is not None and isinstance(node, list):
         for number in range(len(node)):
