@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln
+from scipy.special import betainc, gammaln
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -70,11 +70,9 @@ def moments(shape: Floats, rate: Floats, a: float, b: Floats, spans: Floats) -> 
 
 def survival(shape: Floats, rate: Floats, a: float, b: Floats, span: Floats, k: Ints) -> Floats:
     """P(N ≥ k) of living persons, row by row."""
-    from scipy.stats import nbinom
-
     k = np.asarray(k)
     positive = np.maximum(k, 1)
-    tail = nbinom.sf(positive - 1, shape, rate / (rate + span))
+    tail = betainc(positive, shape, span / (rate + span))  # the negative binomial's tail, as the incomplete beta function has it
     stays = np.exp(gammaln(b + positive - 1) - gammaln(b) + gammaln(a + b) - gammaln(a + b + positive - 1))
     return np.where(k <= 0, 1.0, tail * stays)
 
