@@ -86,7 +86,7 @@ def test_revenue_by_month(report: Report, tables: Tables, locale: str) -> None:
     months = sorted((row["period_start"], row["value"]) for row in tables["kpis"] if row["kpi"] == "revenue" and row["dimension"] == "" and row["value"] is not None)
     read = section(report, "overview", 0)
     assert close([numbers(text, locale)[-1] for text in read.column(1)], [value for _, value in months], 2)
-    landed = defaultdict(float)
+    landed: dict[dt.date, float] = defaultdict(float)
     for order in tables["orders"]:
         if order["status"] != "cancelled" and order["net"] > 0 and order["received_at"] <= tables.moment and order["occurred_at"] <= tables.moment:
             landed[order["local_day"].replace(day=1)] += float(order["net"])
@@ -150,9 +150,9 @@ def test_kpis_and_their_nulls(report: Report, tables: Tables, locale: str) -> No
     seen = [row for (where, _), read in report.tables.items() if where == "measure" and len(read.heads) == 5 for row in read.rows]
     assert {row[0].partition(" (")[0] for row in seen} - {names["brand_lift"]} == set(newest) - {names["brand_lift"]}
     for name, value, _, month, basis in seen:
-        row = newest.get(name)
-        if row is None:
+        if name not in newest:
             continue
+        row = newest[name]
         if row["value"] is None:
             assert value == "–" and month == "–" and len(basis.split()) > 2, "a null is a dash with its reason beside it"
             continue
