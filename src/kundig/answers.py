@@ -116,8 +116,8 @@ def resolve(workspace: Workspace, identifier: str) -> tuple[int, str]:
     return int(found["person_key"]), str(found["person_id"])
 
 
-def person(workspace: Workspace, identifier: str) -> Person:
-    """Everything known of a person, by any identifier.
+def person(workspace: Workspace, identifier: str, *, locale: str | None = None) -> Person:
+    """Everything known of a person, by any identifier; its sentences in a language (the workspace's by default).
 
     Raises:
         IdentityError: Nobody has the identifier.
@@ -125,14 +125,14 @@ def person(workspace: Workspace, identifier: str) -> Person:
     key, public = resolve(workspace, identifier)
     profile = _one(workspace, f"SELECT * FROM profiles WHERE person_key = {key}")
     names = _rows(workspace, f"SELECT i.namespace, i.value, i.source FROM identities d JOIN identifiers i USING (identifier_key) WHERE d.person_key = {key} AND d.valid_until IS NULL ORDER BY 1, 2")
-    provenance = profile.get("provenance")
+    provenance, language = profile.get("provenance"), locale or workspace.config.settings.workspace.locale
     return Person(
         person_id=public, person_key=key, profile={name: value for name, value in profile.items() if name not in _HIDDEN},
         provenance=json.loads(provenance) if provenance else {}, identifiers=tuple((row["namespace"], row["value"], row["source"]) for row in names),
         value=_one(workspace, f"SELECT * FROM lifetime_values WHERE person_key = {key}"), lifecycle=_one(workspace, f"SELECT * FROM lifecycle_states WHERE person_key = {key}"),
         segment=_one(workspace, f"SELECT * FROM segment_members WHERE person_key = {key} AND member ORDER BY occurred_at DESC LIMIT 1"),
         features=_one(workspace, f"SELECT * EXCLUDE (person_key, changed_run) FROM features WHERE person_key = {key}"),
-        consents=allowed(workspace, public, None), answers=why(workspace, public, locale=workspace.config.settings.workspace.locale), timeline=timeline(workspace, key),
+        consents=allowed(workspace, public, None, locale=language), answers=why(workspace, public, locale=language), timeline=timeline(workspace, key),
     )  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> 
     return tuple(Entry(at=row.pop("happened"), **row) for row in found)
 
 
-def allowed(workspace: Workspace, identifier: str, at: dt.datetime | None) -> tuple[Allowed, ...]:
+def allowed(workspace: Workspace, identifier: str, at: dt.datetime | None, *, locale: str | None = None) -> tuple[Allowed, ...]:
     """What a person allows, purpose by purpose and channel by channel, at a moment (the release's by default)."""
     key, _ = resolve(workspace, identifier)
     release = workspace.lake.release()
@@ -162,8 +162,8 @@ def allowed(workspace: Workspace, identifier: str, at: dt.datetime | None) -> tu
     sql = f"""
         SELECT purpose, channel, status, basis, until, occurred_at FROM consents WHERE person_key = {key} AND occurred_at <= TIMESTAMPTZ '{moment.isoformat()}'
         QUALIFY row_number() OVER (PARTITION BY purpose, channel ORDER BY occurred_at DESC, received_at DESC, seq DESC) = 1 ORDER BY purpose, channel"""
-    locale = workspace.config.settings.workspace.locale
-    return tuple(_allowed(row, moment, locale) for row in _rows(workspace, sql))
+    language = locale or workspace.config.settings.workspace.locale
+    return tuple(_allowed(row, moment, language) for row in _rows(workspace, sql))
 
 
 def _allowed(row: dict[str, Any], moment: dt.datetime, locale: str) -> Allowed:

@@ -108,12 +108,30 @@ def test_a_cell_is_no_formula(kundig: Kundig, root: Path, monkeypatch: pytest.Mo
     assert kundig("show", "profiles", "-w", root, "--format", "csv").out.split() == ["name", "'=1+1", "'@sum", "'+49", "plain"]
 
 
+def test_a_person_is_told_in_english_on_the_command_line(kundig: Kundig, root: Path, member: str) -> None:
+    for words in (("person", member), ("consent", "show", member)):
+        said = kundig(*words, "-w", root).out
+        assert "consented to" in said and "eingewilligt" not in said
+
+
 def test_why_answers_in_one_sentence_each(kundig: Kundig, root: Path, member: str) -> None:
     german, english = (kundig("why", member, "-w", root, "--locale", locale).out.splitlines() for locale in ("de", "en"))
     assert len(german) == len(english) == len(library.open(root).config.audiences)
     assert any(" hat " in line and " bekommen" in line for line in german) and any(" got " in line for line in english)
     assert [answer["audience"] for answer in json.loads(kundig("why", member, "-w", root, "--audience", "win_back", "--json").out)] == ["win_back"]
     assert "segment" in kundig("why", member, "-w", root, "--segment", "active", "--locale", "en").out
+
+
+def test_an_order_stands_once_in_the_timeline(kundig: Kundig, root: Path) -> None:
+    """An order lands as a row and as an event of the same id; what is told of a person has it once, with the order's net value."""
+    workspace = library.open(root)
+    assert workspace.rows("SELECT count(*) FROM events WHERE event_id IN (SELECT order_id FROM orders)")[1][0][0] > 100
+    sql = """SELECT p.person_id, o.order_id, o.net FROM orders o JOIN identities d USING (identifier_key) JOIN profiles p ON p.person_key = d.person_key
+        WHERE d.valid_until IS NULL AND o.net > 0 ORDER BY o.occurred_at DESC LIMIT 1"""
+    person, order, net = workspace.rows(sql)[1][0]
+    told = [entry for entry in json.loads(kundig("person", person, "-w", root, "--json").out)["timeline"] if entry["what"] == "order_completed" or entry["detail"] == order]
+    assert [(entry["kind"], entry["detail"]) for entry in told if entry["detail"] == order] == [("order", order)]
+    assert float(net) in [entry["value"] for entry in told] and all(entry["kind"] == "order" for entry in told)
 
 
 def test_report_is_written_where_it_is_asked_for(kundig: Kundig, root: Path, tmp_path: Path) -> None:

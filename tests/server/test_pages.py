@@ -152,6 +152,14 @@ def test_why_answers_are_one_sentence_each_and_name_the_reason(client: TestClien
         assert "über E-Mail liegt keine Einwilligung vor" in german[0]["sentence"]
 
 
+def test_a_person_is_told_in_the_pages_language(client: TestClient, workspace: Workspace) -> None:
+    found = workspace.rows("SELECT min(p.person_id) FROM consents c JOIN profiles p USING (person_key) WHERE c.status = 'given'")[1][0][0]
+    german, english = (Reader(client.get(f"/people/{found}?lang={locale}").text).text for locale in ("de", "en"))
+    assert "eingewilligt" in german or "Einwilligung" in german
+    assert not re.search(r"eingewilligt|Einwilligung|widerrufen|Die Person", english)
+    assert client.get(f"/api/people/{found}?lang=en").json()["consents"] != client.get(f"/api/people/{found}?lang=de").json()["consents"]
+
+
 def test_unknown_person_and_page_are_404(client: TestClient) -> None:
     for address in ("/people?q=nobody@example.org", "/people/nobody", "/nothing", "/people/p000000000000000"):
         for locale in LOCALES:

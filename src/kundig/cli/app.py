@@ -186,7 +186,9 @@ def sql(query: Annotated[str, typer.Argument(help="A query over the tables of th
 @app.command()
 def person(identifier: Annotated[str, typer.Argument(help="Any identifier: e-mail, customer number, phone, person id.")], root: Root = HERE, as_json: Json = False) -> None:
     """What is known of a person, where it comes from, and what may be done."""
-    found = opened(root).person(identifier)
+    from kundig.answers import person as known
+
+    found = known(opened(root), identifier, locale="en")
     emit(_plain(found)) if as_json else say(found.lines())
 
 
@@ -344,7 +346,7 @@ def consent_show(identifier: Annotated[str, typer.Argument(help="Any identifier 
     from kundig.answers import allowed
 
     workspace = opened(root)
-    rows = allowed(workspace, identifier, moment(at, workspace.config.settings.workspace.zone))
+    rows = allowed(workspace, identifier, moment(at, workspace.config.settings.workspace.zone), locale="en")
     table(["purpose", "channel", "allowed", "why"], [(r.purpose, r.channel, "yes" if r.allow else "no", r.sentence) for r in rows])
 
 

@@ -111,7 +111,7 @@ class Pages:
         w, identifier, audience = self.words(request), request.path_params["identifier"][:MOST], request.query_params.get("audience", "")
         with self.lock:
             try:
-                found = person(self.workspace, identifier)
+                found = person(self.workspace, identifier, locale=w.locale)
             except IdentityError:
                 found = None
             answers = () if found is None else why(self.workspace, found.person_id, locale=w.locale)
@@ -125,7 +125,8 @@ class Pages:
 
     async def api_person(self, request: Request) -> Response:
         """Everything known of one person, as JSON."""
-        return await run_in_threadpool(self._api, request, lambda who: _record(person(self.workspace, who)))
+        w = self.words(request)
+        return await run_in_threadpool(self._api, request, lambda who: _record(person(self.workspace, who, locale=w.locale)))
 
     async def api_why(self, request: Request) -> Response:
         """Why (not), for one audience or each, as JSON."""
