@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kundig.collect.identifiers import literal, trimmed_sql
+from kundig.collect.identifiers import few, literal, trimmed_sql
 
 SIGNS = {"€": "EUR", "$": "USD", "£": "GBP", "EURO": "EUR"}
 """Signs that stand for a currency."""
@@ -13,6 +13,7 @@ _SIGN = "(€|\\$|£|EUR|USD|GBP|CHF)"
 _FILL = _SIGN + "|[ '\u00a0]"
 _DE = "^[+-]?([0-9]{1,3}(\\.[0-9]{3})+|[0-9]+)(,[0-9]+)?$"
 _EN = "^[+-]?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)?(\\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+_UTC = ("____-__-__T__:__:__Z", "____-__-__T__:__:__.___Z", "____-__-__T__:__:__.______Z")
 _OFFSET = "[0-9]:[0-9.:]+ ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _TRUE = ("true", "1", "yes", "y", "ja", "j", "wahr", "x", "t", "on")
 _FALSE = ("false", "0", "no", "n", "nein", "falsch", "f", "off", "-")
@@ -30,8 +31,10 @@ def number(text: str, *, decimal: str) -> str:
     """
     cleaned = f"regexp_replace(regexp_replace({text}, {literal(_FILL)}, '', 'g'), '^(.+)-$', '-\\1')"
     if decimal == ",":
-        return f"CASE WHEN regexp_matches({cleaned}, {literal(_DE)}) THEN TRY_CAST(replace(replace({cleaned}, '.', ''), ',', '.') AS DECIMAL(18, 4)) END"
-    plain = f"CASE WHEN regexp_matches({text}, '^-?[0-9]{{1,14}}(\\.[0-9]+)?$') THEN TRY_CAST({text} AS DECIMAL(18, 4)) END"
+        plain = f"CASE WHEN regexp_full_match({text}, '-?[0-9]{{1,14}}(,[0-9]+)?') THEN TRY_CAST(replace({text}, ',', '.') AS DECIMAL(18, 4)) END"
+        rest = f"CASE WHEN {text} IS NOT NULL AND regexp_matches({cleaned}, {literal(_DE)}) THEN TRY_CAST(replace(replace({cleaned}, '.', ''), ',', '.') AS DECIMAL(18, 4)) END"
+        return f"coalesce({plain}, {rest})"
+    plain = f"CASE WHEN regexp_full_match({text}, '-?[0-9]{{1,14}}(\\.[0-9]+)?') THEN TRY_CAST({text} AS DECIMAL(18, 4)) END"
     rest = f"CASE WHEN {text} IS NOT NULL AND regexp_matches({cleaned}, {literal(_EN)}) AND regexp_matches({cleaned}, '[0-9]') THEN TRY_CAST(replace({cleaned}, ',', '') AS DECIMAL(18, 4)) END"
     return f"coalesce({plain}, {rest})"
 
@@ -59,19 +62,26 @@ def moment(text: str, *, formats: Sequence[str], zone: str) -> str:
     made = []
     for format in formats:
         if format == "iso":
+            utc = " OR ".join(f"{text} LIKE {literal(shape)}" for shape in _UTC)
             offset = f"TRY_CAST(replace({text}, ' UTC', 'Z') AS TIMESTAMPTZ)"
-            made.append(f"CASE WHEN regexp_matches({text}, {literal(_OFFSET)}) THEN {offset} ELSE {local.format(f'TRY_CAST(replace({text}, chr(44), chr(46)) AS TIMESTAMP)')} END")
+            any_ = f"CASE WHEN regexp_matches({text}, {literal(_OFFSET)}) THEN {offset} ELSE {local.format(f'TRY_CAST(replace({text}, chr(44), chr(46)) AS TIMESTAMP)')} END"
+            made.append(f"coalesce(CASE WHEN {utc} THEN TRY_CAST({text} AS TIMESTAMPTZ) END, {any_})")
         elif format == "excel":
             made.append(local.format(_excel(text)))
         elif format in ("unix", "unix_ms"):
             factor = 1_000_000 if format == "unix" else 1_000
-            made.append(f"make_timestamptz(CAST(round(TRY_CAST({text} AS DOUBLE) * {factor}) AS BIGINT))")
+            made.append(f"make_timestamptz(TRY_CAST(round(TRY_CAST({text} AS DOUBLE) * {factor}) AS BIGINT))")
         elif "%z" in format:
             made.append(f"TRY_STRPTIME({text}, {literal(format)})::TIMESTAMPTZ")
         else:
             made.append(local.format(f"TRY_STRPTIME({text}, {literal(format)})"))
     moment = f"coalesce({', '.join(made)})" if len(made) > 1 else made[0]
-    return f"CASE WHEN {moment} BETWEEN TIMESTAMPTZ '1850-01-01 00:00:00Z' AND TIMESTAMPTZ '2200-01-01 00:00:00Z' THEN {moment} END"
+    return _within(moment, "TIMESTAMPTZ '1849-12-31 23:59:59.999999Z'", "TIMESTAMPTZ '2200-01-01 00:00:00.000001Z'")
+
+
+def _within(value: str, below: str, above: str) -> str:
+    """The value where it lies between these two, else NULL. The expression, which may be long, stands only once: what lies beyond is put on a bound first."""
+    return f"nullif(nullif(greatest(least({value}, {above}), {below}), {above}), {below})"
 
 
 def _excel(text: str) -> str:
@@ -94,7 +104,7 @@ def date(text: str, *, formats: Sequence[str], zone: str) -> str:
         else:
             made.append(f"CAST(TRY_STRPTIME({text}, {literal(format)}) AS DATE)")
     day = f"coalesce({', '.join(made)})" if len(made) > 1 else made[0]
-    return f"CASE WHEN {day} BETWEEN DATE '1850-01-01' AND DATE '2200-01-01' THEN {day} END"
+    return _within(day, "DATE '1849-12-31'", "DATE '2200-01-02'")
 
 
 def value(text: str, type: str, *, decimal: str = ".", formats: Sequence[str] = ("iso",), zone: str = "UTC", split: str = "|") -> str:
@@ -110,8 +120,7 @@ def value(text: str, type: str, *, decimal: str = ".", formats: Sequence[str] = 
     if type == "float64":
         return f"coalesce(CASE WHEN regexp_matches({text}, {literal(_EN)}) THEN TRY_CAST({text} AS DOUBLE) END, CAST({number(text, decimal=decimal)} AS DOUBLE))"
     if type == "bool":
-        words = [", ".join(literal(word) for word in known) for known in (_TRUE, _FALSE)]
-        return f"CASE WHEN lower({text}) IN ({words[0]}) THEN true WHEN lower({text}) IN ({words[1]}) THEN false END"
+        return f"CASE WHEN {_any(f'lower({text})', _TRUE)} THEN true WHEN {_any(f'lower({text})', _FALSE)} THEN false END"
     if type == "timestamp":
         return moment(text, formats=formats, zone=zone)
     if type == "date":
@@ -121,6 +130,10 @@ def value(text: str, type: str, *, decimal: str = ".", formats: Sequence[str] = 
     if type == "list<int64>":
         return f"list_filter(list_transform(string_split({text}, {literal(split)}), x -> TRY_CAST(trim(x) AS BIGINT)), x -> x IS NOT NULL)"
     return f"CASE WHEN json_valid({text}) THEN CAST({text} AS JSON) END"
+
+
+def _any(text: str, words: Sequence[str]) -> str:
+    return " OR ".join(f"{text} IN ({', '.join(map(literal, some))})" for some in few(words))
 
 
 DUCK_TYPES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kundig.config.unify import Identity
@@ -29,6 +29,7 @@ PHONE_NAMESPACES = frozenset({"phone", "mobile"})
 _HIDDEN = "\u00ad\u200b-\u200f\u2060\ufeff"
 _BLANKS = " \t\r\n\u00a0"
 _EMAIL = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"
+_EMAIL_PLAIN = r"[a-z0-9._-]+@([a-z0-9-]+\.)+[a-z0-9-]+"
 _PLUS = r"^\+[1-9][0-9]{6,14}$"
 
 
@@ -131,54 +132,130 @@ def quoted(name: str) -> str:
 
 
 def trimmed_sql(expression: str) -> str:
-    """The text without white space around it, NULL where nothing is left; texts between plain letters are passed through at once."""
-    plain = f"{expression} >= '!' AND {expression} < '\x7f' AND right({expression}, 1) BETWEEN '!' AND '~'"
+    """The text without white space around it, NULL where nothing is left; texts that begin and end with something else are passed through at once."""
+    edges = " OR ".join(f"ends_with({expression}, {literal(blank)})" for blank in _BLANKS)
+    plain = f"{expression} >= '!' AND NOT (starts_with({expression}, '\u00a0') OR {edges})"
     return f"CASE WHEN {plain} THEN {expression} ELSE nullif(trim({expression}, {literal(_BLANKS)}), '') END"
 
 
 def normalised_sql(namespace: str, expression: str, *, country: str = "DE", rules: Rules | None = None) -> str:
     """DuckDB's form of `normalise`: the expression's value as it is compared, or NULL."""
-    text = trimmed_sql(expression)
-    if namespace == "email":
-        text = _email_sql(text)
-    elif namespace == "email_hash":
-        text = f"lower(replace({text}, 'İ', 'i'))"
-    elif namespace in PHONE_NAMESPACES:
-        text = _phone_sql(text, country)
+    for form in normal_forms(namespace, country=country, rules=rules):
+        expression = form.format(expression)
+    return expression
+
+
+def normal_forms(namespace: str, *, country: str = "DE", rules: Rules | None = None) -> tuple[str, ...]:
+    """What `normalised_sql` does, as forms with `{}` for the result of the one before: as columns of nested queries, each is worked out once.
+
+    Examples:
+        >>> [form.format("x") for form in normal_forms("till_card")][1:]
+        ["nullif(x, '')"]
+    """
+    forms = [trimmed_sql("{0}"), *_own_forms(namespace, country)]
     blocked = rules.identity.namespace(namespace).blocked if rules is not None else ()
-    if not blocked:
-        return f"nullif({text}, '')" if namespace in PHONE_NAMESPACES else text
-    exact = [literal(value) for value in blocked if "*" not in value]
-    tests = [f"{text} <> ''"] + ([f"{text} NOT IN ({', '.join(exact)})"] if exact else [])
-    if len(exact) < len(blocked):
-        wild = "|".join(".*".join(re.escape(part) for part in value.split("*")) for value in blocked if "*" in value)
-        tests.append(f"NOT regexp_full_match({text}, {literal(wild)})")
-    return f"CASE WHEN {' AND '.join(tests)} THEN {text} END"
+    tests = ["{0} <> ''", *(f"{{0}} NOT IN ({', '.join(some)})" for some in few([_braced(literal(value)) for value in blocked if "*" not in value]))]
+    if wild := "|".join(".*".join(re.escape(part) for part in value.split("*")) for value in blocked if "*" in value):
+        tests.append(f"NOT regexp_full_match({{0}}, {_braced(literal(wild))})")
+    return (*forms, f"CASE WHEN {' AND '.join(tests)} THEN {{0}} END" if blocked else "nullif({0}, '')")
 
 
-def _email_sql(text: str) -> str:
-    plain = f"lower(replace(regexp_replace(nfc_normalize({text}), {literal('[' + _HIDDEN + ']')}, '', 'g'), 'İ', 'i'))"
+def few(values: Sequence[str], size: int = 4) -> list[Sequence[str]]:
+    """The values in groups so small that DuckDB compares each text with them, where it would join a longer list.
+
+    Examples:
+        >>> few("abcde")
+        ['abcd', 'e']
+    """
+    return [values[start : start + size] for start in range(0, len(values), size)]
+
+
+def _own_forms(namespace: str, country: str) -> tuple[str, ...]:
+    if namespace == "email":
+        return _EMAIL_FORMS
+    if namespace == "email_hash":
+        return ("lower(replace({0}, 'İ', 'i'))",)
+    return _phone_forms(country) if namespace in PHONE_NAMESPACES else ()
+
+
+def _braced(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _email_forms() -> tuple[str, ...]:
+    plain = f"lower(replace(regexp_replace(nfc_normalize({{0}}), {literal('[' + _HIDDEN + ']')}, '', 'g'), 'İ', 'i'))"
     address = f"replace(trim(regexp_replace({plain}, '^mailto:', ''), '<> '), ' ', '')"
-    untagged = f"regexp_replace({address}, '^([^+@]+)\\+[^@]*@', '\\1@')"
-    undotted = f"nullif(replace(split_part({untagged}, '@', 1), '.', ''), '')"
-    known = {made: ", ".join(literal(given) for given, other in ONE_BOX.items() if other == made) for made in ONE_BOX.values()}
-    cases = " ".join(f"WHEN split_part({untagged}, '@', 2) IN ({domains}) THEN {undotted} || {literal('@' + made)}" for made, domains in known.items())
-    return f"CASE WHEN regexp_matches({address}, {literal(_EMAIL)}) THEN CASE {cases} ELSE {untagged} END END"
+    cases = []
+    for made in dict.fromkeys(ONE_BOX.values()):
+        ends = " OR ".join(f"ends_with({{0}}, {literal('@' + given)})" for given, other in ONE_BOX.items() if other == made)
+        cases.append(f"WHEN {ends} THEN nullif(replace(split_part({{0}}, '@', 1), '.', ''), '') || {literal('@' + made)}")
+    return (
+        f"CASE WHEN regexp_full_match({{0}}, {literal(_EMAIL_PLAIN)}) THEN {{0}} ELSE {address} END",
+        f"CASE WHEN regexp_matches({{0}}, {literal(_EMAIL)}) THEN {{0}} END",
+        "CASE WHEN contains({0}, '+') THEN regexp_replace({0}, '^([^+@]+)\\+[^@]*@', '\\1@') ELSE {0} END",
+        f"CASE {' '.join(cases)} ELSE {{0}} END",
+    )
 
 
-def _phone_sql(text: str, country: str) -> str:
-    digits = f"regexp_replace(replace({text}, '(0)', ''), '[^0-9+]', '', 'g')"
+_EMAIL_FORMS = _email_forms()
+
+
+def _phone_forms(country: str) -> tuple[str, ...]:
+    """Digits, with 00 as +, with the country's code where they begin with 0 or with nothing of that kind; '' where it is no number."""
+    made = ["regexp_replace(replace({0}, '(0)', ''), '[^0-9+]', '', 'g')", "regexp_replace({0}, '^00', '+')"]
     code = CALLING_CODES.get(country, "")
-    cases = [f"WHEN starts_with({digits}, '00') THEN '+' || substr({digits}, 3)"]
     if code and country not in NO_TRUNK_ZERO:
-        cases.append(f"WHEN starts_with({digits}, '0') THEN '+{code}' || substr({digits}, 2)")
+        made.append(f"regexp_replace({{0}}, '^0', '+{code}')")
     if code:
-        national = f"CASE WHEN starts_with({digits}, '{code}') AND length({digits}) >= 11 THEN '+' || {digits} ELSE '+{code}' || {digits} END"
-        cases.append(f"WHEN NOT starts_with({digits}, '+') THEN {national}")
-    made = f"CASE {' '.join(cases)} ELSE {digits} END"
-    return f"regexp_extract({made}, {literal(_PLUS)})"
+        made.append(f"regexp_replace({{0}}, '^({code}[0-9+]{{{{{11 - len(code)},}}}})$', '+\\1')")
+        made.append(f"regexp_replace({{0}}, '^([^+].*)$', '+{code}\\1')")
+    return (*made, f"regexp_extract({{0}}, {_braced(literal(_PLUS))})")
 
 
 def key_sql(namespace: str, value: str) -> str:
     """DuckDB's form of `identifier_key`, NULL for NULL."""
     return f"('0x' || substr(md5({literal(namespace + ':')} || {value}), 1, 15))::BIGINT"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """One column that names whom a row is about: its namespace, and the column that holds it as sent."""
+
+    namespace: str
+    column: str
+
+
+def people_sql(named: Sequence[Named], source: str, *, country: str, rules: Rules) -> str:
+    """Each combination of values as sent, once: `_caller`, its columns, `_n<n>` and `_k<n>` (value that counts, and key), `identifier_key` (the strongest), `other_keys`.
+
+    Args:
+        named: Who is named, from the strongest kind to the weakest.
+        source: SQL of a query that has the columns.
+        country: Country of phone numbers without one.
+        rules: Values that name nobody.
+    """
+    sent = ", ".join(dict.fromkeys(quoted(one.column) for one in named))
+    query = f"SELECT {sent}, {', '.join(f'{quoted(one.column)} AS _n{n}' for n, one in enumerate(named))} FROM (SELECT DISTINCT {sent} FROM ({source}))"
+    steps = [normal_forms(one.namespace, country=country, rules=rules) for one in named]
+    for level in range(max(map(len, steps))):
+        made = ", ".join(f"{forms[level].format(f'_n{n}')} AS _n{n}" for n, forms in enumerate(steps) if level < len(forms))
+        query = f"SELECT * REPLACE ({made}) FROM ({query})"
+    keys = [f"_k{n}" for n in range(len(named))]
+    made = ", ".join(f"{key_sql(one.namespace, f'_n{n}')} AS {keys[n]}" for n, one in enumerate(named))
+    query = f"SELECT *, {made} FROM ({query})"
+    return f"SELECT *, row_number() OVER () AS _caller, coalesce({', '.join(keys)}, NULL) AS identifier_key, {others_sql(keys)} AS other_keys FROM ({query})"
+
+
+def others_sql(keys: Sequence[str]) -> str:
+    """The keys beside the first that there is, each once, in order."""
+    if len(keys) < 2:
+        return "[]::BIGINT[]"
+    if len(keys) == 2:
+        return f"CASE WHEN {keys[0]} <> {keys[1]} THEN [{keys[1]}] ELSE [] END"
+    strongest = f"coalesce({', '.join(keys)})"
+    return f"list_sort(list_distinct(list_filter([{', '.join(keys)}], x -> x IS NOT NULL AND x <> {strongest})))"
+
+
+def joined_people_sql(named: Sequence[Named], left: str, right: str) -> str:
+    """The condition that brings a row the combination it names."""
+    return " AND ".join(f"{left}.{column} IS NOT DISTINCT FROM {right}.{column}" for column in dict.fromkeys(quoted(one.column) for one in named))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kundig.collect import cells
-from kundig.collect.identifiers import Rules, key_sql, literal, normalised_sql, quoted
+from kundig.collect.identifiers import Named, Rules, joined_people_sql, literal, normalised_sql, quoted
 from kundig.config.collect import ColumnSpec, IdentifierSpec, Input, Landing, MatchSpec, Source
 from kundig.errors import Fault, nearest
 from kundig.schema import Table
@@ -171,18 +171,18 @@ def required(table: Table, landing: Landing) -> tuple[str, ...]:
 
 
 def text_sql(column: ColumnSpec) -> str:
-    """The column's text before `map` and parsing, or NULL."""
+    """The column's text before `map` and parsing, or NULL; of cells that are trimmed."""
     if column.value is not None:
         text = literal(str(column.value).lower() if isinstance(column.value, bool) else str(column.value))
     elif column.concat:
-        text = f"nullif(concat_ws({literal(column.joined_by)}, {', '.join(cells.trimmed(quoted(c)) for c in column.concat)}), '')"
+        text = f"nullif(concat_ws({literal(column.joined_by)}, {', '.join(map(quoted, column.concat))}), '')"
     elif column.first_of:
-        text = f"coalesce({', '.join(cells.trimmed(quoted(c)) for c in column.first_of)})"
+        text = f"coalesce({', '.join(map(quoted, column.first_of))})"
     elif column.number_within:
         within = quoted(column.number_within)
-        text = f"{cells.trimmed(within)} || '-' || row_number() OVER (PARTITION BY {within} ORDER BY _file, _row)"
+        text = f"{within} || '-' || row_number() OVER (PARTITION BY {within} ORDER BY _file, _row)"
     else:
-        text = cells.trimmed(quoted(column.column))
+        text = quoted(column.column)
     if column.extract:
         text = extracted(text, column.extract)
     if column.strip:
@@ -208,7 +208,7 @@ def mapped_sql(text: str, column: ColumnSpec) -> str:
 
 def matches_sql(test: MatchSpec) -> str:
     """Whether the whole cell matches."""
-    return f"coalesce(regexp_full_match({cells.trimmed(quoted(test.column))}, {literal(test.matches)}), false)"
+    return f"coalesce(regexp_full_match({quoted(test.column)}, {literal(test.matches)}), false)"
 
 
 def money_columns(table: Table) -> tuple[str, ...]:
@@ -221,17 +221,39 @@ def ordered_identifiers(landing: Landing, rules: Rules) -> tuple[IdentifierSpec,
     return tuple(sorted(landing.identifiers, key=lambda identifier: rules.rank(identifier.namespace)))
 
 
-def typed_sql(context: Context, landing: Landing, table: Table, raw: str, columns: Iterable[str]) -> str:
-    """The SELECT of a landing: typed columns, `_currency`, `_k<n>` and `_n<n>` per identifier, `_cancels`, and `_faults` (column, value pairs).
+def named_columns(context: Context, landing: Landing) -> tuple[Named, ...]:
+    """The landing's identifiers from strongest to weakest, as columns of the people it names."""
+    return tuple(Named(namespace=identifier.namespace, column=f"i:{n}") for n, identifier in enumerate(ordered_identifiers(landing, context.rules)))
+
+
+def named_sql(context: Context, landing: Landing, raw: str) -> str:
+    """Whom each raw row names, as sent: the columns of `named_columns`."""
+    texts = (_identifier_text(identifier, cells.trimmed(quoted(identifier.column))) for identifier in ordered_identifiers(landing, context.rules))
+    shown = ", ".join(f"{text} AS {quoted(f'i:{n}')}" for n, text in enumerate(texts))
+    return f"SELECT {shown} FROM {quoted(raw)}"
+
+
+def typed_sql(context: Context, landing: Landing, table: Table, raw: str, columns: Iterable[str], people: str = "") -> str:
+    """The SELECT of a landing: typed columns, `_currency`, `_cancels`, `_faults` (column, value pairs), and who it is about: `_caller`, `_key`, `_others`.
 
     Rows the mapping leaves out are not in it. Ids carry the source's name; amounts are in the document's own currency still.
+
+    Args:
+        context: The source, input and workspace.
+        landing: The landing.
+        table: The canonical table.
+        raw: The raw relation.
+        columns: Its columns.
+        people: The relation of `people_sql`; without it the rows are about nobody.
     """
+    columns = tuple(columns)
     specs = {name: spec(value) for name, value in landing.columns.items()}
     texts = [f"{text_sql(column)} AS {quoted('t:' + name)}" for name, column in specs.items()]
-    identifiers = ordered_identifiers(landing, context.rules)
-    texts += [f"{_identifier_sql(identifier, context)} AS _n{n}" for n, identifier in enumerate(identifiers)]
+    named = named_columns(context, landing) if people else ()
     if landing.referred is not None:
-        texts.append(f"{_identifier_sql(landing.referred, context)} AS _referred")
+        identifier = landing.referred
+        text = _identifier_text(identifier, quoted(identifier.column))
+        texts.append(f"{normalised_sql(identifier.namespace, text, country=context.file_country, rules=context.rules)} AS _referred")
     texts.append(f"{_currency_sql(context)} AS _currency")
     texts.append(f"{matches_sql(landing.cancellation) if landing.cancellation else 'false'} AS _cancels")
     if table.name == "order_lines":
@@ -239,44 +261,58 @@ def typed_sql(context: Context, landing: Landing, table: Table, raw: str, column
         texts.append(f"CASE {kinds} ELSE 'goods' END AS _kind" if kinds else "'goods' AS _kind")
     received = landing.received_at or context.source.received_at
     if received not in ("as_occurred", "import"):
-        texts.append(f"{cells.trimmed(quoted(received))} AS _received")
+        texts.append(f"{quoted(received)} AS _received")
     if "attributes" in table.names:
         texts.append(f"{_attributes_sql(landing, columns)} AS _attributes")
+    texts += [f"{quoted('p:' + name)} AS {name}" if people else f"NULL AS {name}" for name in ("_caller", "_key", "_others")]
     tests = [matches_sql(test) for test in landing.keep] + [f"NOT {matches_sql(test)}" for test in landing.leave_out]
     where = f" WHERE {' AND '.join(tests)}" if tests else ""
     values = [f"{_value_sql(context, table, name, column)} AS {quoted(name)}" for name, column in specs.items()]
-    values += [f"{key_sql(identifier.namespace, f'_n{n}')} AS _k{n}" for n, identifier in enumerate(identifiers)]
     for name, given in (landing.orders or {}).items():
         texts.append(f"{text_sql(spec(given))} AS {quoted('t:o:' + name)}")
         values.append(f"{_value_sql(context, LAKE['orders'], name, spec(given), prefix='t:o:')} AS {quoted('o:' + name)}")
-    faults = ", ".join(_fault_sql(name, column) for name, column in specs.items() if _may_fail(table, name, column))
-    must = ", ".join(f"CASE WHEN {quoted(name)} IS NULL AND {quoted('t:' + name)} IS NULL THEN {literal(name + SEPARATOR)} END" for name in required(table, landing))
-    signs = "" if landing.from_order else ", ".join(_sign_fault_sql(name) for name in specs if name in money_columns(table))
-    listed = ", ".join(part for part in (faults, must, signs) if part)
+    trimmed = "".join(f", {cells.trimmed(quoted(column))} AS {quoted(column)}" for column in columns)
+    source = f"(SELECT _file, _row{trimmed} FROM {quoted(raw)}) c"
+    if people:
+        sent = ", ".join(f"{_identifier_text(one, quoted(one.column))} AS {quoted(f'i:{n}')}" for n, one in enumerate(ordered_identifiers(landing, context.rules)))
+        shown = ", ".join(quoted(one.column) for one in named)
+        source = (
+            f'(SELECT *, {sent} FROM {source}) c LEFT JOIN (SELECT {shown}, _caller AS "p:_caller", identifier_key AS "p:_key", other_keys AS "p:_others" FROM {quoted(people)}) p '
+            f"ON {joined_people_sql(named, 'c', 'p')}"
+        )
     return f"""
-WITH texts AS (SELECT _file, _row, {', '.join(texts)} FROM {quoted(raw)}{where}),
-typed AS (SELECT *, {', '.join(values)} FROM texts)
-SELECT *, list_filter([{listed}]::VARCHAR[], x -> x IS NOT NULL) AS _faults FROM typed"""
+WITH texts AS (SELECT _file, _row, {', '.join(texts)} FROM {source}{where}),
+typed AS (SELECT *{''.join(f', {value}' for value in values)} FROM texts)
+SELECT *, {_faults_sql(table, landing, specs)} AS _faults FROM typed"""
 
 
-def _identifier_sql(identifier: IdentifierSpec, context: Context) -> str:
-    text = cells.trimmed(quoted(identifier.column))
-    if identifier.extract:
-        text = extracted(text, identifier.extract)
-    return normalised_sql(identifier.namespace, text, country=context.file_country, rules=context.rules)
+def _identifier_text(identifier: IdentifierSpec, text: str) -> str:
+    return extracted(text, identifier.extract) if identifier.extract else text
+
+
+def _faults_sql(table: Table, landing: Landing, specs: Mapping[str, ColumnSpec]) -> str:
+    """The list of a row's faults; made only where it has any."""
+    tests = [_fault_test(name, column) for name, column in specs.items() if _may_fail(table, name, column)]
+    tests += [(f"{quoted(name)} IS NULL AND {quoted('t:' + name)} IS NULL", literal(name + SEPARATOR)) for name in required(table, landing)]
+    if not landing.from_order:
+        tests += [_sign_test(name) for name in specs if name in money_columns(table)]
+    if not tests:
+        return "[]::VARCHAR[]"
+    listed = ", ".join(f"CASE WHEN {test} THEN {told} END" for test, told in tests)
+    return f"CASE WHEN {' OR '.join(f'({test})' for test, _ in tests)} THEN list_filter([{listed}]::VARCHAR[], x -> x IS NOT NULL) ELSE []::VARCHAR[] END"
 
 
 def _currency_sql(context: Context) -> str:
     constant = literal(context.file_currency)
     if not context.given.currency_column:
         return constant
-    return f"coalesce({cells.currency(cells.trimmed(quoted(context.given.currency_column)))}, {constant})"
+    return f"coalesce({cells.currency(quoted(context.given.currency_column))}, {constant})"
 
 
 def _attributes_sql(landing: Landing, columns: Iterable[str]) -> str:
     used = {pick for column in landing.columns.values() for pick in spec(column).picks} | {i.column for i in landing.identifiers}
     kept = [c for c in columns if c not in used] if "*" in landing.attributes else list(landing.attributes)
-    pairs = ", ".join(f"{literal(c)}, {cells.trimmed(quoted(c))}" for c in kept)
+    pairs = ", ".join(f"{literal(c)}, {quoted(c)}" for c in kept)
     return f"json_merge_patch('{{}}', json_object({pairs}))" if pairs else "CAST(NULL AS JSON)"
 
 
@@ -303,14 +339,15 @@ def _may_fail(table: Table, name: str, column: ColumnSpec) -> bool:
     return (type != "string" and not type.startswith("list")) or (bool(column.map) and column.otherwise == "fault")
 
 
-def _fault_sql(name: str, column: ColumnSpec) -> str:
+def _fault_test(name: str, column: ColumnSpec) -> tuple[str, str]:
+    """When a filled cell gave no value, and what is told of it."""
     text, value = quoted("t:" + name), quoted(name)
     excused = f" AND {mapped_sql(text, column)} IS NOT NULL" if column.map and column.otherwise == "null" else ""
-    return f"CASE WHEN {text} IS NOT NULL AND {value} IS NULL{excused} THEN {literal(name + SEPARATOR)} || {text} END"
+    return f"{text} IS NOT NULL AND {value} IS NULL{excused}", f"{literal(name + SEPARATOR)} || {text}"
 
 
-def _sign_fault_sql(name: str) -> str:
-    """The fault of an amount that bears the sign of another currency than the row's."""
+def _sign_test(name: str) -> tuple[str, str]:
+    """When an amount bears the sign of another currency than the row's, and what is told of it."""
     text = quoted("t:" + name)
     sign = cells.money_sign(text)
-    return f"CASE WHEN {text} IS NOT NULL AND TRY_CAST({text} AS DOUBLE) IS NULL AND {sign} <> _currency THEN '_sign{SEPARATOR}' || {sign} || ', not ' || _currency END"
+    return f"NOT regexp_full_match({text}, '[0-9.,-]*') AND {sign} <> _currency", f"'_sign{SEPARATOR}' || {sign} || ', not ' || _currency"

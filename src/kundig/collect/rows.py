@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from kundig.collect import cells, money
-from kundig.collect.identifiers import literal, quoted
-from kundig.collect.mapping import LENIENT, SEPARATOR, Context, money_columns, ordered_identifiers, spec, type_of, typed_sql
+from kundig.collect.identifiers import few, literal, people_sql, quoted
+from kundig.collect.mapping import LENIENT, SEPARATOR, Context, money_columns, named_columns, named_sql, spec, type_of, typed_sql
 from kundig.collect.sources import sniff
 from kundig.collect.sources.readers import Broken, Connection, Raw
 from kundig.config.collect import Landing
@@ -45,7 +45,7 @@ class Canonical:
 def canonical(con: Connection, context: Context, landing: Landing, table: Table, raw: Raw, paths: Sequence[Any], existing: Existing, *, name: str, strict: bool) -> Canonical:
     """The canonical rows of one landing of an input, in the temporary table `name`.
 
-    The table holds every declared column but `batch_id`, and `_file`, `_row`, `_n<n>` and `_k<n>` (value and key of each identifier) and `_cancels`.
+    The table holds every declared column but `batch_id`, and `_file`, `_row`, `_caller` (a row of the temporary table of people) and `_cancels`.
 
     Args:
         con: DuckDB connection.
@@ -61,22 +61,29 @@ def canonical(con: Connection, context: Context, landing: Landing, table: Table,
     Raises:
         SourceError: Most cells of a column cannot be read.
     """
-    con.execute(f"CREATE OR REPLACE TEMP TABLE _typed AS {typed_sql(context, landing, table, raw.relation, raw.columns)}")
-    if strict:
-        _refuse_structural(con, context, landing, table, paths)
-    unpriced = _price(con, context, landing, table, existing)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {_canonical_sql(context, landing, table, existing, unpriced)}")
+    named = named_columns(context, landing)
+    people = f"{name}_people" if named else ""
+    if named:
+        query = people_sql(named, named_sql(context, landing, raw.relation), country=context.file_country, rules=context.rules)
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(people)} AS {query}")
+    nobodys = typed_sql(context, landing, table, raw.relation, raw.columns)
+    unpriced = _price(con, context, landing, table, existing, nobodys)
+    typed = typed_sql(context, landing, table, raw.relation, raw.columns, people) if named else nobodys
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {_canonical_sql(context, landing, table, existing, unpriced, typed)}")
+    faulty, odd = con.execute(f"SELECT count(*) FILTER (len(_faults) > 0), coalesce(bool_or(_odd), false) FROM {quoted(name)}").fetchone()
+    if strict and odd:
+        _refuse_structural(con, context, landing, table, paths, nobodys)
     if strict and unpriced:
         _refuse_currency(con, context, name, paths)
-    broken = tuple(_broken(con, context, table, name, raw, unpriced))
+    broken = tuple(_broken(con, context, table, name, raw, unpriced)) if faulty else ()
     if broken:
         con.execute(f"DELETE FROM {quoted(name)} WHERE len(_faults) > 0")
-    con.execute("DROP TABLE _typed")
-    namespaces = tuple(identifier.namespace for identifier in ordered_identifiers(landing, context.rules))
-    return Canonical(relation=name, table=table, namespaces=namespaces, broken=broken)
+    return Canonical(relation=name, table=table, namespaces=tuple(one.namespace for one in named), broken=broken, callers=people)
 
 
-def _refuse_structural(con: Connection, context: Context, landing: Landing, table: Table, paths: Sequence[Any]) -> None:
+def _refuse_structural(con: Connection, context: Context, landing: Landing, table: Table, paths: Sequence[Any], typed: str) -> None:
+    """Refuse files where most cells of a column cannot be read; `typed` is the query of their rows."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _typed AS {typed}")
     counted = con.execute(
         f"SELECT split_part(f, '{SEPARATOR}', 1) AS c, count(*), list(split_part(f, '{SEPARATOR}', 2))[:200] FROM (SELECT unnest(_faults) AS f FROM _typed) GROUP BY c ORDER BY c"
     ).fetchall()
@@ -101,6 +108,7 @@ def _refuse_structural(con: Connection, context: Context, landing: Landing, tabl
         type = type_of(table, column)
         what = f"column {origin} holds '{example}', which is no {_named(type)} as the mapping says ({wrong:,} of {whole:,} cells)"
         faults.append(Fault(what=what, at=at, mend=_format_mend(type, values, picked.map)))
+    con.execute("DROP TABLE _typed")
     if faults:
         raise SourceError(faults=faults)
 
@@ -119,14 +127,19 @@ def _format_mend(type: str, values: Sequence[str], known: Iterable[str]) -> str:
     return f"write decimal: '{marks[0]}' in the input's mapping" if marks else "map another column: these are no numbers"
 
 
-def _price(con: Connection, context: Context, landing: Landing, table: Table, existing: Existing) -> frozenset[tuple[dt.date, str]]:
-    """Fill the temporary table `_rates`; the pairs of day and currency that have no rate."""
+def _foreign(context: Context, landing: Landing, table: Table) -> bool:
+    """Whether an amount may be in another currency than the workspace's."""
+    return bool(money_columns(table)) and (bool(landing.from_order or context.given.currency_column) or context.file_currency != context.currency)
+
+
+def _price(con: Connection, context: Context, landing: Landing, table: Table, existing: Existing, typed: str) -> frozenset[tuple[dt.date, str]]:
+    """Fill the temporary table `_rates`; the pairs of day and currency that have no rate. `typed` is the query of the rows."""
     con.execute("CREATE OR REPLACE TEMP TABLE _rates (local_day DATE, currency VARCHAR, rate DOUBLE, source VARCHAR)")
-    if not money_columns(table) or context.given.format == "segment_ndjson":
+    if not _foreign(context, landing, table):
         return frozenset()
     day = _day_sql(context, table, landing)
-    joined, foreign_currency = _order_join(landing, existing, context)
-    pairs = con.execute(f"SELECT DISTINCT {day}, {foreign_currency} FROM _typed t {joined} WHERE {foreign_currency} <> ? AND {day} IS NOT NULL", [context.currency]).fetchall()
+    joined, code = _order_join(landing, existing, context)
+    pairs = con.execute(f"SELECT DISTINCT {day}, {code} FROM ({typed}) t {joined} WHERE {code} <> {literal(context.currency)} AND {day} IS NOT NULL").fetchall()
     return fill_rates(con, pairs, context.currency, existing)
 
 
@@ -166,12 +179,12 @@ def _order_join(landing: Landing, existing: Existing, context: Context) -> tuple
     return f'LEFT JOIN {orders} o ON o.order_id = t."order_id"', own
 
 
-def _canonical_sql(context: Context, landing: Landing, table: Table, existing: Existing, unpriced: frozenset[tuple[dt.date, str]]) -> str:
+def _canonical_sql(context: Context, landing: Landing, table: Table, existing: Existing, unpriced: frozenset[tuple[dt.date, str]], typed: str) -> str:
     mapped = set(landing.columns)
     joined, code = _order_join(landing, existing, context)
     day = _day_sql(context, table, landing)
     amounts = set(money_columns(table))
-    foreign = bool(amounts)
+    foreign = _foreign(context, landing, table)
     rate = f"CASE WHEN {code} = {literal(context.currency)} THEN 1.0 ELSE r.rate END"
     if foreign:
         joined += f" LEFT JOIN _rates r ON r.local_day = {day} AND r.currency = {code}"
@@ -180,27 +193,26 @@ def _canonical_sql(context: Context, landing: Landing, table: Table, existing: E
         if column.name == "batch_id":
             continue
         made = _column_sql(context, landing, table, column.name, mapped, code, day)
-        if column.name in amounts:
+        if foreign and column.name in amounts:
             made = f"CASE WHEN {code} = {literal(context.currency)} THEN {made} ELSE CAST(CAST({made} AS DOUBLE) * ({rate}) AS DECIMAL(18, 4)) END"
         columns.append(f"CAST({made} AS {cells.DUCK_TYPES[column.type]}) AS {quoted(column.name)}")
-    numbers = range(len(landing.identifiers))
-    columns += [f"t._k{n} AS _k{n}, t._n{n} AS _n{n}" for n in numbers]
+    columns.append("t._caller")
     columns += [f"t.{quoted('o:' + name)} AS {quoted('o:' + name)}" for name in landing.orders or ()]
     if "occurred_at" not in table.names:
         columns.append(f"CAST({'t.occurred_at' if 'occurred_at' in mapped else 'NULL'} AS TIMESTAMPTZ) AS _occurred")
     excused = ", ".join(literal(name) for name in sorted(LENIENT & mapped))
-    faults = f"list_filter(t._faults, x -> split_part(x, '{SEPARATOR}', 1) NOT IN ({excused}))" if excused else "t._faults"
+    faults = f"CASE WHEN len(t._faults) = 0 THEN t._faults ELSE list_filter(t._faults, x -> split_part(x, '{SEPARATOR}', 1) NOT IN ({excused})) END" if excused else "t._faults"
     if landing.from_order:
         faults = f"CASE WHEN o.order_id IS NULL AND t.order_id IS NOT NULL THEN list_append({faults}, 'order_id{SEPARATOR}' || t.order_id) ELSE {faults} END"
     if table.name == "consent_records":
-        spoken = ", ".join(literal(status) for status in SPOKEN)
-        unknown = f"CASE WHEN t.status NOT IN ({spoken}) THEN 'status{SEPARATOR}' || t.status END"
-        nobody = f"CASE WHEN {_keys_sql(landing, 'identifier_key')} IS NULL THEN 'identifier_key{SEPARATOR}' END"
-        faults = f"list_concat({faults}, list_filter([{unknown}, {nobody}], x -> x IS NOT NULL))"
+        unspoken = " AND ".join(f"t.status NOT IN ({', '.join(map(literal, some))})" for some in few(SPOKEN))
+        nobody = f"{_keys_sql(landing, 'identifier_key')} IS NULL"
+        told = f"[CASE WHEN {unspoken} THEN 'status{SEPARATOR}' || t.status END, CASE WHEN {nobody} THEN 'identifier_key{SEPARATOR}' END]"
+        faults = f"CASE WHEN ({unspoken}) OR {nobody} THEN list_concat({faults}, list_filter({told}, x -> x IS NOT NULL)) ELSE {faults} END"
     if unpriced:
         any_amount = " OR ".join(f't.{quoted(name)} IS NOT NULL' for name in sorted(amounts & mapped)) or "false"
         faults = f"CASE WHEN ({rate}) IS NULL AND ({any_amount}) THEN list_append({faults}, '_currency{SEPARATOR}' || {code}) ELSE {faults} END"
-    return f"SELECT t._file, t._row, t._cancels, {', '.join(columns)}, {faults} AS _faults FROM _typed t {joined}"
+    return f"SELECT t._file, t._row, t._cancels, {', '.join(columns)}, {faults} AS _faults, len(t._faults) > 0 AS _odd FROM ({typed}) t {joined}"
 
 
 def _column_sql(context: Context, landing: Landing, table: Table, name: str, mapped: set[str], code: str, day: str) -> str:
@@ -219,7 +231,7 @@ def _column_sql(context: Context, landing: Landing, table: Table, name: str, map
     if name == "referred_key":
         return "NULL" if landing.referred is None else f"('0x' || substr(md5({literal(landing.referred.namespace + ':')} || t._referred), 1, 15))::BIGINT"
     if name == "attributes":
-        return _attributes_sql(mapped)
+        return _attributes_sql(landing, mapped)
     if name == "original_currency":
         return f"coalesce({has}, {code})"
     if name == "line_kind":
@@ -272,24 +284,21 @@ def _received_sql(context: Context, landing: Landing, mapped: set[str]) -> str:
 
 
 def _keys_sql(landing: Landing, name: str) -> str:
-    keys = [f"t._k{n}" for n in range(len(landing.identifiers))]
-    if not keys:
+    if not landing.identifiers:
         return f"o.{name}" if landing.from_order else "NULL" if name == "identifier_key" else "[]::BIGINT[]"
-    strongest = f"coalesce({', '.join(keys)})" if len(keys) > 1 else keys[0]
-    if landing.from_order:
-        strongest = f"coalesce({strongest}, o.identifier_key)"
-    if name == "identifier_key":
-        return strongest
-    if len(keys) == 1:
-        return "[]::BIGINT[]"
-    return f"list_sort(list_distinct(list_filter([{', '.join(keys)}], x -> x IS NOT NULL AND x <> {strongest})))"
+    if name == "other_keys":
+        return "t._others"
+    return "coalesce(t._key, o.identifier_key)" if landing.from_order else "t._key"
 
 
-def _attributes_sql(mapped: set[str]) -> str:
+def _attributes_sql(landing: Landing, mapped: set[str]) -> str:
     lenient = sorted((LENIENT & mapped) - {"hobbies"})
-    unread = ", ".join(f"{literal(name)}, CASE WHEN t.{quoted(name)} IS NULL THEN t.{quoted('t:' + name)} END" for name in lenient)
-    kept = f"json_merge_patch(coalesce(t._attributes, '{{}}'), json_object({unread}))" if unread else "t._attributes"
-    return f"nullif(CAST({kept} AS VARCHAR), '{{}}')::JSON"
+    if not lenient:
+        return "nullif(CAST(t._attributes AS VARCHAR), '{}')::JSON"
+    tests = [(name, f"t.{quoted(name)} IS NULL AND t.{quoted('t:' + name)} IS NOT NULL") for name in lenient]
+    unread = ", ".join(f"{literal(name)}, CASE WHEN {test} THEN t.{quoted('t:' + name)} END" for name, test in tests)
+    kept = f"nullif(CAST(json_merge_patch(coalesce(t._attributes, '{{}}'), json_object({unread})) AS VARCHAR), '{{}}')::JSON"
+    return kept if landing.attributes else f"CASE WHEN {' OR '.join(f'({test})' for _, test in tests)} THEN {kept} END"
 
 
 def _refuse_currency(con: Connection, context: Context, name: str, paths: Sequence[Any]) -> None:
