@@ -141,16 +141,16 @@ MOMENT = st.integers(0, 400).map(lambda minutes: dt.datetime(2026, 3, 28, 22, 0,
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from([1, 2, None]), MOMENT, st.sampled_from(["page_viewed", "order_completed", "search"]), st.sampled_from(["direct", "email", None])), max_size=30), st.randoms())
+@given(st.lists(st.tuples(st.sampled_from([1, 2, None]), MOMENT, st.sampled_from(["page_viewed", "order_completed", "search"]), st.sampled_from(["direct", "email", None]), st.sampled_from(["web", "till", None])), max_size=30), st.randoms())
 def test_sessions_like_a_loop(visits: list[Any], random: Any) -> None:
 
     rows = [
-        {"event_id": f"e{n:03d}", "identifier_key": key, "occurred_at": moment, "name": name, "kind": "page" if name == "page_viewed" else "track", "channel": channel, "campaign": None, "page_path": f"/{n}"}
-        for n, (key, moment, name, channel) in enumerate(visits)
+        {"event_id": f"e{n:03d}", "identifier_key": key, "occurred_at": moment, "name": name, "kind": "page" if name == "page_viewed" else "track", "channel": channel, "campaign": None, "page_path": f"/{n}", "platform": platform}
+        for n, (key, moment, name, channel, platform) in enumerate(visits)
     ]  # fmt: skip
     random.shuffle(rows)
     types = {"identifier_key": pa.int64(), "occurred_at": pa.timestamp("us", tz="UTC")}
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in ("event_id", "identifier_key", "occurred_at", "name", "kind", "channel", "campaign", "page_path")])
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in ("event_id", "identifier_key", "occurred_at", "name", "kind", "channel", "campaign", "page_path", "platform")])
     backend = ibis_backend(CON)
     CON.register("visits", pa.Table.from_pylist(rows, schema=schema))
     found = sessions(backend.table("visits"), zone="Europe/Berlin").to_pyarrow().to_pylist()
@@ -162,7 +162,8 @@ def test_sessions_like_a_loop(visits: list[Any], random: Any) -> None:
         for place, row in enumerate(mine):
             run.append(row)
             if place + 1 == len(mine) or mine[place + 1]["occurred_at"] - row["occurred_at"] > dt.timedelta(minutes=30):
-                expected.append((key, run))
+                if any(r["kind"] == "page" or (r["platform"] == "web" and r["name"] != "order_completed") for r in run):
+                    expected.append((key, run))
                 run = []
     assert len(found) == len(expected)
     by_start = {(row["identifier_key"], row["started_at"]): row for row in found}

@@ -15,6 +15,9 @@ PURCHASES = ("order_completed", "checkout_confirmed")
 BACKGROUND = ("group", "alias")
 """Kinds of calls that nobody makes by visiting."""
 
+VISITED = ("web", "ios", "android")
+"""Platforms that people visit."""
+
 
 @step(reads=(EVENTS,), writes=SESSIONS, by="identifier_key")
 def sessions(events: ir.Table, *, zone: str, gap_minutes: int = 30) -> ir.Table:
@@ -22,7 +25,8 @@ def sessions(events: ir.Table, *, zone: str, gap_minutes: int = 30) -> ir.Table:
 
     A new session starts when more than `gap_minutes` passed since the identifier's previous event. The cut depends on event time
     alone, ties broken by event id, so late events and re-runs give the same sessions. Events without an identifier belong to none.
-    Channel, campaign and page of a session are those of its first event that names one.
+    Channel, campaign and page of a session are those of its first event that names one. What only records tell (an order, a ticket, a
+    lead: `order_…` is the shop's own word) belongs to the session it falls in, and makes none by itself.
     """
     visits = events.filter(events.identifier_key.notnull(), events.kind.notin(BACKGROUND))
     visits = visits.mutate(at=micros(visits.occurred_at))
@@ -44,7 +48,9 @@ def sessions(events: ir.Table, *, zone: str, gap_minutes: int = 30) -> ir.Table:
         campaign=visits.campaign.argmin(visits.place, where=visits.campaign.notnull()),
         landing_path=visits.page_path.argmin(visits.place, where=visits.page_path.notnull()),
         converted=visits.name.isin(list(PURCHASES)).any(),
+        visited=(visits.kind.isin(["page", "screen"]) | (visits.platform.isin(list(VISITED)) & ~visits.name.fill_null("").startswith("order_"))).any(),
     )
+    cut = cut.filter(cut.visited)
     return cut.select(
         session_id=cut.identifier_key.cast("string") + "-" + micros(cut.started_at).cast("string"),
         identifier_key=cut.identifier_key,

@@ -333,7 +333,7 @@ MEASURES: tuple[Measure, ...] = (
         interval="share",
     ),
     _measure("referral_lift", "experience", "share", ("referrals",), referral_lift, "referred people who bought", interval="share"),
-    _measure("conversion_velocity", "experience", "days", ("orders", "profiles"), conversion_velocity, "days from first sign to first purchase"),
+    _measure("conversion_velocity", "experience", "days", ("orders", "sessions", "profiles"), conversion_velocity, "days from first sign to first purchase"),
     _measure("open_rate", "action", "share", ("campaign_messages",), open_rate, "messages opened, of those sent", interval="share"),
     _measure("click_rate", "action", "share", ("campaign_messages",), click_rate, "messages clicked, of those sent", interval="share"),
     _measure("conversion_rate", "action", "share", ("events", "sessions"), conversion_rate, "sessions with a purchase", interval="share"),
