@@ -240,11 +240,15 @@ def _audience_answer(workspace: Workspace, key: int, public: str, name: str, loc
     return _answer(name, "not_chosen", "rule_not_met", locale, public, zone, texts=[_rule_text(workspace, name, locale)])
 
 
+_OPENERS = frozenset(("Die", "Der", "Das", "Für", "Über", "Es", "In", "Zu", "The", "There", "It", "No", "An", "A"))
+"""Words that begin a reason and are no nouns: small after a semicolon."""
+
 _OUTCOMES = {"sent": "sent", "claimed": "queued", "queued": "queued", "refused": "refused"}
 
 
 def _answer(name: str, outcome: str, reason: str, locale: str, public: str, zone: str, *, texts: Iterable[str], at: dt.datetime | None = None, channel: str = "", rank: int = 0) -> Answer:
-    told = "; ".join(dict.fromkeys(text.strip().rstrip(".") for text in texts if text.strip()))
+    first, *others = dict.fromkeys(text.strip().rstrip(".") for text in texts if text.strip()) or [""]
+    told = "; ".join([first, *(other[:1].lower() + other[1:] if other.split(" ")[0] in _OPENERS else other for other in others)])
     moment = "" if at is None else at.astimezone(ZoneInfo(zone)).strftime("%d.%m.%Y, %H:%M Uhr" if locale == "de" else "%d %b %Y, %H:%M")
     values = {"person": public, "audience": name, "at": moment, "channel": reasons.channel(channel, locale), "reason": f": {told}" if told else "", "rank": rank}
     return Answer(audience=name, outcome=outcome, reason=reason, sentence=_WORDS[locale][outcome].format(**values), at=at, channel=channel)
