@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kundig.collect import cells, channels, money
@@ -36,6 +36,7 @@ TEXTS = st.one_of(
 
 
 @settings(max_examples=400, deadline=None)
+@example("0@\u00a0.0", "email", "DE")
 @given(TEXTS, st.sampled_from(["email", "phone", "customer_id", "email_hash", "crm_id"]), st.sampled_from(["DE", "IT", "US", "XX"]))
 def test_identifiers_in_sql_and_in_python(text: str, namespace: str, country: str) -> None:
     value = normalised_sql(namespace, "x", country=country, rules=RULES)
@@ -95,6 +96,12 @@ def test_dates_written_in_a_format_are_found_and_read(moment: dt.datetime, forma
 def test_moments_that_are_none() -> None:
     for text in ("x", "9999-01-01", "0025-12-31", "2026-02-30", "31.12.2025"):
         assert read(text, "timestamp") is None
+
+
+def test_seconds_since_1970_that_are_none() -> None:
+    for text in ("inf", "-inf", "nan", "1e300"):
+        assert read(text, "timestamp", formats=("unix",)) is None
+    assert read("1767225600", "timestamp", formats=("unix",)) == dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 def test_excel_days() -> None:

@@ -70,6 +70,13 @@ def test_clock_skew_is_taken_out(shop: Shop) -> None:
     assert found["web:m3"] == dt.datetime(2026, 1, 1, 8, 0, tzinfo=dt.UTC), "nothing happens after it was received"
 
 
+def test_clocks_that_stand_elsewhere_stop_no_import(shop: Shop) -> None:
+    before = {"type": "identify", "event": None, "properties": None, "traits": {"email": "a@example.org"}}
+    landed = land(shop, call(1, sentAt="infinity", receivedAt="2026-01-01T12:00:05Z"), call(2, timestamp="1955-05-05T00:00:00Z", **before), call(3, timestamp="1955-05-06T00:00:00Z", **before))
+    assert (landed.rows["events"], landed.rows["contacts"]) == (3, 1)
+    assert [moment.year for (moment,) in shop.rows("events", "occurred_at", "ORDER BY event_id")] == [2026, 1955, 1955]
+
+
 def test_a_message_sent_again_lands_once(shop: Shop) -> None:
     landed = land(shop, call(1), call(2), call(1), call(1, receivedAt="2026-01-02T00:00:00Z"))
     assert (landed.rows["events"], landed.duplicates) == (2, 2)

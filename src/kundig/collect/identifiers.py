@@ -28,7 +28,7 @@ PHONE_NAMESPACES = frozenset({"phone", "mobile"})
 
 _HIDDEN = "\u00ad\u200b-\u200f\u2060\ufeff"
 _BLANKS = " \t\r\n\u00a0"
-_EMAIL = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"
+_EMAIL = r"^[^@ \t\r\n\f]+@[^@ \t\r\n\f.]+(\.[^@ \t\r\n\f.]+)+$"  # no \s: it is not the same characters everywhere
 _EMAIL_PLAIN = r"[a-z0-9._-]+@([a-z0-9-]+\.)+[a-z0-9-]+"
 _PLUS = r"^\+[1-9][0-9]{6,14}$"
 

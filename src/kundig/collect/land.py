@@ -400,7 +400,7 @@ def _newer(con: Connection, rows: Canonical, existing: Callable[[str], str | Non
     """The newest row of each key, where it is new, or newer than and different from the landed one."""
     table, name = rows.table, quoted(rows.relation)
     key = ", ".join(quoted(column) for column in table.key)
-    newest = "(epoch_us(received_at)::HUGEINT << 48) + " if "received_at" in table.names else ""
+    newest = f"epoch_us(received_at)::HUGEINT * {2**48} + " if "received_at" in table.names else ""
     order = f"{newest}(_file::HUGEINT << 36) + _row"
     con.execute(f"DELETE FROM {name} WHERE rowid NOT IN (SELECT arg_max(rowid, {order}) FROM {name} GROUP BY {key})")
     landed = existing(table.name)

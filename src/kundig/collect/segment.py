@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kundig.collect import cells, channels
-from kundig.collect.identifiers import key_sql, literal, normalised_sql, quoted
+from kundig.collect.identifiers import Named, few, key_sql, literal, normalised_sql, people_sql, quoted
 from kundig.collect.mapping import Context
 from kundig.collect.rows import STRUCTURAL, Canonical, Existing, fill_rates
 from kundig.collect.sources.readers import LINE_LIMIT, Broken, Connection, json_path, store_lines
@@ -207,10 +207,9 @@ _JOINED_DAY = f"LEFT JOIN _days d ON d.bucket = epoch_us(l.occurred_at) // {_BUC
 
 def _lines_sql(context: Context, given: SegmentSpec, plan: Plan, source: str, *, numbered: bool) -> str:
     """One row a line: moments, properties as texts, who calls and from where as it was sent; nothing judged yet."""
-    sent, received = (f"TRY_CAST({column} AS TIMESTAMPTZ)" for column in ('"sentAt"', '"receivedAt"'))
-    stamp = 'TRY_CAST("timestamp" AS TIMESTAMPTZ)'
+    sent, received, stamp = (f"TRY_CAST({column} AS TIMESTAMPTZ)" for column in ('"sentAt"', '"receivedAt"', '"timestamp"'))
     original = 'TRY_CAST(coalesce("originalTimestamp", "timestamp") AS TIMESTAMPTZ)'
-    corrected = f"coalesce({received} - ({sent} - {original}), {stamp}, {original})"
+    corrected = "make_timestamptz(epoch_us(received_) - (epoch_us(sent_) - epoch_us(original_)))"
     when = "occurred" if context.source.received_at != "import" else f"TIMESTAMPTZ '{context.now.isoformat(sep=' ')}'"
     picks = _picks(plan)
     fields, apart = _fields((*(path for paths in picks.values() for path in paths), *given.drop))
@@ -225,9 +224,11 @@ WITH flat AS (
     context.campaign.source AS campaign_source, context.campaign.medium AS campaign_medium, context.device.id AS device_id, context.device.type AS device,
     context.os.name AS os_name, context.traits.email AS context_email, context.sessionId AS session FROM {source}
 ), moments AS (
-  SELECT *, {corrected} AS occurred, {received} AS received_, from_json(properties, {literal(json.dumps(dict.fromkeys(fields, "VARCHAR")))}) AS p{apart} FROM flat
+  SELECT *, {sent} AS sent_, {received} AS received_, {original} AS original_, from_json(properties, {literal(json.dumps(dict.fromkeys(fields, "VARCHAR")))}) AS p{apart} FROM flat
+), corrected AS (
+  SELECT *, coalesce({corrected}, {stamp}, original_) AS occurred FROM moments
 ), clocked AS (
-  SELECT *, coalesce(received_, {when}) AS received, least(occurred, coalesce(received_, {when})) AS moment FROM moments
+  SELECT *, coalesce(received_, {when}) AS received, least(occurred, coalesce(received_, {when})) AS moment FROM corrected
 )
 SELECT {"_file, _row, " if numbered else ""}"messageId" AS message_id, type AS kind, event, moment AS occurred_at, greatest(received, moment) AS received_at{kept},
   {priced} AS priced, {currency} AS currency, CASE WHEN type <> 'identify' THEN {rest} END AS rest, length(properties) > {LARGEST} AS too_large, traits,
@@ -288,13 +289,10 @@ def _nulls(words: Sequence[str]) -> str:
 def _callers_sql(context: Context, given: SegmentSpec) -> str:
     """Each caller as sent, with the values that count and their keys."""
     texts = {given.user_id: "user_id", given.anonymous_id: "anonymous_id", "device_id": "device_id", "email": "email", "phone": "phone"}
-    names = _namespaces(context, given)
-    values = ", ".join(f"{normalised_sql(ns, texts[ns], country=context.file_country, rules=context.rules)} AS _n{n}" for n, ns in enumerate(names))
-    keys = ", ".join(f"{key_sql(ns, f'_n{n}')} AS _k{n}" for n, ns in enumerate(names))
-    listed = ", ".join(f"_k{n}" for n in range(len(names)))
-    return f"""
-SELECT *, row_number() OVER () AS _caller, nullif(concat_ws('|', {', '.join(f'_n{n}' for n in range(len(names)))}), '') AS said, coalesce({listed}) AS identifier_key, list_sort(list_distinct(list_filter([{listed}], x -> x IS NOT NULL AND x <> coalesce({listed})))) AS other_keys
-FROM (SELECT *, {keys} FROM (SELECT *, {values} FROM (SELECT DISTINCT {', '.join(_CALLER)} FROM _lines)))"""
+    named = tuple(Named(namespace=namespace, column=texts[namespace]) for namespace in _namespaces(context, given))
+    said = ", ".join(f"_n{n}" for n in range(len(named)))
+    people = people_sql(named, f"SELECT {', '.join(_CALLER)} FROM _lines", country=context.file_country, rules=context.rules)
+    return f"SELECT *, nullif(concat_ws('|', {said}), '') AS said FROM ({people})"
 
 
 def _pages_sql(given: SegmentSpec) -> str:
@@ -346,7 +344,7 @@ def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, 
     """The events; `nameless` says that there are lines without a message id, which get one from what they say."""
     calls = " ".join(f"WHEN {literal(kind)} THEN {literal(kept)}" for kind, kept in CALLS.items())
     planned = "".join(f", {property_sql(name, p)} AS {quoted('v:' + name)}" for name, p in sorted(plan.properties.items()) if not p.drop)
-    known = ", ".join(map(literal, KINDS))
+    foreign = " AND ".join(f"kind NOT IN ({', '.join(map(literal, some))})" for some in few(KINDS))
     marks = violations_sql(plan, context.name)
     held = ", ".join(literal(event) for event in sorted(plan.quarantined))
     breaks = f"WHEN len(_marks) > 0 AND (name IN ({held}) OR list_contains(_marks, 'name: not in the plan')) THEN _marks[1]" if held or plan.unplanned == "quarantine" else ""
@@ -374,7 +372,7 @@ WITH named AS (
     {key_sql('session', 'session')} AS session_key, channel, campaign, platform, page_path,
     CASE WHEN kind IN ('identify', 'group', 'alias') THEN NULL WHEN j.currency = {literal(context.currency)} THEN amount_ ELSE CAST(CAST(amount_ AS DOUBLE) * r.rate AS DECIMAL(18, 4)) END AS "value",
     {kept} AS properties,
-    CASE WHEN kind IS NULL OR kind NOT IN ({known}) THEN 'type' WHEN identifier_key IS NULL THEN 'ids' WHEN occurred_at IS NULL THEN 'timestamp'
+    CASE WHEN kind IS NULL OR ({foreign}) THEN 'type' WHEN identifier_key IS NULL THEN 'ids' WHEN occurred_at IS NULL THEN 'timestamp'
       WHEN name IS NULL OR name = '' THEN 'event' WHEN too_large THEN 'size' WHEN amount_ IS NOT NULL AND j.currency <> {literal(context.currency)} AND r.rate IS NULL THEN 'currency' {breaks} END AS _fault,
     traits, _caller{''.join(f', j.{quoted("v:" + n)} AS {quoted(n)}' for n, p in sorted(plan.properties.items()) if not p.drop)}
   FROM judged j LEFT JOIN _rates r ON r.local_day = j.local_day AND r.currency = j.currency
@@ -420,7 +418,10 @@ def _contacts(con: Connection, context: Context, given: SegmentSpec, name: str) 
         return None
     names = _namespaces(context, given)
     user, anonymous = names.index(given.user_id), names.index(given.anonymous_id)
-    texts = {column: cells.trimmed("coalesce(" + ", ".join(f"json_extract_string(traits, {literal(json_path(path))})" for path in paths) + ")") for column, paths in TRAITS.items()}
+    paths = tuple(dict.fromkeys(path for some in TRAITS.values() for path in some))
+    first = ", ".join(f"coalesce({', '.join(f'_t[{paths.index(path) + 1}]' for path in some)}) AS {quoted('t:' + column)}" for column, some in TRAITS.items())
+    cut = ", ".join(f"{cells.trimmed(quoted('t:' + column))} AS {quoted('t:' + column)}" for column in TRAITS)
+    texts = {column: quoted("t:" + column) for column in TRAITS}
     made: list[str] = []
     for column in CONTACTS.columns:
         value = "NULL"
@@ -437,10 +438,12 @@ def _contacts(con: Connection, context: Context, given: SegmentSpec, name: str) 
         if column.name in ("source", "occurred_at", "received_at", "identifier_key", "other_keys"):
             value = f"e.{column.name}"
         if column.name == "attributes":
-            words = ", ".join('"' + path.split(".")[0] + '": null' for paths in TRAITS.values() for path in paths)
+            words = ", ".join('"' + path.split(".")[0] + '": null' for some in TRAITS.values() for path in some)
             value = f"nullif(CAST(json_merge_patch(traits, '{{{words}}}') AS VARCHAR), '{{}}')"
         if column.name != "batch_id":
             made.append(f"CAST({value} AS {cells.DUCK_TYPES[column.type]}) AS {quoted(column.name)}")
     kept = ", ".join(f"_n{n}, _k{n}" for n in range(len(names)))
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name + '_contacts')} AS SELECT _file, _row, _cancels, {kept}, {', '.join(made)} FROM {quoted(name)} e JOIN _callers USING (_caller) WHERE kind = 'identify' AND traits IS NOT NULL")
+    read = f"SELECT *, json_extract_string(traits, [{', '.join(literal(json_path(path)) for path in paths)}]) AS _t FROM {quoted(name)} WHERE kind = 'identify' AND traits IS NOT NULL"
+    source = f"(SELECT * REPLACE ({cut}) FROM (SELECT * EXCLUDE (_t), {first} FROM ({read}))) e JOIN _callers USING (_caller)"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name + '_contacts')} AS SELECT _file, _row, _cancels, {kept}, {', '.join(made)} FROM {source}")
     return Canonical(relation=name + "_contacts", table=CONTACTS, namespaces=names)
