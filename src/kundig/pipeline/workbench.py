@@ -298,11 +298,18 @@ def newest_models(rows: ir.Table) -> ir.Table:
 
 
 def _digest(rows: pa.Table | None) -> str:
-    """A hash of a state table's rows: state has no snapshots to tell by."""
+    """A hash of a state table's rows, which come in the order of their key: state has no snapshots to tell by."""
     if rows is None or rows.num_rows == 0:
         return "empty"
-    ordered = rows.sort_by([(rows.column_names[0], "ascending")])
-    return hashlib.sha256(repr(ordered.to_pydict()).encode()).hexdigest()[:16]
+    import pyarrow as pa
+
+    digest = hashlib.sha256()
+    for column in rows.combine_chunks().columns:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, pa.schema([("column", column.type)])) as writer:
+            writer.write_table(pa.table({"column": column}))
+        digest.update(sink.getvalue())
+    return digest.hexdigest()[:16]
 
 
 def _has_clocks(table: Table) -> bool:

@@ -11,7 +11,7 @@ import decimal
 import json
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +124,23 @@ def _stored(values: pa.ChunkedArray, kind: str) -> list[Any]:
     if kind == "date":
         return [None if value is None else value.isoformat() for value in found]
     return found
+
+
+def _arrow(stored: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """A column of stored values in a declared Arrow type: the way back from `_stored`."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(kind):
+        return pa.array(stored, pa.int64()).cast(kind)
+    if pa.types.is_list(kind):
+        return pa.array([None if value is None else json.loads(value) for value in stored], kind)
+    if pa.types.is_decimal(kind):
+        return pa.array([None if value is None else decimal.Decimal(value).scaleb(-4) for value in stored], kind)
+    if pa.types.is_date(kind):
+        return pa.array([dt.date.fromisoformat(value) if isinstance(value, str) else value for value in stored], kind)
+    if pa.types.is_boolean(kind):
+        return pa.array([None if value is None else bool(value) for value in stored], kind)
+    return pa.array(stored, kind)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,18 +267,19 @@ class State:
             return [dict(row._mapping) for row in own.execute(statement)]
 
     def rows(self, table: Table | str) -> pa.Table:
-        """All rows of a table in its declared Arrow types."""
+        """All rows of a table in its declared Arrow types, in the order of its key."""
         import pyarrow as pa
 
         from kundig.store.engines.session import arrow_schema
 
-        name = table if isinstance(table, str) else table.name
-        declared = self.declared[name]
+        declared = self.declared[table if isinstance(table, str) else table.name]
         schema = arrow_schema(declared)
+        quote = self.engine.dialect.identifier_preparer.quote
+        names, key = (", ".join(map(quote, chosen)) for chosen in (declared.names, declared.key))
         with self.reading() as connection:
-            found = connection.execute(sa.select(self.sql(name))).all()
+            found = connection.exec_driver_sql(f"SELECT {names} FROM {quote(declared.name)} ORDER BY {key}").fetchall()
         columns = list(zip(*found, strict=True)) if found else [() for _ in declared.columns]
-        return pa.table([pa.array(list(column), type=field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+        return pa.table([_arrow(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
 
     @contextmanager
     def lease(self, name: str, holder: str, seconds: float) -> Iterator[Lease]:
