@@ -16,6 +16,7 @@ import pyarrow as pa
 from kundig.clock import now as present
 from kundig.collect import documents, mapping
 from kundig.collect.cells import DUCK_TYPES
+from kundig.collect.digests import content_digest
 from kundig.collect.identifiers import Rules, literal, quoted
 from kundig.collect.rows import Canonical, canonical
 from kundig.collect.segment import read_segment
@@ -203,15 +204,6 @@ def fingerprint(source: Source, given: Input, plan: Plan) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def content_digest(paths: Sequence[Path]) -> str:
-    """A hash of the files' contents, whatever they are called."""
-    digests = []
-    for path in paths:
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
-
-
 def land(lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.datetime, state: Any = None, strict: bool = True, digest: str = "", held: Sequence[str] = ()) -> Landed:
     """Land one delivery in one commit.
 
@@ -231,7 +223,7 @@ def land(lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.d
     """
     source: Source = config.sources[name]
     plan = merged(config.tracking_plan)
-    digest = digest or content_digest(delivery.paths)
+    digest = digest or content_digest(delivery.paths, Path(lake.data).parent / "file_digests.json")
     batch = Batch(id=f"{name}-{digest[:16]}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now)
     shown = tuple(str(path) for path in delivery.paths)
     if lake.has_batch(batch.id):
