@@ -29,8 +29,8 @@ def test_an_unchanged_file_is_read_once(tmp_path: Path, read: list[str]) -> None
     files = [tmp_path / "a", tmp_path / "b"]
     for file in files:
         file.write_text(file.name)
-    first = digests.content_digest(files, tmp_path / "memory")
-    assert digests.content_digest(files, tmp_path / "memory") == first == digests.content_digest(list(reversed(files)))
+    first = digests.FileMemory(tmp_path / "memory").digest(files)
+    assert digests.FileMemory(tmp_path / "memory").digest(files) == first == digests.FileMemory().digest(list(reversed(files)))
     assert sorted(read) == ["a", "a", "b", "b"], "once with memory, once without"
 
 
@@ -39,10 +39,10 @@ def test_a_change_that_hides_itself_is_seen(tmp_path: Path, read: list[str]) -> 
     file, memory = tmp_path / "a", tmp_path / "memory"
     file.write_text("one")
     was = file.stat()
-    first = digests.content_digest([file], memory)
+    first = digests.FileMemory(memory).digest([file])
     file.write_text("two")
     os.utime(file, ns=(was.st_atime_ns, was.st_mtime_ns))
-    assert digests.content_digest([file], memory) != first
+    assert digests.FileMemory(memory).digest([file]) != first
     assert read == ["a", "a"]
 
 
@@ -50,7 +50,7 @@ def test_a_file_written_just_now_is_not_remembered(tmp_path: Path, read: list[st
     monkeypatch.setattr(digests, "SETTLED", 60.0)
     file, memory = tmp_path / "a", tmp_path / "memory"
     file.write_text("one")
-    assert digests.content_digest([file], memory) == digests.content_digest([file], memory)
+    assert digests.FileMemory(memory).digest([file]) == digests.FileMemory(memory).digest([file])
     assert read == ["a", "a"]
 
 
@@ -59,4 +59,4 @@ def test_a_broken_memory_is_forgotten(text: str, tmp_path: Path, read: list[str]
     file, memory = tmp_path / "a", tmp_path / "memory"
     file.write_text("one")
     memory.write_text(text.replace('"a"', f'"{file}"'))
-    assert digests.content_digest([file], memory) == digests.content_digest([file])
+    assert digests.FileMemory(memory).digest([file]) == digests.FileMemory().digest([file])

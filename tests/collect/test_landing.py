@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from tests.collect.shop import NOW, ORDERS, Shop
 
-from kundig.collect import quarantine
+from kundig.collect import digests, quarantine
 from kundig.collect.identifiers import identifier_key
 from kundig.errors import SourceError
 
@@ -37,6 +38,21 @@ def test_records_sent_again_in_another_file_land_once(shop: Shop) -> None:
     assert (landed.rows["orders"], landed.duplicates) == (1, 1)
     assert len(shop.rows("orders")) == 3
     assert sorted(value for (value,) in shop.rows("identifiers", "value")) == ["C1", "C2", "C3"]
+
+
+def test_a_file_that_landed_is_not_read_again_beside_a_new_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "SETTLED", -60.0)
+    shop.source(ORDERS.format(more=""))
+    shop.write("in/orders1.csv", HEAD + "1,2026-03-01,1,C1,\n2,2026-03-01,2,C2,\n")
+    shop.land()
+    shop.write("in/orders2.csv", HEAD + "3,2026-03-02,3,C3,\n")
+    landed = shop.land()
+    assert (landed.rows["orders"], landed.duplicates, [Path(name).name for name in landed.skipped]) == (1, 0, ["orders1.csv"])
+    (shop.root / "file_digests.json").unlink()
+    landed = shop.land()
+    assert (landed.rows, landed.duplicates) == ({}, 3), "what is remembered is a help, not the truth: the lake knows"
+    shop.source(ORDERS.format(more="").replace("channel:", "status: {value: completed}, channel:"))
+    assert not shop.land().skipped, "under another mapping a file is read again"
 
 
 def test_a_newer_version_replaces_and_an_older_does_not(shop: Shop) -> None:

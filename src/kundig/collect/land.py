@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pyarrow as pa
 from kundig.clock import now as present
 from kundig.collect import documents, mapping
 from kundig.collect.cells import DUCK_TYPES
-from kundig.collect.digests import content_digest
+from kundig.collect.digests import FileMemory
 from kundig.collect.identifiers import Rules, literal, quoted
 from kundig.collect.rows import Canonical, canonical
 from kundig.collect.segment import read_segment
@@ -120,7 +120,12 @@ def import_source(
     if faults:
         raise SourceError(faults=faults)
     landed = Landed(source=name)
+    plan = merged(config.tracking_plan)
     for delivery in found:
+        delivery, again = _not_landed(lake, delivery, source, name, plan)
+        landed = landed.with_(Landed(source=name, skipped=tuple(map(str, again))))
+        if not delivery.paths:
+            continue
         progress(f"{name}: {len(delivery.paths)} {'file' if len(delivery.paths) == 1 else 'files'} of {delivery.given.files[0]}")
         landed = landed.with_(land(lake, config, name, delivery, now=now or present(), state=state))
     return landed
@@ -204,6 +209,20 @@ def fingerprint(source: Source, given: Input, plan: Plan) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
+def _memory(lake: Lake) -> Path:
+    return Path(lake.data).parent / "file_digests.json"
+
+
+def _not_landed(lake: Lake, delivery: Delivery, source: Source, name: str, plan: Plan) -> tuple[Delivery, list[Path]]:
+    """The delivery without the files that landed before, under the mapping and plan of today, perhaps among others; and those files."""
+    memory = FileMemory(_memory(lake))
+    start, end = f"{name}-", f"-{fingerprint(source, delivery.given, plan)}"
+    batches = {path: memory.batch(path) for path in delivery.paths}
+    here = {batch for batch in set(batches.values()) if batch.startswith(start) and batch.endswith(end) and lake.has_batch(batch)}
+    again = [path for path in delivery.paths if batches[path] in here]
+    return replace(delivery, paths=tuple(path for path in delivery.paths if path not in again)), again
+
+
 def land(lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.datetime, state: Any = None, strict: bool = True, digest: str = "", held: Sequence[str] = ()) -> Landed:
     """Land one delivery in one commit.
 
@@ -223,10 +242,12 @@ def land(lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.d
     """
     source: Source = config.sources[name]
     plan = merged(config.tracking_plan)
-    digest = digest or content_digest(delivery.paths, Path(lake.data).parent / "file_digests.json")
+    memory = FileMemory(_memory(lake))
+    digest = digest or memory.digest(delivery.paths)
     batch = Batch(id=f"{name}-{digest[:16]}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now)
     shown = tuple(str(path) for path in delivery.paths)
     if lake.has_batch(batch.id):
+        memory.landed(delivery.paths, batch.id)
         return Landed(source=name, skipped=shown)
     con = native(lake.duck)
     before = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()}
@@ -245,6 +266,7 @@ def land(lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.d
             _append_consents(con, state, batch.final["consent_records"])
         if changes:
             lake.commit(changes, batch=batch.id, message=f"import of {name}", expect=expect)
+            memory.landed(delivery.paths, batch.id)
     except AlreadyLanded:
         return Landed(source=name, skipped=shown)
     finally:
