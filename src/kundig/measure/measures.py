@@ -178,14 +178,15 @@ def conversion_velocity(sources: Sources) -> ir.Table:
     return _rows(new.group_by("month").aggregate(days=new.days.sum(), persons=new.count()), numerator="days", denominator="persons")
 
 
-def _outcome_share(sources: Sources, outcome: str, of: tuple[str, ...]) -> ir.Table:
-    rows = sources.outcomes
+def _outcome_share(sources: Sources, outcome: str) -> ir.Table:
+    """Messages with an outcome, of those sent, in all, by channel and by variant."""
+    rows = sources.outcome_counts
 
-    def _count(names: tuple[str, ...]) -> Callable[[ir.Table], ir.Value]:
-        return lambda t: t.message_id.nunique(where=t.outcome.isin(list(names)))
+    def _count(name: str) -> Callable[[ir.Table], ir.Value]:
+        return lambda t: t.messages.sum(where=t.outcome == name).fill_null(0)
 
-    everyone, channels = _both(rows, "channel", got=_count((outcome,)), given=_count(of))
-    _, variants = _both(rows.filter(rows.variant.notnull()), "variant", got=_count((outcome,)), given=_count(of))
+    everyone, channels = _both(rows, "channel", got=_count(outcome), given=_count("sent"))
+    _, variants = _both(rows.filter(rows.variant.notnull()), "variant", got=_count(outcome), given=_count("sent"))
     parts = [
         _rows(everyone, numerator="got", denominator="given"),
         _rows(channels, dimension="channel", member="channel", numerator="got", denominator="given"),
@@ -196,22 +197,22 @@ def _outcome_share(sources: Sources, outcome: str, of: tuple[str, ...]) -> ir.Ta
 
 def open_rate(sources: Sources) -> ir.Table:
     """Messages opened, of those sent."""
-    return _outcome_share(sources, "opened", ("sent",))
+    return _outcome_share(sources, "opened")
 
 
 def click_rate(sources: Sources) -> ir.Table:
     """Messages clicked, of those sent."""
-    return _outcome_share(sources, "clicked", ("sent",))
+    return _outcome_share(sources, "clicked")
 
 
 def opt_out_rate(sources: Sources) -> ir.Table:
     """Messages answered by an unsubscribe, of those sent."""
-    return _outcome_share(sources, "unsubscribed", ("sent",))
+    return _outcome_share(sources, "unsubscribed")
 
 
 def complaint_rate(sources: Sources) -> ir.Table:
     """Messages marked as spam, of those sent."""
-    return _outcome_share(sources, "complained", ("sent",))
+    return _outcome_share(sources, "complained")
 
 
 def conversion_rate(sources: Sources) -> ir.Table:

@@ -77,3 +77,13 @@ class Sources:
         """Distinct messages by channel, month and outcome, wherever they were sent from."""
         sent = self.tables["campaign_messages"]
         return sent.mutate(month=sent.local_day.truncate("M"))
+
+    @cached_property
+    def outcome_counts(self) -> ir.Table:
+        """Distinct messages by month, channel, variant and outcome; a message has one channel and one variant.
+
+        Counted once and held, for the several measures that divide them.
+        """
+        sent = self.outcomes
+        counted = sent.group_by("month", "channel", "variant", "outcome").aggregate(messages=sent.message_id.nunique().cast("int64"))
+        return ibis.memtable(counted.to_pyarrow())
