@@ -66,7 +66,7 @@ def _run(root: Path, master: str | None) -> float:
     if master is not None:
         from kundig.store.engines.spark import SparkSession
 
-        session = SparkSession.start(master, **{"spark.executorEnv.PYSPARK_PYTHON": sys.executable, "spark.executor.memory": "1g", "spark.cores.max": "2"})
+        session = SparkSession.start(master, **{"spark.executorEnv.PYSPARK_PYTHON": sys.executable, "spark.executor.memory": "1g", "spark.cores.max": "2", "spark.sql.shuffle.partitions": "4", "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"})
     began = time.perf_counter()
     report = pipeline.run(workspace.lake, workspace.state, workspace.config, workspace.tables, as_of=dt.datetime(2026, 10, 31, 22, tzinfo=dt.UTC), session=session)
     seconds = time.perf_counter() - began
