@@ -48,16 +48,18 @@ def _measure(root: Path, millions: float) -> None:
     persons = int(millions * 1e6 / RECORDS_PER_PERSON)
     _child("make", root, str(persons))
     full = _child("loop", root, END.isoformat())
+    after = _child("loop", root, END.isoformat())
     idle = _child("loop", root, END.isoformat())
     added = _add_a_day(root, share=0.01)
     following = _child("loop", root, (END + dt.timedelta(days=1)).isoformat())
     told = f"{millions:g} M records"
-    for name, result in (("full", full), ("nothing new", idle), (f"next day, {added:,} new events", following)):
+    for name, result in (("full", full), ("only its own messages are new", after), ("nothing new", idle), (f"next day, {added:,} new events", following)):
         print(f"loop {told:<14} {name:<34} {result['seconds']:8.1f} s  {result['peak_gb']:5.2f} GiB")
     print(f"loop {told:<14} next day / full                    {following['seconds'] / full['seconds']:8.3f}")
     print(f"loop {told:<14} full, per million records          {full['seconds'] / millions:8.2f} s")
-    for stage, seconds, rows in full["stages"]:
-        print(f"  step {told:<14} {stage:<22} {seconds:8.2f} s  {rows:>12,} rows")
+    for name, result in (("full", full), ("next day", following)):
+        for stage, seconds, rows in result["stages"]:
+            print(f"  {name:<8} {told:<14} {stage:<22} {seconds:8.2f} s  {rows:>12,} rows")
 
 
 def _child(what: str, root: Path, argument: str) -> dict[str, Any]:
