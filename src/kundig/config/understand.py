@@ -151,8 +151,8 @@ class StateGroup(Record):
 
 def _clusters() -> tuple[Cluster, ...]:
     return (
-        Cluster(name="bargain", when=(Condition(feature="discount_share", at_least=0.25),), meaning="Buys mostly with a discount."),
-        Cluster(name="explorer", when=(Condition(feature="categories_seen", at_least=4),), meaning="Buys across many categories."),
+        Cluster(name="bargain", when=(Condition(feature="discount_share", at_least=0.25),), meaning="Kauft meist mit Rabatt."),
+        Cluster(name="explorer", when=(Condition(feature="categories_seen", at_least=4),), meaning="Kauft quer durch viele Warengruppen."),
     )
 
 

@@ -155,7 +155,7 @@ class SparkSession:
 
     def register(self, name: str, rows: pa.Table) -> ir.Table:
         """Make Arrow rows known by a name."""
-        return self._view(name, self.engine.createDataFrame(rows))
+        return self._view(name, self.engine.createDataFrame(rows.combine_chunks()))  # Spark leaves rows out of tables in several chunks
 
     def define(self, name: str, expression: ir.Table) -> ir.Table:
         """Make an expression known by a name, computed anew at each use."""
