@@ -47,12 +47,14 @@ class Shop:
         """True person → person key, of those whose customer numbers and address all belong to one person key, and to nobody else."""
         found = {(namespace, value): key for namespace, value, key in self.rows("SELECT i.namespace, i.value, d.person_key FROM identifiers i JOIN identities d USING (identifier_key) WHERE NOT d.shared AND d.valid_until IS NULL")}
         keys: dict[int, set[int]] = {}
+        owners: dict[int, set[int]] = {}
         for row in self.truth["identifiers"]:
-            key = found.get((row["namespace"], row["value"])) if row["namespace"] in ("customer_id", "email") else None
+            key = found.get((row["namespace"], row["value"]))
             if key is not None:
-                keys.setdefault(row["person"], set()).add(key)
-        owners = Counter(key for own in keys.values() for key in own)
-        return {person: key for person, own in keys.items() if len(own) == 1 for key in own if owners[key] == 1}
+                owners.setdefault(key, set()).add(row["person"])
+                if row["namespace"] in ("customer_id", "email"):
+                    keys.setdefault(row["person"], set()).add(key)
+        return {person: key for person, own in keys.items() if len(own) == 1 for key in own if len(owners[key]) == 1}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,8 @@ def test_reasons_are_those_of_the_truth(shop: Shop) -> None:
     mapped = shop.persons()
     decided = dict(shop.rows("SELECT person_key, any_value(reason ORDER BY audience) FROM decisions WHERE channel = 'email' AND purpose = 'newsletter' GROUP BY person_key"))
     bought = {key for (key,) in shop.rows("SELECT person_key FROM features WHERE purchase_days > 0")}
+    again = "SELECT person_key FROM consents WHERE purpose = 'newsletter' AND channel <> 'email' AND status = 'objected'"
+    asked_again = {key for (key,) in shop.rows(again)}
     wanted: Counter[str] = Counter()
     given: Counter[str] = Counter()
     wrong = []
