@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pyarrow as pa
 from kundig.clock import now as present
 from kundig.collect import documents, mapping
 from kundig.collect.cells import DUCK_TYPES
+from kundig.collect.deliveries import Delivery, deliveries
 from kundig.collect.digests import FileMemory
 from kundig.collect.identifiers import Rules, literal, quoted
 from kundig.collect.rows import Canonical, canonical
@@ -25,14 +25,11 @@ from kundig.collect.sources.readers import Broken, Connection
 from kundig.collect.tracking_plan import Plan, merged
 from kundig.config.collect import Input, Source
 from kundig.config.load import Config
-from kundig.errors import AlreadyLanded, ConfigError, ContractError, Fault, SourceError, nearest
+from kundig.errors import AlreadyLanded, ConfigError, ContractError, SourceError, nearest
 from kundig.schema import Table
 from kundig.store import Lake, native
 from kundig.store.lake import Append, Change, Upsert
 from kundig.tables.collect import ORDER_LINES, ORDERS, QUARANTINED_RECORDS
-
-GROUP_BYTES = 2_000_000_000
-"""Files of one input that land together, up to this size: one batch, one look at the log."""
 
 MAPPING_VERSION = "2"
 """Part of every batch id: raised when the same mapping would give other rows."""
@@ -59,17 +56,6 @@ class Landed:
             source=self.source, rows=rows, changed=changed, duplicates=self.duplicates + other.duplicates, quarantined=self.quarantined + other.quarantined,
             batches=self.batches + other.batches, skipped=self.skipped + other.skipped,
         )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
-    """Files of one input that land together."""
-
-    number: int
-    given: Input
-    paths: tuple[Path, ...]
-    format: str = ""
-    """Format the records first came in, where these files are a replay of theirs."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -129,74 +115,6 @@ def import_source(
         progress(f"{name}: {len(delivery.paths)} {'file' if len(delivery.paths) == 1 else 'files'} of {delivery.given.files[0]}")
         landed = landed.with_(land(lake, config, name, delivery, now=now or present(), state=state))
     return landed
-
-
-def deliveries(root: Path, name: str, source: Source, files: Sequence[Path | str] | None) -> Iterator[Delivery]:
-    """The source's files, in the order of its inputs, in groups that land together.
-
-    Raises:
-        SourceError: A file is missing, or belongs to no input.
-    """
-    faults: list[Fault] = []
-    groups: list[Delivery] = []
-    asked = [Path(file) if Path(file).is_absolute() else root / file for file in files or ()]
-    faults += [Fault(what="the file is missing", at=str(path), mend=nearest(path.name, _neighbours(path))) for path in asked if not path.is_file()]
-    left = [path for path in asked if path.is_file()]
-    for number, given in enumerate(source.inputs):
-        if files is None:
-            paths = sorted({path for glob in given.files for path in root.glob(glob) if path.is_file()})
-            if not paths and not given.optional:
-                at = f"sources/{name}.yaml, inputs[{number}]"
-                faults.append(Fault(what=f"no file matches '{given.files[0]}'", at=at, mend=_glob_mend(root, given.files[0])))
-        else:
-            single = len(source.inputs) == 1
-            paths = [path for path in left if single or any(_matches(root, path, glob) for glob in given.files)]
-            left = [path for path in left if path not in paths]
-        groups += list(_shaped(number, source.of(given), paths))
-    patterns = [glob for given in source.inputs for glob in given.files]
-    faults += [Fault(what=f"'{path.name}' belongs to no input of '{name}'", at=str(path), mend=f"its inputs are {', '.join(patterns)}") for path in left]
-    if faults:
-        raise SourceError(faults=faults)
-    yield from groups
-
-
-def _shaped(number: int, given: Input, paths: Sequence[Path]) -> Iterator[Delivery]:
-    """Groups of an input's files. A `.parquet` among them holds the same texts as columns (of Segment calls: the column `body`)."""
-    stored = [path for path in paths if path.suffix == ".parquet" and given.format not in ("parquet", "segment_ndjson")]
-    plain = [path for path in paths if path not in stored]
-    for group in _groups(stored):
-        yield Delivery(number=number, given=given.model_copy(update={"format": "parquet"}), paths=group, format=given.format)
-    for group in _groups(sorted(plain, key=lambda path: path.suffix == ".parquet")):
-        yield Delivery(number=number, given=given, paths=group)
-
-
-def _matches(root: Path, path: Path, glob: str) -> bool:
-    relative = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-    return fnmatch(relative, glob) or fnmatch(path.name, glob.rsplit("/", 1)[-1])
-
-
-def _neighbours(path: Path) -> list[str]:
-    return [other.name for other in path.parent.iterdir() if other.is_file()] if path.parent.is_dir() else []
-
-
-def _glob_mend(root: Path, glob: str) -> str:
-    folder = root / (glob.rsplit("/", 1)[0] if "/" in glob else ".")
-    if not folder.is_dir():
-        return f"there is no folder '{folder}'; put the export there, or mend `files`"
-    return f"put the export there, or mend `files`; {nearest(glob.rsplit('/', 1)[-1], _neighbours(folder / 'x'))}"
-
-
-def _groups(paths: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
-    group: list[Path] = []
-    size = 0
-    for path in paths:
-        if group and size + path.stat().st_size > GROUP_BYTES:
-            yield tuple(group)
-            group, size = [], 0
-        group.append(path)
-        size += path.stat().st_size
-    if group:
-        yield tuple(group)
 
 
 def _needed(given: Input) -> tuple[str, ...] | None:

@@ -15,8 +15,9 @@ from typing import Any
 import pyarrow as pa
 
 from kundig.clock import now as present
+from kundig.collect.deliveries import Delivery
 from kundig.collect.identifiers import literal
-from kundig.collect.land import Delivery, Landed, land
+from kundig.collect.land import Landed, land
 from kundig.config.collect import Source
 from kundig.config.load import Config
 from kundig.errors import SourceError, nearest
