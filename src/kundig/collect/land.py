@@ -141,7 +141,9 @@ def _not_landed(lake: Lake, delivery: Delivery, source: Source, name: str, plan:
     return replace(delivery, paths=tuple(path for path in delivery.paths if path not in again)), again
 
 
-def land(lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.datetime, state: Any = None, strict: bool = True, digest: str = "", held: Sequence[str] = ()) -> Landed:
+def land(
+    lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.datetime, state: Any = None, strict: bool = True, digest: str = "", held: Sequence[str] = (), batch_id: str = "", broken: Sequence[Broken] = ()
+) -> Landed:
     """Land one delivery in one commit.
 
     Args:
@@ -154,15 +156,18 @@ def land(lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.d
         strict: Refuse files where most cells of a column cannot be read.
         digest: Hash of the content, where it is known.
         held: Ids of held records that this delivery brings in again; they become replayed in the same commit.
+        batch_id: Name of the batch, where it is no file's (the inbox); the files made of it are not remembered.
+        broken: Records that were held before they came into a file.
 
     Raises:
         SourceError: A file is structurally wrong; nothing was written.
     """
     source: Source = config.sources[name]
     plan = merged(config.tracking_plan)
-    memory = FileMemory(_memory(lake))
-    digest = digest or memory.digest(delivery.paths)
-    batch = Batch(id=f"{name}-{digest[:16]}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now)
+    memory = FileMemory(None if batch_id else _memory(lake))
+    digest = digest or (hashlib.sha256(batch_id.encode()).hexdigest() if batch_id else memory.digest(delivery.paths))
+    batch = Batch(id=batch_id or f"{name}-{digest[:16]}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now)
+    batch.broken += [("before", one, "inbox") for one in broken]
     shown = tuple(str(path) for path in delivery.paths)
     if lake.has_batch(batch.id):
         memory.landed(delivery.paths, batch.id)
@@ -173,9 +178,9 @@ def land(lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.d
         expect = lake.snapshot()
         existing = _existing(lake, expect)
         context = _context(config, name, source, delivery, now)
-        if delivery.given.format == "segment_ndjson":
+        if delivery.paths and delivery.given.format == "segment_ndjson":
             _collect_segment(con, context, plan, delivery, existing, lake.known("events"), batch, strict=strict)
-        else:
+        elif delivery.paths:
             _collect_mapped(con, lake, context, delivery, existing, batch, strict=strict)
         changes = [*_changes(con, lake, existing, batch), *_rates(con, existing)]
         changes += _identifiers(con, existing, batch, name)

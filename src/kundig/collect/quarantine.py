@@ -17,6 +17,7 @@ import pyarrow as pa
 from kundig.clock import now as present
 from kundig.collect.deliveries import Delivery
 from kundig.collect.identifiers import literal
+from kundig.collect.inbox_landing import FROM_INBOX, receiving
 from kundig.collect.land import Landed, land
 from kundig.config.collect import Source
 from kundig.config.load import Config
@@ -128,6 +129,8 @@ def replay(lake: Lake, config: Config, record_ids: Sequence[str] | None = None, 
     """
     wanted = [record for record in held(lake, source=source) if record_ids is None or record.record_id in set(record_ids)]
     groups: dict[tuple[str, int], list[Held]] = defaultdict(list)
+    for name in {record.source for record in wanted if record.where.startswith(f"{FROM_INBOX}, ")}:
+        config, _ = receiving(config, name)
     for record in wanted:
         if record.source in config.sources and record.input < len(config.sources[record.source].inputs):
             groups[record.source, record.input].append(record)

@@ -1,0 +1,171 @@
+"""Requests of the inbox into calls, one line of JSON each: what the envelope says is written into the call that does not say it itself.
+
+A call is not decoded further than its outermost names: its bytes stay as they were sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from kundig.clock import instant
+from kundig.collect.sources.readers import Broken
+from kundig.store.inbox import Entry
+
+LARGEST_CALL = 32_768
+"""Bytes of one call beyond which it is held."""
+
+TYPES = frozenset({"track", "identify", "page", "screen", "group", "alias"})
+"""Kinds of calls that the path of a request can name."""
+
+
+class Meta(msgspec.Struct, kw_only=True):
+    """What the intake noted beside a request."""
+
+    path: str = ""
+    type: str = ""
+    ip: str = ""
+    agent: str = ""
+    sent_at: str = ""
+    webhook: str = ""
+    form: str = ""
+
+
+class _Envelope(msgspec.Struct):
+    batch: list[Raw] | UnsetType = UNSET
+    sentAt: Raw | UnsetType = UNSET
+    context: Raw | UnsetType = UNSET
+
+
+class _Call(msgspec.Struct):
+    type: Raw | UnsetType = UNSET
+    timestamp: Raw | UnsetType = UNSET
+    originalTimestamp: Raw | UnsetType = UNSET
+    sentAt: Raw | UnsetType = UNSET
+    receivedAt: Raw | UnsetType = UNSET
+    context: Raw | UnsetType = UNSET
+
+
+_meta = msgspec.json.Decoder(Meta)
+_envelope = msgspec.json.Decoder(_Envelope)
+_list = msgspec.json.Decoder(list[Raw])
+_call = msgspec.json.Decoder(_Call)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calls:
+    """Calls as lines, each with the place of its request among the entries, and what is none."""
+
+    lines: tuple[bytes, ...]
+    origins: tuple[int, ...]
+    """`seq` of the request that each line came in."""
+    broken: tuple[Broken, ...]
+    """`file` is the place of the request among the entries, `row` the call's place in it."""
+
+
+def meta_of(entry: Entry) -> Meta:
+    """What the intake noted beside a request; nothing where that cannot be read.
+
+    Examples:
+        >>> meta_of(Entry(seq=1, received_at=0, source="web", kind="call", meta='{"type": "track"}', body=b"{}")).type
+        'track'
+    """
+    try:
+        return _meta.decode(entry.meta)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return Meta()
+
+
+def calls_of(entries: Iterable[Entry]) -> Calls:
+    """The calls of requests, in their order.
+
+    A call gets the moment it was received, and where it lacks them the envelope's `sentAt` and `context` and the `type` its path says;
+    one without a moment happened when it was received. `receivedAt` is never taken from the sender.
+
+    Examples:
+        >>> body = b'{"batch": [{"type": "track", "event": "A"}, 7], "sentAt": "2026-01-01T00:00:00Z"}'
+        >>> found = calls_of([Entry(seq=9, received_at=1_000_000, source="web", kind="call", meta="{}", body=body)])
+        >>> found.lines[0].decode()
+        '{"type": "track", "event": "A","receivedAt":"1970-01-01T00:00:01Z","timestamp":"1970-01-01T00:00:01Z"}'
+        >>> [(one.row, one.what) for one in found.broken]
+        [(2, 'the call is no JSON object')]
+    """
+    lines: list[bytes] = []
+    origins: list[int] = []
+    broken: list[Broken] = []
+    for place, entry in enumerate(entries):
+        try:
+            found = list(_lines(entry))
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeDecodeError) as error:
+            broken.append(_broken(place, 1, f"the body is no JSON that holds calls: {error}", "mend the sender; kundig quarantine fix, then replay", entry.body))
+            continue
+        for row, (line, what, mend) in enumerate(found, start=1):
+            if what:
+                broken.append(_broken(place, row, what, mend, line))
+            else:
+                lines.append(line)
+                origins.append(entry.seq)
+    return Calls(lines=tuple(lines), origins=tuple(origins), broken=tuple(broken))
+
+
+def _lines(entry: Entry) -> Iterator[tuple[bytes, str, str]]:
+    """Each call with what is wrong with it and the mend; empty where nothing is."""
+    entry.body.decode()
+    meta = meta_of(entry)
+    received = f'"{instant(entry.received_at).isoformat().replace("+00:00", "Z")}"'.encode()
+    envelope = _Envelope()
+    body = entry.body.lstrip()
+    if body[:1] == b"[":
+        raws = _list.decode(body)
+    else:
+        envelope = _envelope.decode(body)
+        raws = envelope.batch if not isinstance(envelope.batch, UnsetType) else [Raw(body)]
+    sent = bytes(envelope.sentAt) if not isinstance(envelope.sentAt, UnsetType) else msgspec.json.encode(meta.sent_at) if meta.sent_at else b""
+    context = bytes(envelope.context) if not isinstance(envelope.context, UnsetType) and envelope.batch is not UNSET else b""
+    kind = msgspec.json.encode(meta.type) if meta.type in TYPES else b""
+    for raw in raws:
+        yield _line(bytes(raw).strip(), received, sent, context, kind)
+
+
+def _line(call: bytes, received: bytes, sent: bytes, context: bytes, kind: bytes) -> tuple[bytes, str, str]:
+    if call[:1] != b"{":
+        return call, "the call is no JSON object", "send one object per call"
+    if len(call) > LARGEST_CALL:
+        return call, f"the call has {len(call):,} bytes, and {LARGEST_CALL:,} are the most", "send less; large texts do not belong into events"
+    known = _call.decode(call)
+    timeless = _silent(known.timestamp) and _silent(known.originalTimestamp)
+    if known.receivedAt is not UNSET:
+        call = _without(call, "receivedAt")
+    if timeless and not (known.timestamp is known.originalTimestamp is known.sentAt is UNSET):
+        call = _without(call, "timestamp", "originalTimestamp", "sentAt")
+    more = b'"receivedAt":' + received
+    if timeless:  # it happened as it came: how far the sender's clock is off is not asked
+        more += b',"timestamp":' + received
+    elif sent and known.sentAt is UNSET:
+        more += b',"sentAt":' + sent
+    if kind and known.type is UNSET:
+        more += b',"type":' + kind
+    if context and known.context is UNSET:
+        more += b',"context":' + context
+    line = call[:-1] + (b"," if call[1:-1].strip() else b"") + more + b"}"
+    return (line if b"\n" not in line and b"\r" not in line else line.replace(b"\n", b" ").replace(b"\r", b" ")), "", ""
+
+
+def _without(call: bytes, *names: str) -> bytes:
+    told: dict[str, Any] = msgspec.json.decode(call)
+    return msgspec.json.encode({name: value for name, value in told.items() if name not in names})
+
+
+def _silent(value: Raw | UnsetType) -> bool:
+    return isinstance(value, UnsetType) or bytes(value) in (b"null", b'""')
+
+
+def _broken(place: int, row: int, what: str, mend: str, body: bytes) -> Broken:
+    return Broken(file=place, row=row, what=what, mend=mend, body=body.decode(errors="replace"))
+
+
+__all__ = ["LARGEST_CALL", "Calls", "Meta", "calls_of", "meta_of"]

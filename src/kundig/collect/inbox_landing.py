@@ -1,0 +1,162 @@
+"""The inbox into the lake: each batch of requests once, whatever dies in between; the cursor moves after the commit, trimming comes last.
+
+Calls take the same way as files of Segment lines. Other kinds of requests are read by what is registered for them in `READERS`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kundig.clock import Clock
+from kundig.clock import now as present
+from kundig.collect.calls import calls_of
+from kundig.collect.deliveries import Delivery
+from kundig.collect.land import Landed, land
+from kundig.collect.sources.readers import Broken
+from kundig.config.collect import Input, SegmentSpec, Source
+from kundig.config.load import Config
+from kundig.store import Lake
+from kundig.store.inbox import Batch, Entry, Inbox
+
+CURSOR = "land"
+"""The inbox's cursor that landing reads with."""
+
+FROM_INBOX = "inbox"
+"""What stands for the file where a held record came through the inbox."""
+
+STAGED = ".inbox-"
+"""How folders begin that hold a batch's lines while it lands."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portion:
+    """Requests of one source and kind out of a batch, and what a reader needs to land them in one commit named `batch_id`."""
+
+    lake: Lake
+    config: Config
+    source: str
+    kind: str
+    entries: tuple[Entry, ...]
+    batch_id: str
+    now: dt.datetime
+    state: Any = None
+
+
+Reader = Callable[[Portion], Landed]
+"""Lands a portion under its `batch_id`, so that a second call with the same portion changes nothing."""
+
+
+def land_lines(portion: Portion, config: Config, number: int, lines: Sequence[bytes], broken: Sequence[Broken] = ()) -> Landed:
+    """Land lines of JSON through an input of the portion's source, in one commit.
+
+    Args:
+        portion: Where they come from.
+        config: The workspace, in which the source has that input.
+        number: Which input of the source; its format tells how a line is read.
+        lines: One JSON object each, without line breaks.
+        broken: What is no line: held in the same commit.
+    """
+    source: Source = config.sources[portion.source]
+    given = source.of(source.inputs[number])
+    given = given if given.format == "segment_ndjson" else given.model_copy(update={"format": "ndjson", "encoding": "utf-8"})
+    with tempfile.TemporaryDirectory(prefix=STAGED, dir=portion.lake.data) as folder:
+        paths: tuple[Path, ...] = ()
+        if lines:
+            path = Path(folder) / FROM_INBOX
+            path.write_bytes(b"\n".join(lines) + b"\n")
+            paths = (path,)
+        delivery = Delivery(number=number, given=given, paths=paths)
+        return land(portion.lake, config, portion.source, delivery, now=portion.now, state=portion.state, strict=False, batch_id=portion.batch_id, broken=broken)
+
+
+def read_calls(portion: Portion) -> Landed:
+    """Land Segment calls, single or in batches."""
+    calls = calls_of(portion.entries)
+    config, number = receiving(portion.config, portion.source)
+    return land_lines(portion, config, number, calls.lines, calls.broken)
+
+
+def unknown_kind(portion: Portion) -> Landed:
+    """Hold requests that nothing reads, until something does."""
+    what = f"nothing reads requests of kind '{portion.kind}'"
+    broken = [Broken(file=n, row=1, what=what, mend="install the release or package that reads them", body=entry.body.decode(errors="replace")) for n, entry in enumerate(portion.entries)]
+    config, number = receiving(portion.config, portion.source)
+    return land_lines(portion, config, number, (), broken)
+
+
+READERS: dict[str, Reader] = {"call": read_calls, "events": read_calls, "form": read_calls}
+"""What lands each kind of request."""
+
+
+def receiving(config: Config, name: str) -> tuple[Config, int]:
+    """The workspace with a source that takes calls under this name, and the number of its input for them.
+
+    A source that describes Segment lines is used as it is; one that does not, or that is not described at all, gets what they say by
+    default, so that nothing acknowledged is ever turned away for want of a file.
+    """
+    source: Source | None = config.sources.get(name)
+    for number, given in enumerate(source.inputs if source is not None else ()):
+        if given.format == "segment_ndjson":
+            return config, number
+    calls = Input(files=("the inbox",), format="segment_ndjson", segment=SegmentSpec(), optional=True)
+    made = Source(inputs=(calls,)) if source is None else source.model_copy(update={"inputs": (*source.inputs, calls)})
+    values = {**config.values, "sources": {**config.sources, name: made}}
+    return dataclasses.replace(config, values=values), len(made.inputs) - 1
+
+
+def portions(lake: Lake, config: Config, batch: Batch, *, now: dt.datetime, state: Any = None) -> list[Portion]:
+    """A batch cut by source and kind; the name of each names the inbox's rows and when the first of them came, so that a new inbox repeats none."""
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in batch.entries:
+        groups.setdefault((entry.source, entry.kind), []).append(entry)
+    stem = f"{batch.id}:{batch.entries[0].received_at}" if batch.entries else batch.id
+    return [
+        Portion(lake=lake, config=config, source=source, kind=kind, entries=tuple(entries), batch_id=f"{stem}:{kind}:{source}", now=now, state=state)
+        for (source, kind), entries in sorted(groups.items())
+    ]
+
+
+def land_inbox(
+    lake: Lake, config: Config, inbox: Inbox, *, state: Any = None, clock: Clock = present, most: int = 100_000, batches: int | None = None, trim: bool = True,
+    told: Callable[[str], None] = lambda step: None,
+) -> tuple[Landed, ...]:  # fmt: skip
+    """Land what waits in the inbox, batch by batch: commit, then advance, then trim.
+
+    Args:
+        lake: The lake; the caller holds the writer's lease.
+        config: The workspace.
+        inbox: The inbox; its cursor `land` is made where it is missing.
+        state: Where the consent log is kept.
+        clock: The moment of landing.
+        most: Requests of a batch, at most.
+        batches: How many batches; None: until nothing waits.
+        trim: Delete what every cursor is past.
+        told: Hears the name of each step that has been done: landed, advanced, trimmed.
+
+    Returns:
+        What landed, per batch, source and kind.
+    """
+    inbox.register(CURSOR)
+    for left in lake.data.glob(f"{STAGED}*"):  # a process that was killed could not clear it away
+        shutil.rmtree(left, ignore_errors=True)
+    done: list[Landed] = []
+    count = 0
+    while (batches is None or count < batches) and (batch := inbox.read(CURSOR, most=most)) is not None:
+        for portion in portions(lake, config, batch, now=clock(), state=state):
+            done.append(READERS.get(portion.kind, unknown_kind)(portion))
+        told("landed")
+        inbox.advance(batch)
+        told("advanced")
+        count += 1
+    if count and trim:
+        inbox.trim()
+        told("trimmed")
+    return tuple(done)
+
