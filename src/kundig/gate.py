@@ -4,7 +4,7 @@ One pure function that audiences, the live path and the claim of an outbox row a
 this order, and the first no is the answer:
 
 1. erased or suppressed
-2. objection (beats every basis, on every channel)
+2. objection (beats every basis, on every channel; only a consent given to a channel later lifts it there)
 3. legal basis of purpose × channel
 4. scenario approved, channel in it, no forbidden attribute in its lineage
 5. creative approved and not stale
@@ -91,8 +91,8 @@ class Request:
 class Facts:
     """What is known of one person, fresh as of the request's moment; each field is a column of the table that `decide_many` takes.
 
-    `consent_*` is the standing of the request's purpose × channel in table `consents`; `objected` says that any channel of the
-    purpose stands objected. `double_opt_in` is for consents that no fold has judged (the fold holds them pending until they are
+    `consent_*` is the standing of the request's purpose × channel in table `consents`; `objected` says that it stands objected there,
+    as the fold has it, or that the suppression list holds an objection. `double_opt_in` is for consents that no fold has judged (the fold holds them pending until they are
     confirmed): false is a no where the rule asks for it. `messages_*` count over all channels, `channel_*` on the request's. `offer_valid` is null where no offer
     is made, `offer_stock` null where it is not limited; `zone` null where it is not known.
     """

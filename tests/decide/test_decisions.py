@@ -59,7 +59,11 @@ def test_each_gate_speaks(world):
     world.person(1, status="withdrawn")
     world.person(2, until=AS_OF)
     world.person(3)
-    world.consent(3, "push", status="objected", at=AS_OF - DAY, seq=1)
+    for key in (3, 12):  # an objection closes every channel; the second of them asks for e-mail again
+        for channel in ("email", "push"):
+            world.consent(key, channel, status="objected", at=AS_OF - DAY, seq=1)
+    world.person(12)
+    world.consent(12, "email", at=AS_OF - DAY / 2, seq=2)
     world.person(4, status="pending")
     world.person(5, segment=None)
     world.person(6, email=False)
@@ -78,10 +82,11 @@ def test_each_gate_speaks(world):
     ]  # fmt: skip
     expected = {
         1: "consent_withdrawn", 2: "consent_expired", 3: "objected", 4: "consent_pending", 5: "creative_missing", 6: "address_missing", 7: "address_undeliverable", 8: "cap_reached",
-        9: "existing_customer", 10: "customer_lapsed", 11: "address_undeliverable",
+        9: "existing_customer", 10: "customer_lapsed", 11: "address_undeliverable", 12: "consent_given",
     }  # fmt: skip
-    decided = {row["person_key"]: row["reason"] for row in world.decisions().to_pylist() if row["channel"] == "email"}
-    assert decided == expected
+    rows = world.decisions().to_pylist()
+    assert {row["person_key"]: row["reason"] for row in rows if row["channel"] == "email"} == expected
+    assert {row["person_key"]: row["reason"] for row in rows if row["channel"] == "push" and row["person_key"] in (3, 12)} == {3: "objected", 12: "objected"}
 
 
 @pytest.mark.parametrize("status, reason", [("draft", "creative_not_approved"), ("rejected", "creative_not_approved"), ("stale", "creative_stale"), ("approved", "consent_given")])

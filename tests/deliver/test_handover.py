@@ -155,6 +155,18 @@ def test_a_withdrawal_after_the_release_is_heard(shop):
     assert shop.reasons() == {2: "consent_withdrawn", 3: "consent_withdrawn", 4: "consent_withdrawn", 5: "objected"}
 
 
+def test_who_objected_and_then_consented_to_a_channel_is_written_to_there_alone(shop):
+    shop.release(channel="push", run_id=8)
+    for key in (1, 2):
+        shop.say(f"o{key}", identifier(key), "objected", channel="*")
+    shop.say("y1", identifier(1), "confirmed", at=AS_OF + DAY / 23, channel="push")
+    shop.say("y2", identifier(2), "confirmed", at=AS_OF + DAY / 23, channel="email")
+    shop.say("y3", identifier(3), "confirmed", channel="push")
+    shop.deliver()
+    assert shop.sent() == [1, 3, 4, 5]
+    assert shop.reasons() == {2: "objected"}
+
+
 def test_a_withdrawal_with_an_old_date_is_heard_too(shop):
     shop.say("w2", identifier(2), "withdrawn", at=AS_OF - DAY)
     shop.deliver()

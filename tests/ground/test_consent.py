@@ -66,6 +66,23 @@ def test_timeline(name):
         assert consent.standing(history, purpose="newsletter", channel="email", at=at).reason == reason, number
 
 
+def by_channel(history, at):
+    return {channel: consent.standing(history, purpose="newsletter", channel=channel, at=at).reason for channel in ("email", "push", "direct_mail")}
+
+
+def test_a_later_consent_lifts_an_objection_on_its_own_channel_alone():
+    """Whatever channel an objection names it closes all; each opens by its own consent, confirmed where that is required; `*` opens all."""
+    said_so = [said("confirmed", 1), said("objected", 3, channel="push"), said("customer", 4, channel="*"), said("requested", 5), said("confirmed", 6)]
+    shut = dict.fromkeys(("email", "push", "direct_mail"), "objected")
+    for number, expected in {4: shut, 5: shut, 6: shut | {"email": "consent_given"}, 20: shut | {"email": "consent_given"}}.items():
+        history = consent.fold(said_so, purposes=PURPOSES, at=day(number))
+        assert by_channel(history, day(number)) == expected, number
+    whole = consent.fold([*said_so, said("confirmed", 8, channel="*")], purposes=PURPOSES, at=day(9))
+    assert by_channel(whole, day(9)) == dict.fromkeys(shut, "consent_given")
+    again = consent.fold([*said_so, said("objected", 7, channel="direct_mail")], purposes=PURPOSES, at=day(9))
+    assert by_channel(again, day(9)) == shut
+
+
 def allowed(history, at):
     return {pair: consent.standing(history, purpose=pair[0], channel=pair[1], at=at).allowed for pair in PAIRS}
 

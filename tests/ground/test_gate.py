@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kundig import gate, reasons
+from kundig import consent, gate, reasons
 from kundig.config.law import Approval, Cap, Channels, Policy, Purpose, Purposes, Quiet
 from kundig.errors import ContractError
 from kundig.gate import Decision, Facts, Request, Scenario, decide, decide_many, quiet_until
-from tests.ground.histories import LAW, PURPOSES, planted
+from tests.ground.histories import LAW, PURPOSES, day, planted, record, unique
 
 AT = dt.datetime(2026, 3, 3, 12, tzinfo=dt.UTC)
 NIGHT = Quiet(**{"from": "21:00", "until": "08:00"})
@@ -168,6 +168,36 @@ def test_restrictions_beat_every_basis(pair, basis, until, which):
     facts = dataclasses.replace(FINE, consent_basis=basis, consent_until=until, contract_until=AT + dt.timedelta(days=9))
     decision = decide(request_, dataclasses.replace(facts, **{which: True}))
     assert (decision.allow, decision.reason) == (False, which)
+
+
+def asked_of(records, pair, at):
+    """The gate's answer on the standing that a fold gives, all else being fine."""
+    one = consent.standing(consent.fold(records, purposes=PURPOSES, at=at), purpose=pair[0], channel=pair[1], at=at)
+    row = one.consent
+    facts = dataclasses.replace(
+        FINE, objected=one.status == "objected", consent_status=row.status if row else "missing", consent_basis=row.basis if row else None, consent_until=row.until if row else None,
+        last_order_at=at - dt.timedelta(days=1),
+    )  # fmt: skip
+    return decide(dataclasses.replace(REQUEST, purpose=pair[0], channel=pair[1], rule=PURPOSES.rule(*pair), at=at, quiet=None), facts)
+
+
+@LAW
+@given(st.lists(record(ids=st.integers(0, 10_000)), max_size=8).map(unique), st.sampled_from(PURPOSES.pairs()), st.integers(0, 80).map(lambda half: day(half / 2)))
+def test_an_objection_closes_every_channel_until_that_channel_is_consented_to(records, pair, at):
+    """The one reading of docs/consent.md: after the last objection to a purpose its channel is open only by a consent of later date that names it."""
+    answer = asked_of(records, pair, at)
+    known = [one for one in records if one.received_at <= at]
+    against = [one.effective_at for one in known if one.status == "objected" and (one.purpose in (pair[0], "*") or one.purpose not in PURPOSES.purposes)]
+    if not against:
+        assert answer.reason != "objected"
+        return
+    lifting = [
+        one for one in known
+        if one.effective_at > max(against) and one.spoken in ("given", "confirmed") and one.purpose in (pair[0], "*") and one.channel in (pair[1], "*")
+        and (one.spoken == "confirmed" or not PURPOSES.rule(*pair).double_opt_in) and "consent" in PURPOSES.rule(*pair).bases
+    ]  # fmt: skip
+    assert (answer.reason == "objected") == (not lifting)
+    assert lifting or not answer.allow
 
 
 def test_unknown_is_a_no():

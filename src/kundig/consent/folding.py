@@ -5,6 +5,7 @@ How a history is folded, per purpose × channel:
 - A record takes effect when it occurred, but never later than it was received: a clock that runs ahead delays no withdrawal.
 - At one instant the stricter record has the last word; resent records and the order of arrival change nothing.
 - An objection beats every basis at once, on every channel of its purpose (of every purpose, where its purpose is not declared).
+  Only a later consent of the person lifts it, confirmed where double opt-in is required, and only on the channel it was given to.
 - A withdrawal says no to every basis on its channel. Only a later consent of the person lifts it; a new order does not.
 - Where double opt-in is required, a consent is pending until it is confirmed.
 - A consent lapses at its own end, else by the purpose's rule.

@@ -43,10 +43,7 @@ def gate_facts(
     """
     asked = _asked(audience_candidates, audiences, briefs, channels, {row["segment_id"]: row.get("offer_code", "") for row in matrix.rows}, locale)
     asked = _with_offer(asked, stock_levels, offer_list, as_of, zone)
-    ever = consents.filter(consents.status == "objected").select("person_key", "purpose").distinct()
-    now, disputed = consents_now(consents, as_of), consents_now(consents.semi_join(ever, ["person_key", "purpose"]), as_of)
-    objections = disputed.filter(disputed.status == "objected").select("person_key", "purpose").distinct().mutate(objected=ibis.literal(True))
-    standing = now.select("person_key", "purpose", "channel", consent_status="status", consent_basis="basis", consent_until="until")
+    standing = consents_now(consents, as_of).select("person_key", "purpose", "channel", consent_status="status", consent_basis="basis", consent_until="until")
     everywhere = contact_pressure.filter(contact_pressure.channel == ALL_CHANNELS)
     everywhere = everywhere.select("person_key", messages_24h="messages_1", messages_7d="messages_7", messages_30d="messages_30")
     here = contact_pressure.select("person_key", "channel", channel_24h="messages_1", channel_7d="messages_7", channel_30d="messages_30")
@@ -55,13 +52,13 @@ def gate_facts(
     broken = undeliverable(campaign_messages).mutate(bounced=ibis.literal(True))
     named = _left(asked, (held, "person_key", "namespace"))
     joined = _left(
-        named, (standing, "person_key", "purpose", "channel"), (objections, "person_key", "purpose"), (last_orders(orders, identities, as_of), "person_key"),
+        named, (standing, "person_key", "purpose", "channel"), (last_orders(orders, identities, as_of), "person_key"),
         (contracts(subscriptions, identities, as_of), "person_key"), (everywhere, "person_key"), (here, "person_key", "channel"), (broken, "identifier_key", "channel"),
     )  # fmt: skip
     joined = chosen_creatives(joined, creatives)
     zero = {name: joined[name].fill_null(0) for name in joined.columns if name.startswith(("messages_", "channel_"))}
     return joined.mutate(
-        objected=joined.objected.fill_null(False), consent_status=joined.consent_status.fill_null("missing"), creative=joined.status.fill_null("missing"),
+        objected=(joined.consent_status == "objected").fill_null(False), consent_status=joined.consent_status.fill_null("missing"), creative=joined.status.fill_null("missing"),
         address=_address(joined), address_key=joined.identifier_key, zone=ibis.null("string"), **zero,
     )  # fmt: skip
 

@@ -120,11 +120,10 @@ class FreshGate:
             history = consent.fold(records, purposes=self.purposes, at=at, joined=self.people.joined.get(person))
             for purpose, rules in self.purposes.purposes.items():
                 standing = {channel: consent.standing(history, purpose=purpose, channel=channel, at=at) for channel in rules.channels}
-                objected = any(one.status == "objected" for one in standing.values())
                 for channel, one in standing.items():
                     row = one.consent
                     found[person, purpose, channel] = {
-                        "objected": objected, "consent_status": row.status if row else "missing", "consent_basis": row.basis if row else None, "consent_until": row.until if row else None,
+                        "objected": one.status == "objected", "consent_status": row.status if row else "missing", "consent_basis": row.basis if row else None, "consent_until": row.until if row else None,
                     }  # fmt: skip
         return found
 

@@ -13,7 +13,7 @@ AUDIENCE_CANDIDATES = table(
 GATE_FACTS = table(
     "decide", "gate_facts", "What the gate is told of each candidate, per channel asked; suppressions come on top.", ("audience", "person_key", "channel"),
     col("audience", "string", "Audience."), person(), col("channel", "string", "Channel."), col("purpose", "string", "Purpose."), col("preference", "int64", "Place of the channel in the audience's order, 0 first."),
-    col("objected", "bool", "Objected to the purpose on any channel."), col("consent_status", "string", "Standing of the consent for purpose and channel."), col("consent_basis", "string", "Its basis."), col("consent_until", "timestamp", "When it lapses."),
+    col("objected", "bool", "Objected to the purpose, on whatever channel, and did not consent to this one since."), col("consent_status", "string", "Standing of the consent for purpose and channel."), col("consent_basis", "string", "Its basis."), col("consent_until", "timestamp", "When it lapses."),
     fact("last_order_at", "timestamp", "Last order that was not cancelled."), fact("contract_until", "timestamp", "End of the running contract."), col("creative", "string", "Status of the creative, or missing."),
     fact("messages_24h", "int64", "Messages over all channels, last 24 hours."), fact("messages_7d", "int64", "Last 7 days."), fact("messages_30d", "int64", "Last 30 days."),
     fact("channel_24h", "int64", "Messages on this channel, last 24 hours."), fact("channel_7d", "int64", "Last 7 days."), fact("channel_30d", "int64", "Last 30 days."),
