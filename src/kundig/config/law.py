@@ -6,11 +6,12 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from kundig.config.base import FileKind, Record, plugged
+from kundig.errors import nearest
 
 Basis = Literal["consent", "existing_customer", "contract", "legitimate_interest"]
 BASES: tuple[Basis, ...] = ("consent", "existing_customer", "contract", "legitimate_interest")
@@ -54,10 +55,45 @@ class Purpose(Record):
         return "" if text is None else hashlib.sha256(text.encode()).hexdigest()
 
 
+Covered = Annotated[str, Field(pattern=r"^[^/\s]+/[^/\s]+$")]
+"""A purpose and a channel, as `newsletter/email`; `newsletter/*` is every channel."""
+
+
+class ConsentCall(Record):
+    """What a tracking call of some name says about consent."""
+
+    status: Literal["given", "confirmed", "requested", "withdrawn", "objected"] = Field(description="What the person said.")
+    covers: tuple[Covered, ...] = Field(min_length=1, description="What it is about: purpose/channel, such as newsletter/email; newsletter/* for every channel.")
+    wording: str = Field(default="", description="Version of the wording that was shown; empty: the property `wording` of the call.")
+
+
+class Signals(Record):
+    """How tracking calls speak of consent: they are in the consent log before they are acknowledged."""
+
+    categories: dict[str, tuple[Covered, ...]] = Field(default_factory=dict, description="Category of context.consent.categoryPreferences → purpose/channel pairs that it stands for.")
+    events: dict[str, ConsentCall] = Field(default_factory=dict, description="Name of a track call → what it says.")
+
+    def covered(self) -> tuple[tuple[str, str, str], ...]:
+        """Every purpose and channel that is named, with the place where it is."""
+        named = [(f"signals.categories.{name}", pair) for name, pairs in self.categories.items() for pair in pairs]
+        named += [(f"signals.events.{name}", pair) for name, call in self.events.items() for pair in call.covers]
+        return tuple((place, *pair.split("/")) for place, pair in named)  # type: ignore[misc]
+
+
 class Purposes(Record):
     """purposes.yaml: purpose × channel with bases, double opt-in, expiry and wordings."""
 
     purposes: dict[str, Purpose] = Field(default_factory=dict, description="Purposes by name.")
+    signals: Signals = Field(default=Signals(), description="How tracking calls speak of consent.")
+
+    @model_validator(mode="after")
+    def _signals_name_purposes(self) -> Purposes:
+        for place, purpose, channel in self.signals.covered():
+            if purpose not in self.purposes:
+                raise ValueError(f"{place} names the purpose '{purpose}'; {nearest(purpose, self.purposes)}")
+            if channel != "*" and channel not in self.purposes[purpose].channels:
+                raise ValueError(f"{place} names the channel '{channel}' of '{purpose}'; {nearest(channel, self.purposes[purpose].channels)}")
+        return self
 
     @field_validator("purposes")
     @classmethod

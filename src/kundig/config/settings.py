@@ -73,6 +73,17 @@ class ServeSettings(Record):
     intake_port: int = Field(default=8701, ge=0, le=65_535, description="Port of the intake.")
 
 
+class IntakeSettings(Record):
+    """What the intake takes in over HTTP."""
+
+    body_kb: int = Field(default=4_000, ge=1, le=64_000, description="Largest body of a request in kB (1,000 bytes), also once it is decompressed; beyond it 413.")
+    events_per_second: int = Field(default=0, ge=0, description="Events a source may send each second before it is answered 429; 0: any number, and only the disk sets a limit.")
+    disk_reserve_mb: int = Field(default=200, ge=0, description="Free space in MB below which nothing more is taken in (503), so that what was taken in can still land.")
+    waiting_mb: int = Field(default=256, ge=1, description="Bodies in MB that may be held in memory at once; beyond it 503.")
+    slow_seconds: int = Field(default=30, ge=1, description="Seconds within which a body must arrive.")
+    proxies: tuple[str, ...] = Field(default=("127.0.0.1", "::1"), description="Addresses of reverse proxies whose X-Forwarded-For is believed.")
+
+
 class Settings(Record):
     """The whole of kundig.toml."""
 
@@ -81,6 +92,7 @@ class Settings(Record):
     value: ValueSettings = ValueSettings()
     brand: BrandSettings = BrandSettings()
     serve: ServeSettings = ServeSettings()
+    intake: IntakeSettings = IntakeSettings()
 
 
 FILES = (

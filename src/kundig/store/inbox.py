@@ -1,19 +1,20 @@
 """The inbox: what the intake took in, one row per request body, on disk before it is acknowledged, until every reader is past it.
 
-One thread writes; requests that wait for it share one transaction and one fsync (group commit). Readers have a cursor each (`land`,
-`live`, one per destination). A batch that was read is noted, so that after a crash the same batch is read again: with a batch id made
-of its bounds, a store that knows its batches takes each row exactly once.
+One thread writes; requests that wait for it share one transaction, few statements and one fsync (group commit), and each event loop is
+told once a commit. Readers have a cursor each (`land`, `live`, one per destination). A batch that was read is noted, so that after a crash
+the same batch is read again: with a batch id made of its bounds, a store that knows its batches takes each row exactly once.
 """
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,21 +58,40 @@ class Batch:
         return f"inbox:{self.cursor}:{self.past}-{self.until}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    row: tuple[int, str, str, str, int, bytes]
-    future: Future[int]
+Told = Future[int] | asyncio.Future[int]
+
+_Waiting = tuple[int, str, str, str, bytes, Told]
+"""received_at, source, kind, meta, body, and who is told."""
+
+_AT_ONCE = (128, 16, 1)
+"""Rows of one INSERT: the fewer statements, the less the writer and the event loop wait for each other."""
+
+_GROUP_BYTES = 16 << 20
+"""Bytes beyond which a commit takes no further request, so that nobody waits long for a commit."""
 
 
 class Inbox:
-    """The inbox at a path. The process that appends opens it with `writing=True`; readers and trimming need no writer."""
+    """The inbox at a path. The process that appends opens it with `writing=True`; readers and trimming need no writer.
 
-    def __init__(self, path: Path | str, *, writing: bool = False, clock: Clock = now, group: int = 2_000, waiting: int = 20_000) -> None:
+    Args:
+        path: The file.
+        writing: Start the writer; of one process alone.
+        clock: Gives the moment of arrival.
+        group: Requests that share a commit at most.
+        waiting: Requests that may wait for the disk; more are refused.
+        waiting_bytes: Bytes of them; more are refused.
+    """
+
+    def __init__(
+        self, path: Path | str, *, writing: bool = False, clock: Clock = now, group: int = 2_000, waiting: int = 20_000, waiting_bytes: int = 256 << 20
+    ) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
         self._group = group
-        self._queue: queue.Queue[_Waiting | None] = queue.Queue(maxsize=waiting)
+        self._limits = (waiting, waiting_bytes)
+        self._held = [0, 0]
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closed = False
         self._door = threading.Lock()
         with closing(self._connect()) as connection:
@@ -93,52 +113,114 @@ class Inbox:
             StoreError: The inbox is not open for writing, or so many requests wait that this one is refused (answer 503).
         """
         future: Future[int] = Future()
-        row = (micros(self._clock()), source, kind, meta, zlib.crc32(body), body)
-        with self._door:
-            if self._writer is None or self._closed:
-                raise StoreError("the inbox is not open for writing", at=str(self.path), mend="open it with writing=True, in the intake alone")
-            try:
-                self._queue.put_nowait(_Waiting(row, future))
-            except queue.Full:
-                raise StoreError("the inbox is full: too many requests wait for the disk", at=str(self.path), mend="send again after a pause") from None
+        self._take(body, source, kind, meta, future)
         return future
 
     def append(self, body: bytes, *, source: str, kind: str = "events", meta: str = "{}") -> int:
         """Store a request and give its `seq`; it is on disk when this returns."""
         return self.submit(body, source=source, kind=kind, meta=meta).result()
 
-    def _write(self) -> None:
-        with closing(self._connect()) as connection:
-            ended = False
-            while not ended:
-                taken: list[_Waiting] = []
-                item: _Waiting | None = self._queue.get()
-                while True:
-                    if item is None:
-                        ended = True
-                        break
-                    taken.append(item)
-                    if len(taken) >= self._group:
-                        break
-                    try:
-                        item = self._queue.get_nowait()
-                    except queue.Empty:
-                        break
-                if taken:
-                    self._commit(connection, taken)
+    def stored(self, body: bytes, *, source: str, kind: str, meta: str) -> asyncio.Future[int]:
+        """`submit` for the event loop that runs: all of its requests in one commit are told in one call.
 
-    def _commit(self, connection: sqlite3.Connection, taken: Sequence[_Waiting]) -> None:
-        try:
-            with _transaction(connection):
-                statement = "INSERT INTO requests (received_at, source, kind, meta, check_sum, body) VALUES (?, ?, ?, ?, ?, ?)"
-                numbers = [connection.execute(statement, one.row).lastrowid for one in taken]
-        except Exception as error:
-            failure = StoreError(f"the request could not be stored: {error}", at=str(self.path), mend="make room on the disk; send the request again, it was not taken")
-            for one in taken:
-                one.future.set_exception(failure)
-            return
+        Raises:
+            StoreError: As `submit`.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._take(body, source, kind, meta, future)
+        return future
+
+    @property
+    def pressure(self) -> float:
+        """How full the queue before the disk is: 0 empty, 1 full."""
+        return max(self._held[0] / self._limits[0], self._held[1] / self._limits[1])
+
+    def _take(self, body: bytes, source: str, kind: str, meta: str, told: Told) -> None:
+        with self._door:
+            if self._writer is None or self._closed:
+                raise StoreError("the inbox is not open for writing", at=str(self.path), mend="open it with writing=True, in the intake alone")
+            count, size = self._held[0] + 1, self._held[1] + len(body)
+            if count > self._limits[0] or (size > self._limits[1] and count > 1):
+                raise StoreError("the inbox is full: too many requests wait for the disk", at=str(self.path), mend="send again after a pause")
+            self._held[:] = (count, size)
+            self._queue.put((micros(self._clock()), source, kind, meta, body, told))
+
+    def _write(self) -> None:
+        connection: sqlite3.Connection | None = None
+        ended = False
+        while not ended:
+            taken, ended = self._next_group()
+            if not taken:
+                continue
+            try:
+                connection = connection or self._connect()
+                last = self._insert(connection, taken)
+            except Exception as error:
+                self._tell_failed(taken, error)
+                with suppress(sqlite3.Error):
+                    if connection is not None:
+                        connection.close()
+                connection = None
+                continue
+            self._tell(taken, range(last - len(taken) + 1, last + 1))
+        if connection is not None:
+            connection.close()
+
+    def _next_group(self) -> tuple[list[_Waiting], bool]:
+        """What waits, up to the bounds of one commit; and whether the inbox is to be closed after it."""
+        taken: list[_Waiting] = []
+        size = 0
+        item = self._queue.get()
+        while item is not None:
+            taken.append(item)
+            size += len(item[4])
+            if len(taken) >= self._group or size >= _GROUP_BYTES:
+                return taken, False
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return taken, False
+        return taken, True
+
+    def _insert(self, connection: sqlite3.Connection, taken: Sequence[_Waiting]) -> int:
+        """Store the requests in one transaction, in few statements; gives the last `seq`."""
+        cells = [(moment, source, kind, meta, zlib.crc32(body), body) for moment, source, kind, meta, body, _ in taken]
+        last = 0
+        with _transaction(connection):
+            start = 0
+            for many in _AT_ONCE:
+                while len(cells) - start >= many:
+                    statement = f"INSERT INTO requests (received_at, source, kind, meta, check_sum, body) VALUES {', '.join(('(?, ?, ?, ?, ?, ?)',) * many)}"
+                    last = connection.execute(statement, [cell for row in cells[start : start + many] for cell in row]).lastrowid or 0
+                    start += many
+        return last
+
+    def _let_go(self, taken: Sequence[_Waiting]) -> None:
+        with self._door:
+            self._held[0] -= len(taken)
+            self._held[1] -= sum(len(one[4]) for one in taken)
+
+    def _tell(self, taken: Sequence[_Waiting], numbers: Sequence[int]) -> None:
+        self._let_go(taken)
+        loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[int], int]]] = {}
         for one, number in zip(taken, numbers, strict=True):
-            one.future.set_result(int(number or 0))
+            told = one[5]
+            if isinstance(told, Future):
+                told.set_result(number)
+            else:
+                loops.setdefault(told.get_loop(), []).append((told, number))
+        for loop, answers in loops.items():
+            _call(loop, _set_results, answers)
+
+    def _tell_failed(self, taken: Sequence[_Waiting], error: Exception) -> None:
+        self._let_go(taken)
+        failure = StoreError(f"the request could not be stored: {error}", at=str(self.path), mend="make room on the disk; send the request again, it was not taken")
+        for one in taken:
+            told = one[5]
+            if isinstance(told, Future):
+                told.set_exception(failure)
+            else:
+                _call(told.get_loop(), _set_failed, [(told, failure)])
 
     def close(self) -> None:
         """Store what waits, then stop the writer."""
@@ -209,20 +291,24 @@ class Inbox:
 
     # forgetting
 
-    def trim(self, *, at_once: int = 5_000) -> int:
-        """Delete what every cursor is past; gives how many. Without any cursor nothing is deleted."""
+    def trim(self, *, at_once: int = 5_000, bytes: int = 8 << 20) -> int:
+        """Delete what every cursor is past; gives how many. Without any cursor nothing is deleted.
+
+        Each transaction takes at most so many rows and bytes: the writer waits for none of them long.
+        """
         gone = 0
         while True:
-            with closing(self._connect()) as connection, _transaction(connection):
-                bounded = "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE seq <= (SELECT min(past) FROM cursors) ORDER BY seq LIMIT ?)"
-                count = connection.execute(bounded, (at_once,)).rowcount
-            gone += count
-            if count < at_once:
-                return gone
+            with closing(self._connect()) as connection:
+                behind = "SELECT seq, length(body) FROM requests WHERE seq <= (SELECT min(past) FROM cursors) ORDER BY seq LIMIT ?"
+                until = _bound(connection.execute(behind, (at_once,)), 0, bytes)
+                if not until:
+                    return gone
+                with _transaction(connection):
+                    gone += connection.execute("DELETE FROM requests WHERE seq <= min(?, (SELECT min(past) FROM cursors))", (until,)).rowcount
 
     def erase(self, rewritten: Callable[[Entry], bytes | None]) -> int:
         """Rewrite what is held of a person: the function gives an entry's body without the person, or None where the entry does not
-        name them. Gives how many entries were rewritten; free pages and the log are overwritten."""
+        name them. Gives how many entries were rewritten; the file is written anew, so that free pages and the log hold nothing of before."""
         changed = 0
         with closing(self._connect()) as connection:
             last = self._last(connection)
@@ -236,12 +322,13 @@ class Inbox:
                     connection.executemany("UPDATE requests SET body = ?, check_sum = ? WHERE seq = ?", [(body, zlib.crc32(body), seq) for seq, body in clean])
                 changed += len(clean)
                 past = until
+            connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return changed
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=60)
-        for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+        for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL", "secure_delete=FAST"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
@@ -279,7 +366,26 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
+
+
+def _call(loop: asyncio.AbstractEventLoop, work: Callable[..., None], answers: object) -> None:
+    """Let a loop do something; one that has ended waits for no answer."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(work, answers)
+
+
+def _set_results(answers: Iterable[tuple[asyncio.Future[int], int]]) -> None:
+    for future, number in answers:
+        if not future.done():
+            future.set_result(number)
+
+
+def _set_failed(answers: Iterable[tuple[asyncio.Future[int], Exception]]) -> None:
+    for future, error in answers:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,292 @@
+"""Consent in tracking calls: found by a search for declared names, and in the consent log before the call is acknowledged.
+
+A name can be spelled with escapes in JSON; what is searched for is therefore the longest part of it that JSON writers leave alone, and a
+body with escaped letters is a candidate too. Candidates alone are decoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from kundig import consent
+from kundig.collect.identifiers import Rules, identifier_key, normalise
+from kundig.collect.intake.refusals import Refused
+from kundig.config.collect import SegmentSpec
+from kundig.config.law import ConsentCall, Purposes
+
+if TYPE_CHECKING:
+    from kundig.config.load import Config
+    from kundig.store.state import State
+
+UPDATED = "Segment Consent Preference Updated"
+"""The call by which a consent tool says that a person chose."""
+
+CATEGORIES = "categoryPreferences"
+
+_PLAIN = re.compile(r"[A-Za-z0-9 _.:;,()@!?*$%#=|~^-]+")
+_LETTER = re.compile(rb"\\u00[2-7]")
+_anything = msgspec.json.Decoder()
+
+Row = dict[str, Any]
+"""A record of the consent log."""
+
+
+def needle(name: str) -> bytes:
+    r"""The longest part of a name that JSON writers do not escape, but for letters written as \u00..; empty where there is none.
+
+    Examples:
+        >>> needle("Einwilligung geändert"), needle("Segment/Update"), needle("é")
+        (b'Einwilligung ge', b'Segment', b'')
+    """
+    return max(_PLAIN.findall(name), key=len, default="").encode()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """What one body says of consent: records of calls that say so outright, and preferences that calls merely carry along."""
+
+    said: tuple[Row, ...]
+    carried: tuple[Row, ...]
+
+
+class Listener:
+    """Finds consent in the bodies of a workspace's sources.
+
+    Args:
+        config: The workspace.
+    """
+
+    def __init__(self, config: Config) -> None:
+        purposes: Purposes = config.purposes
+        self._config = config
+        self._calls: dict[str, ConsentCall] = dict(purposes.signals.events)
+        self._categories = {name: tuple(_pairs(pairs)) for name, pairs in purposes.signals.categories.items()}
+        self._jurisdictions = {name: purpose.jurisdiction for name, purpose in purposes.purposes.items()}
+        names = [needle(name) for name in self._calls] + ([CATEGORIES.encode()] if self._categories else [])
+        self._all = b"" in names
+        self._needles = tuple(dict.fromkeys(name for name in names if name))
+        self._rules = Rules(identity=config.identity)
+        self._namespaces: dict[str, SegmentSpec] = {}
+
+    def may_speak(self, body: bytes) -> bool:
+        """Whether a body may hold consent; no body that does is passed over."""
+        if not self._needles and not self._all:
+            return False
+        return self._all or any(name in body for name in self._needles) or (b"\\u00" in body and _LETTER.search(body) is not None)
+
+    def heard(self, body: bytes, *, source: str, kind: str, sent_at: str, received_at: dt.datetime) -> Heard:
+        """The consent records of a body; calls that name nobody, or say nothing of consent, give none."""
+        told = _anything.decode(body)
+        envelope: Mapping[str, Any] = told if isinstance(told, dict) else {}
+        calls = envelope.get("batch", [envelope]) if isinstance(told, dict) else told
+        sent = envelope.get("sentAt") or sent_at
+        said: list[Row] = []
+        carried: list[Row] = []
+        for call in calls if isinstance(calls, list) else ():
+            if not isinstance(call, dict):
+                continue
+            context = _dict(call.get("context")) or _dict(envelope.get("context"))
+            event = call.get("event") if call.get("type", kind) == "track" else None
+            chosen = _dict(_dict(context.get("consent")).get(CATEGORIES)) if CATEGORIES in _dict(context.get("consent")) else None
+            rows = list(self._rows(call, context, event, chosen, source=source, sent=sent, received_at=received_at))
+            (said if event == UPDATED or event in self._calls else carried).extend(rows)
+        return Heard(said=tuple(said), carried=tuple(carried))
+
+    def _rows(self, call: Row, context: Row, event: Any, chosen: Row | None, *, source: str, sent: Any, received_at: dt.datetime) -> Iterator[Row]:
+        stated = list(self._stated(call, event, chosen))
+        if not stated:
+            return
+        keys = self._keys(call, context, source)
+        if not keys:
+            return
+        message = call.get("messageId")
+        message = message if isinstance(message, str) and message else hashlib.sha256(msgspec.json.encode(call)).hexdigest()[:32]
+        occurred = _occurred(call, sent, received_at)
+        for status, purpose, channel, wording in stated:
+            yield {
+                "record_id": f"{source}:{message}:{purpose}:{channel}", "source": source, "occurred_at": occurred, "received_at": received_at, "identifier_key": keys[0],
+                "other_keys": sorted(set(keys[1:]) - {keys[0]}), "purpose": purpose, "channel": channel, "status": status, "basis": "consent" if status in _GRANTS else None, "until": None,
+                "wording": wording or None, "wording_hash": None, "evidence": f"{source}: {event if isinstance(event, str) else call.get('type', 'call')} {message}"[:200],
+                "jurisdiction": self._jurisdictions.get(purpose),
+            }  # fmt: skip
+
+    def _stated(self, call: Row, event: Any, chosen: Row | None) -> Iterator[tuple[str, str, str, str]]:
+        """(status, purpose, channel, wording) that a call states."""
+        if isinstance(event, str) and (spoken := self._calls.get(event)) is not None:
+            wording = spoken.wording or _dict(call.get("properties")).get("wording") or ""
+            for purpose, channel in _pairs(spoken.covers):
+                yield spoken.status, purpose, channel, wording if isinstance(wording, str) else ""
+        if chosen is not None:
+            for category, pairs in self._categories.items():
+                if category in chosen or not chosen:
+                    for purpose, channel in pairs:
+                        yield "given" if chosen.get(category) is True else "withdrawn", purpose, channel, ""
+
+    def _keys(self, call: Row, context: Row, source: str) -> list[int]:
+        """Keys of all that name the person, the strongest first."""
+        spec = self._namespaces.get(source)
+        if spec is None:
+            inputs = self._config.sources[source].inputs if source in self._config.sources else ()
+            spec = self._namespaces[source] = next((given.segment for given in inputs if given.segment is not None), SegmentSpec())
+        traits, inner, properties = _dict(call.get("traits")), _dict(context.get("traits")), _dict(call.get("properties"))
+        named = [(spec.user_id, call.get("userId")), (spec.anonymous_id, call.get("anonymousId")), ("device_id", _dict(context.get("device")).get("id"))]
+        for namespace in ("email", "phone"):
+            named.append((namespace, next((found[namespace] for found in (traits, properties, inner) if found.get(namespace)), None)))
+        named.sort(key=lambda one: self._rules.rank(one[0]))
+        country = self._config.settings.workspace.country
+        values = [(namespace, normalise(namespace, str(value), country=country, rules=self._rules)) for namespace, value in named if isinstance(value, (str, int)) and value != ""]
+        return [identifier_key(namespace, value) for namespace, value in values if value is not None]
+
+
+_GRANTS = ("given", "confirmed", "requested")
+
+
+def _pairs(covered: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for pair in covered:
+        purpose, _, channel = pair.partition("/")
+        yield purpose, channel
+
+
+def _dict(value: Any) -> Row:
+    return value if isinstance(value, dict) else {}
+
+
+def _occurred(call: Row, sent: Any, received_at: dt.datetime) -> dt.datetime:
+    """When it happened, by the difference of the sender's clock at sending; never after it was received."""
+    original = _moment(call.get("originalTimestamp")) or _moment(call.get("timestamp"))
+    if original is None:
+        return received_at
+    sent_at = _moment(call.get("sentAt")) or _moment(sent)
+    try:
+        return min(received_at - (sent_at - original), received_at) if sent_at is not None else min(original, received_at)
+    except OverflowError:
+        return received_at
+
+
+def _moment(value: Any) -> dt.datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        found = dt.datetime.fromisoformat(value)
+        return found.astimezone(dt.UTC) if found.tzinfo is not None else found.replace(tzinfo=dt.UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+class Recorder:
+    """Writes consent into the log, many bodies in one transaction, and tells each when its records are there.
+
+    Preferences that a call merely carries along are written where they differ from what was last known of the person: trackers stamp
+    them on every call.
+
+    Args:
+        state: Where the log is kept.
+        remembered: Persons and purposes whose last word is kept in memory.
+    """
+
+    def __init__(self, state: State, *, remembered: int = 200_000) -> None:
+        self.state = state
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="consent")
+        self._pending: list[tuple[Heard, asyncio.Future[int]]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._last: OrderedDict[tuple[int, str, str, str], str] = OrderedDict()
+        self._most = remembered
+
+    def warm(self) -> None:
+        """Load what the first write needs, so that nobody waits for it."""
+        consent.append(self.state, [])
+
+    def close(self) -> None:
+        """Write what waits, then stop."""
+        self._pool.shutdown(wait=True)
+
+    async def written(self, heard: Heard) -> int:
+        """Wait until the records are in the log; gives how many were new among those written together.
+
+        Raises:
+            Refused: The log cannot be written.
+        """
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._pending.append((heard, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain())
+        return await future
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._pending:
+                taken, self._pending = self._pending, []
+                try:
+                    answer: int | Refused = await loop.run_in_executor(self._pool, self._append, [heard for heard, _ in taken])
+                except Exception as error:
+                    answer = Refused("consent_log", str(error).split("\n")[0][:200])
+                for _, future in taken:
+                    _tell(future, answer)
+        finally:
+            self._task = None
+
+    def _append(self, bodies: Sequence[Heard]) -> int:
+        with self.state.transaction() as connection:
+            fresh = self._changed([row for heard in bodies for row in heard.carried], connection)
+            count = consent.append(self.state, [row for heard in bodies for row in heard.said] + fresh, connection=connection)
+        for heard in bodies:
+            for row in heard.said:
+                self._remember(row)
+        for row in fresh:
+            self._remember(row)
+        return count
+
+    def _changed(self, rows: Sequence[Row], connection: Any) -> list[Row]:
+        """The rows that say something else than was last known of the person by that source."""
+        unknown = {row["identifier_key"] for row in rows if _of(row) not in self._last}
+        if unknown:
+            import sqlalchemy as sa
+
+            log, keys = self.state.sql("consent_log"), self.state.sql("consent_keys")
+            wanted = sorted(unknown)
+            for start in range(0, len(wanted), 500):
+                chosen = sa.select(keys.c.identifier_key, log.c.source, log.c.purpose, log.c.channel, log.c.status).join(log, log.c.seq == keys.c.seq)
+                chosen = chosen.where(keys.c.identifier_key.in_(wanted[start : start + 500])).order_by(log.c.seq)
+                for key, source, purpose, channel, status in connection.execute(chosen):
+                    self._note((key, source, purpose, channel), status)
+        fresh: list[Row] = []
+        seen: dict[tuple[int, str, str, str], str] = {}
+        for row in rows:
+            place = _of(row)
+            if seen.get(place, self._last.get(place)) != row["status"]:
+                seen[place] = row["status"]
+                fresh.append(row)
+        return fresh
+
+    def _remember(self, row: Row) -> None:
+        self._note(_of(row), row["status"])
+
+    def _note(self, place: tuple[int, str, str, str], status: str) -> None:
+        self._last[place] = status
+        self._last.move_to_end(place)
+        while len(self._last) > self._most:
+            self._last.popitem(last=False)
+
+
+def _of(row: Row) -> tuple[int, str, str, str]:
+    return row["identifier_key"], row["source"], row["purpose"], row["channel"]
+
+
+def _tell(future: asyncio.Future[int], answer: int | Refused) -> None:
+    if future.done():
+        return
+    if isinstance(answer, Refused):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

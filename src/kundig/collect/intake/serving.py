@@ -1,0 +1,100 @@
+"""Making and running the intake: its parts are opened in order and closed in order, so that what was acknowledged is on disk whatever ends it."""
+
+from __future__ import annotations
+
+import gc
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from kundig.clock import Clock, now
+from kundig.collect.intake.app import Intake
+from kundig.collect.intake.consent import Recorder
+from kundig.collect.intake.keys import KeyBook
+from kundig.collect.intake.verifying import Verifier
+from kundig.errors import RunError
+from kundig.store.inbox import Inbox
+
+if TYPE_CHECKING:
+    from kundig.config.load import Config
+    from kundig.store.state import State
+
+COPY = "write_keys.json"
+"""File beside the inbox that holds a copy of the keys' hashes."""
+
+OPEN_CONNECTIONS = 4_000
+"""Connections beyond which the server answers 503 by itself."""
+
+
+class Place(Protocol):
+    """What the intake needs of a workspace."""
+
+    @property
+    def config(self) -> Config:
+        """Its files."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """Keys and consent log."""
+        ...
+
+
+@contextmanager
+def make_intake(workspace: Place, *, webhooks: Mapping[str, Verifier] | None = None, clock: Clock = now) -> Iterator[Intake]:
+    """The application over a workspace, for the time of a `with` block; it is the only appender of the inbox.
+
+    Args:
+        workspace: Files and state.
+        webhooks: Checks of webhooks, by name.
+        clock: The present moment.
+    """
+    config, state = workspace.config, workspace.state
+    path = config.path(config.settings.store.inbox)
+    inbox = Inbox(path, writing=True, clock=clock, waiting_bytes=config.settings.intake.waiting_mb * 1_000_000)
+    recorder = Recorder(state)
+    try:
+        recorder.warm()
+        with KeyBook(state, path.with_name(COPY)) as keys:
+            yield Intake(config, inbox=inbox, keys=keys, recorder=recorder, webhooks=webhooks, clock=clock)
+    finally:
+        recorder.close()
+        inbox.close()
+
+
+def run_intake(workspace: Place, host: str | None = None, port: int | None = None, *, webhooks: Mapping[str, Verifier] | None = None, announce: Callable[[str], None] | None = None) -> None:
+    """Serve the intake until a signal ends it; `announce` is told its address once it listens.
+
+    Raises:
+        RunError: The port is taken.
+    """
+    import uvicorn
+
+    settings = workspace.config.settings.serve
+    with listening(host or settings.host, settings.intake_port if port is None else port) as taken, make_intake(workspace, webhooks=webhooks) as intake:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                intake, loop="auto", http="httptools", ws="none", lifespan="off", log_level="warning", access_log=False, server_header=False, date_header=False, proxy_headers=False,
+                timeout_keep_alive=75, timeout_graceful_shutdown=10, limit_concurrency=OPEN_CONNECTIONS, backlog=2_048,
+            )
+        )  # fmt: skip
+        gc.collect()
+        gc.freeze()  # what was made until now lives as long as the process: no collection looks at it again
+        if announce is not None:
+            name = taken.getsockname()
+            announce(f"http://{f'[{name[0]}]' if ':' in name[0] else name[0]}:{name[1]}")
+        server.run(sockets=[taken])
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        RunError: The port cannot be used.
+    """
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2_048)
+    except OSError as error:
+        what = f"port {port} of {host} cannot be used: {error.strerror or error}"
+        raise RunError(what, at="kundig.toml, [serve] intake_port", mend="stop what listens there, or set another port under [serve]") from error
