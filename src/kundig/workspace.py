@@ -6,7 +6,9 @@ import datetime as dt
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +26,15 @@ if TYPE_CHECKING:
     from kundig.pipeline import Plan
     from kundig.pipeline.run import Progress, RunReport
     from kundig.schema import Table
+    from kundig.store.inbox import Inbox
     from kundig.store.lake import Lake
-    from kundig.store.state import State
+    from kundig.store.live import LiveStore
+    from kundig.store.state import Lease, State
 
 LEASE_SECONDS = 3_600.0
+
+WORKER = "worker"
+"""What the worker of `kundig serve` calls itself when it takes the writer's lease."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +86,19 @@ class Workspace:
         from kundig.store.state import State
 
         return State.open(_place(self.config, self.config.settings.store.state))
+
+    @cached_property
+    def heard(self) -> LiveStore:
+        """What was heard since the newest release."""
+        from kundig.store.live import LiveStore
+
+        return LiveStore(self.config.path(self.config.settings.store.live))
+
+    def inbox(self) -> Inbox:
+        """The inbox, to read; the intake alone appends to it."""
+        from kundig.store.inbox import Inbox
+
+        return Inbox(self.config.path(self.config.settings.store.inbox))
 
     # doing
 
@@ -187,14 +207,25 @@ class Workspace:
         found += [FileChange(path=path, kind="gone") for path in before if path not in after]
         return tuple(sorted(found, key=lambda change: change.path))
 
-    def writing(self, what: str) -> Any:
-        """The writer's lease, for the time of a `with` block.
+    @contextmanager
+    def writing(self, what: str) -> Iterator[Lease]:
+        """The writer's lease, for the time of a `with` block. While the worker of `kundig serve` has it, a command waits: it lands for some seconds at most.
 
         Raises:
-            Busy: Another living process holds it.
+            Busy: Another living process holds it, or the worker does for longer than `worker.patience_seconds`.
         """
         holder = f"{os.uname().nodename}:{os.getpid()}:{what}"
-        return self.state.lease("writer", holder, LEASE_SECONDS)
+        until = time.monotonic() + (0.0 if what == WORKER else self.config.settings.worker.patience_seconds)
+        with ExitStack() as stack:
+            while True:
+                try:
+                    lease = stack.enter_context(self.state.lease("writer", holder, LEASE_SECONDS))
+                    break
+                except Busy as busy:
+                    if f":{WORKER}'" not in busy.what or time.monotonic() >= until:
+                        raise
+                    time.sleep(0.05)
+            yield lease
 
     @property
     def _applied_path(self) -> Path:

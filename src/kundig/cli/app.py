@@ -226,15 +226,21 @@ def report(root: Root = HERE, output: Annotated[Path | None, typer.Option(help="
 
 
 @app.command()
-def serve(root: Root = HERE) -> None:
-    """Show report, people and answers in the browser, on loopback."""
-    _serve(root)
+def serve(
+    root: Root = HERE, only: Annotated[str | None, typer.Option("--only", help="One of its processes alone: intake (takes events in), pages, or worker (knows people at once, lands what came in).")] = None
+) -> None:
+    """Take events in, show pages and answers on loopback, and land what comes: three processes, each restarted alone, until Ctrl+C."""
+    _serve(root, only)
 
 
-def _serve(root: Path) -> None:
-    from kundig.server import serve as run_server
+def _serve(root: Path, only: str | None = None) -> None:
+    from kundig.server.processes import run_part, serve_all
 
-    run_server(opened(root), announce=lambda address: line(f"pages on {address}; stop with Ctrl+C"))
+    workspace = opened(root)
+    if only is not None:
+        run_part(workspace, only, line)
+    elif code := serve_all(root):
+        raise typer.Exit(code)
 
 
 @app.command()

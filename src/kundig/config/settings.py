@@ -38,6 +38,7 @@ class StoreSettings(Record):
     tables: str = Field(default="data/lake", description="Folder of the Parquet files.")
     state: str = Field(default="data/state.sqlite", description="State (consent log, outbox, leases, audit): a file, or a PostgreSQL URL.")
     inbox: str = Field(default="data/inbox.sqlite", description="Inbox of the HTTP intake.")
+    live: str = Field(default="data/live.sqlite", description="What was heard since the newest release; it is made again from the log where it is missing.")
     assets: str = Field(default="data/assets", description="Folder of content-addressed files.")
     engine: Literal["duckdb", "spark"] = Field(default="duckdb", description="Engine that runs the steps.")
     threads: int = Field(default=0, ge=0, description="Threads of DuckDB; 0: all cores.")
@@ -84,6 +85,16 @@ class IntakeSettings(Record):
     proxies: tuple[str, ...] = Field(default=("127.0.0.1", "::1"), description="Addresses of reverse proxies whose X-Forwarded-For is believed.")
 
 
+class WorkerSettings(Record):
+    """What the worker does beside pages and intake, and how often."""
+
+    land_seconds: float = Field(default=60.0, gt=0, description="Seconds after which what came in lands in the tables.")
+    land_events: int = Field(default=100_000, ge=1, description="Events after which it lands before that.")
+    fold_seconds: float = Field(default=0.3, gt=0, description="Seconds between two looks for new calls, of the fold that knows people before the next run.")
+    tend_seconds: float = Field(default=600.0, gt=0, description="Seconds between two looks whether small files are to be joined.")
+    patience_seconds: float = Field(default=600.0, ge=0, description="Seconds that a command waits while the worker writes.")
+
+
 class Settings(Record):
     """The whole of kundig.toml."""
 
@@ -93,6 +104,7 @@ class Settings(Record):
     brand: BrandSettings = BrandSettings()
     serve: ServeSettings = ServeSettings()
     intake: IntakeSettings = IntakeSettings()
+    worker: WorkerSettings = WorkerSettings()
 
 
 FILES = (

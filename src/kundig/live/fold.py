@@ -39,6 +39,8 @@ class Live:
 
     def __init__(self, lake: Lake, config: Config, events: Table, store: LiveStore, *, clock: Clock = present) -> None:
         self.lake, self.config, self.declared, self.store, self.clock = lake, config, events, store, clock
+        self.calls = 0
+        """Calls that this process has folded."""
         for left in lake.data.glob(f"{READ}*"):
             shutil.rmtree(left, ignore_errors=True)
 
@@ -112,6 +114,7 @@ class Live:
             kept.write_heard(connection, heard)
             kept.count(connection, minutes)
             kept.write_mark(connection, "batch", name)
+        self.calls += len(heard)
 
     def _new(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[LiveEvent], list[LiveEvent]]:
         """Events that are new, and those that were heard, landed or sent before."""

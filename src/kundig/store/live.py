@@ -201,6 +201,14 @@ class LiveStore:
             else:
                 connection.execute("INSERT INTO duties VALUES (?, ?, '') ON CONFLICT (name) DO UPDATE SET at = excluded.at, error = ''", (name, at))
 
+    def prune(self, *, before: int) -> None:
+        """Add counts of minutes that began before a moment (seconds since 1970) to one row per source, of minute 0: totals stay."""
+        with self.transaction() as connection:
+            sums = "sum(taken), sum(held), sum(repeated), sum(requests), max(last_at)"
+            old = connection.execute(f"SELECT source, 0, {sums} FROM minutes WHERE minute < ? GROUP BY source HAVING count(*) > 1 OR max(minute) > 0", (before,)).fetchall()
+            connection.executemany("DELETE FROM minutes WHERE source = ? AND minute < ?", [(row[0], before) for row in old])
+            connection.executemany("INSERT INTO minutes VALUES (?, ?, ?, ?, ?, ?, ?)", old)
+
     def clear(self) -> None:
         """Forget everything but the counts of sources and duties: it will be read from the log again."""
         with self.transaction() as connection:

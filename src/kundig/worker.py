@@ -1,0 +1,141 @@
+"""The worker of `kundig serve`: folds what comes in at once, lands it every minute, and tends the files; each duty in a thread of its own.
+
+It takes the writer's lease for each landing and gives it back, so that `kundig run` and the other commands that write wait for seconds at
+most; while one of them has it, what comes in stays in the inbox and is folded all the same.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kundig.clock import Clock, micros
+from kundig.clock import now as present
+from kundig.collect.inbox_landing import CURSOR as LANDING
+from kundig.collect.inbox_landing import land_inbox
+from kundig.errors import Busy
+from kundig.live.fold import CURSOR as FOLDING
+from kundig.live.fold import Live
+
+if TYPE_CHECKING:
+    from kundig.workspace import Workspace
+
+WRITER = "worker"
+KEPT_DAYS = 35
+"""Days for which counts of sources are kept by the minute."""
+
+AGAIN = 5.0
+"""Seconds after which a duty that failed is tried again, at first; each time twice as long, up to a minute."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duty:
+    """Something the worker does again and again: `do` says whether there is more to do at once."""
+
+    name: str
+    seconds: float
+    do: Callable[[], bool]
+
+
+class Worker:
+    """Does the duties of a workspace until it is stopped.
+
+    Args:
+        workspace: The workspace; its lake, state and inbox are used by this process alone as writer.
+        clock: The present moment.
+    """
+
+    def __init__(self, workspace: Workspace, *, clock: Clock = present) -> None:
+        self.workspace, self.clock = workspace, clock
+        self.inbox = workspace.inbox()
+        self.store = workspace.heard
+        for cursor in (LANDING, FOLDING):
+            self.inbox.register(cursor)
+        self.live = Live(workspace.lake, workspace.config, workspace.tables["events"], self.store, clock=clock)
+        settings = workspace.config.settings.worker
+        self.duties = [
+            Duty(name="fold", seconds=settings.fold_seconds, do=self.fold),
+            Duty(name="land", seconds=min(1.0, settings.land_seconds), do=self.land_when_due),
+            Duty(name="tend", seconds=settings.tend_seconds, do=self.tend),
+        ]
+        """What it does; others may be added before it runs."""
+        self.stop = threading.Event()
+        self._landed_at = time.monotonic()
+        self._landed_calls = 0
+
+    def run(self) -> None:
+        """Do every duty again and again, until `stop` is set."""
+        threads = [threading.Thread(target=self._keep, args=(duty,), name=duty.name, daemon=True) for duty in self.duties]
+        for thread in threads:
+            thread.start()
+        self.stop.wait()
+        for thread in threads:
+            thread.join(timeout=30)
+
+    # duties
+
+    def fold(self) -> bool:
+        """Take in what has come; people are known from then on."""
+        return self.live.fold(self.inbox) > 0 and not self.stop.is_set()
+
+    def land_when_due(self) -> bool:
+        """Land once the time or the number of events has come."""
+        settings = self.workspace.config.settings.worker
+        due = time.monotonic() - self._landed_at >= settings.land_seconds or self.live.calls - self._landed_calls >= settings.land_events
+        if due and self.inbox.waiting(LANDING):
+            self.land()
+        elif due:
+            self.store.did("land", at=micros(self.clock()))
+            self._landed_at = time.monotonic()
+        return False
+
+    def land(self) -> bool:
+        """Land what waits, and trim; False while a command has the writer's lease."""
+        calls, began = self.live.calls, time.monotonic()
+        try:
+            with self.workspace.writing(WRITER):
+                land_inbox(self.workspace.lake, self.workspace.config, self.inbox, state=self.workspace.state, clock=self.clock)
+        except Busy:
+            return False
+        self._landed_at, self._landed_calls = began, calls
+        self.store.did("land", at=micros(self.clock()))
+        return True
+
+    def tend(self) -> bool:
+        """Join small files that landing left, and counts of long ago."""
+        try:
+            with self.workspace.writing(WRITER):
+                self.workspace.lake.compact()
+        except Busy:
+            return False
+        self.store.prune(before=int((self.clock() - dt.timedelta(days=KEPT_DAYS)).timestamp()))
+        return False
+
+    def _keep(self, duty: Duty) -> None:
+        """Do a duty in its rhythm; one that fails says so, and is tried again after a while."""
+        pause = AGAIN
+        noted = 0.0
+        while not self.stop.is_set():
+            try:
+                more = duty.do()
+                if duty.name != "land" and time.monotonic() - noted >= 5:
+                    self.store.did(duty.name, at=micros(self.clock()))
+                    noted = time.monotonic()
+                pause = AGAIN
+                self.stop.wait(0 if more else duty.seconds)
+            except Exception as error:
+                print(f"{self.clock():%Y-%m-%d %H:%M:%S} worker: {duty.name} failed, and is tried again in {pause:.0f} s: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                self._note_failure(duty, error)
+                self.stop.wait(pause)
+                pause = min(60.0, pause * 2)
+
+    def _note_failure(self, duty: Duty, error: Exception) -> None:
+        try:
+            self.store.did(duty.name, at=0, error=f"{type(error).__name__}: {error}"[:500])
+        except Exception as worse:
+            print(f"worker: the failure could not be noted: {worse}", file=sys.stderr, flush=True)
