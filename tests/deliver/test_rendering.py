@@ -9,6 +9,7 @@ import email.policy
 import io
 import json
 import zipfile
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from kundig.deliver import personal as second
 from kundig.deliver.branches import plain_fill
 from kundig.deliver.channels.email import Sender, deliverable, email, header
 from kundig.deliver.channels.files import COLUMNS, FilesChannel, Rendered, csv_of
+from kundig.deliver.channels.packing import END, compressed, pack, verbatim
 from kundig.deliver.channels.push import push
 from kundig.deliver.personal import personal
 from kundig.errors import Conflict, StoreError, TemplateError
@@ -102,7 +104,7 @@ def test_a_mail_says_what_the_templates_say(person):
         with pytest.raises(TemplateError, match="control character"):
             mail(values(person), message_id="0" * 32, at=AT)
         return
-    written = mail(values(person), message_id="0" * 32, at=AT)
+    written = mail(values(person), message_id="0" * 32, at=AT).content
     assert all(len(line) <= 998 and b"\n" not in line and b"\r" not in line for line in written.split(b"\r\n"))
     read = standard.message_from_bytes(written, policy=standard.policy.SMTP)
     assert not [defect for part in read.walk() for defect in part.defects]
@@ -114,6 +116,40 @@ def test_a_mail_says_what_the_templates_say(person):
     for kind, template, html in (("html", HTML, True), ("plain", TEXT, False)):
         expected = templates.fill(template, person=person, message=values(person)["message"], html=html)
         assert lines(read.get_body((kind,)).get_payload(decode=True).decode()) == lines(expected)
+
+
+@given(persons=st.lists(PERSONS, min_size=2, max_size=5), html=st.sampled_from([HTML, *BRANCHES, "fixed"]), text=st.sampled_from([TEXT, "", "ä" * 200]))
+@settings(max_examples=60, deadline=None)
+def test_what_is_remembered_or_compressed_before_changes_no_byte(persons, html, text):
+    def made():
+        return email(subject="Für dich", html=html, text=text, sender=SENDER, boundary="0123456789abcdef", at="test")
+
+    shared = made()
+    for number, person in enumerate([*persons, *persons]):
+        mail = shared(values(person, f"{number:032x}"), message_id=f"{number:032x}", at=AT)
+        assert mail == made()(values(person, f"{number:032x}"), message_id=f"{number:032x}", at=AT)
+        assert zlib.decompress(mail.deflated, -15) == mail.content
+        assert lines(standard.message_from_bytes(mail.content, policy=standard.policy.SMTP).get_body(("html",)).get_payload(decode=True).decode()) == lines(
+            templates.fill(html, person=person, message=values(person, f"{number:032x}")["message"], html=True)
+        )
+
+
+@given(parts=st.lists(st.tuples(st.booleans(), st.binary(max_size=300) | st.sampled_from([b"", b"x" * 70_000])), max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_pieces_join_to_one_stream(parts):
+    stream = b"".join(compressed(data) if fixed else verbatim(data) for fixed, data in parts) + END
+    assert zlib.decompress(stream, -15) == b"".join(data for _, data in parts)
+
+
+def test_a_packed_file_is_read_by_others(tmp_path):
+    entries = [("a.eml", b"", b""), ("b.eml", b"x" * 100_000, b""), ("c.eml", b"Kim", verbatim(b"Kim") + END)]
+    pack(tmp_path / "m.zip", entries)
+    with zipfile.ZipFile(tmp_path / "m.zip") as packed:
+        assert packed.testzip() is None
+        assert [(name, packed.read(name)) for name in packed.namelist()] == [(name, content) for name, content, _ in entries]
+    assert (tmp_path / "m.zip").stat().st_size < 2_000
+    with pytest.raises(StoreError, match="at most 65,535"):
+        pack(tmp_path / "n.zip", ((f"{number}", b"", END) for number in range(65_536)))
 
 
 def ends(text):

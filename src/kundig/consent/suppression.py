@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 
@@ -17,7 +16,7 @@ def digest(namespace: str, value: str, *, secret: bytes) -> str:
         >>> digest("email", "kim@example.org", secret=b"key")[:12]
         '6eb782479b22'
     """
-    return hmac.new(secret, f"{namespace}:{value}".encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(secret, f"{namespace}:{value}".encode(), "sha256").hex()
 
 
 def found(identifiers: Iterable[tuple[int, str, str]], suppressed: Mapping[str, str], *, secret: bytes) -> dict[int, str]:

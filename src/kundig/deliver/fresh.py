@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from kundig import consent, gate
@@ -19,23 +21,58 @@ from kundig.store.state import State
 WINDOWS = (("24h", 1), ("7d", 7), ("30d", 30))
 """Windows of the caps: the suffix of the gate's facts, and days of 24 hours."""
 
+_COUNTED = tuple(f"{scope}_{window}" for scope in ("messages", "channel") for window, _ in WINDOWS)
+
 _TYPES = {
     "erased": pa.bool_(), "suppressed": pa.bool_(), "objected": pa.bool_(), "consent_until": pa.timestamp("us", "UTC"), "last_order_at": pa.timestamp("us", "UTC"),
-    "contract_until": pa.timestamp("us", "UTC"), "offer_valid": pa.bool_(), "offer_stock": pa.int64(),
-} | {f"{scope}_{window}": pa.int64() for scope in ("messages", "channel") for window, _ in WINDOWS}  # fmt: skip
+    "contract_until": pa.timestamp("us", "UTC"), "double_opt_in": pa.bool_(), "offer_valid": pa.bool_(), "offer_stock": pa.int64(),
+} | dict.fromkeys(_COUNTED, pa.int64())  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class People:
-    """Who the persons of a delivery are: their identifiers now (key, namespace, value), and which parts joined them when."""
+    """Who the persons of a delivery are; read when first asked, for most deliveries have nothing to ask.
 
-    identifiers: Mapping[int, Sequence[tuple[int, str, str]]]
-    joined: Mapping[int, Mapping[int, dt.datetime]] = field(default_factory=dict)
+    `identified` gives their identifiers now (person_key, identifier_key, namespace, value), `merged` which parts joined them when
+    (person_key, other_key, occurred_at).
+    """
+
+    identified: Callable[[], pa.Table]
+    merged: Callable[[], pa.Table]
+
+    @cached_property
+    def identifiers(self) -> pa.Table:
+        """Their identifiers now."""
+        return self.identified()
+
+    @cached_property
+    def merges(self) -> pa.Table:
+        """The merges that joined parts to them."""
+        return self.merged()
 
     def holders(self, keys: Iterable[int]) -> set[int]:
         """The persons who hold one of the identifiers."""
-        wanted = set(keys)
-        return {person for person, held in self.identifiers.items() if any(key in wanted for key, _, _ in held)} if wanted else set()
+        wanted = sorted(set(keys))
+        return set(_among(self.identifiers, "identifier_key", wanted)["person_key"].to_pylist()) if wanted else set()
+
+    def held(self, persons: Iterable[int]) -> dict[int, list[tuple[int, str, str]]]:
+        """The identifiers (key, namespace, value) of some of the persons."""
+        found: dict[int, list[tuple[int, str, str]]] = {}
+        mine = _among(self.identifiers, "person_key", persons)
+        for person, *identifier in zip(*(mine[name].to_pylist() for name in ("person_key", "identifier_key", "namespace", "value")), strict=True):
+            found.setdefault(person, []).append((identifier[0], identifier[1], identifier[2]))
+        return found
+
+    def joined(self, persons: Iterable[int]) -> dict[int, dict[int, dt.datetime]]:
+        """Which parts joined some of the persons, and when."""
+        found: dict[int, dict[int, dt.datetime]] = {}
+        for row in _among(self.merges, "person_key", persons).to_pylist():
+            found.setdefault(row["person_key"], {})[row["other_key"]] = row["occurred_at"]
+        return found
+
+
+def _among(rows: pa.Table, column: str, wanted: Iterable[int]) -> pa.Table:
+    return rows.filter(pc.is_in(rows[column], pa.array(sorted(set(wanted)), pa.int64())))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,21 +81,21 @@ class Release:
 
     run_id: int
     moment: dt.datetime
-    consents: frozenset[str]
+    consents: pa.ChunkedArray
 
 
 @dataclass(kw_only=True, slots=True)
 class FreshGate:
     """Asks the gate about claimed messages.
 
-    `facts` are rows of `gate_facts` by message id. Consents of persons about whom the log has heard something since the release
-    are folded anew from the log; caps, suppressions and verdicts on creatives are read anew for all. What outside tools sent is
-    known as of the release.
+    `facts` are rows of `gate_facts` with a unique `message_id`. Consents of persons about whom the log has heard something since
+    the release are folded anew from the log; caps, suppressions and verdicts on creatives are read anew for all. What outside
+    tools sent is known as of the release.
     """
 
     state: State
     requests: Mapping[tuple[str, str], gate.Request]
-    facts: Mapping[str, Row]
+    facts: pa.Table
     creatives: Mapping[str, Row]
     people: People
     release: Release
@@ -66,13 +103,20 @@ class FreshGate:
     secret: bytes | None = None
     seen_seq: int = 0
     unsettled: frozenset[int] = frozenset()
+    places: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note where each message's facts stand."""
+        self.places = {key: place for place, key in enumerate(self.facts["message_id"].to_pylist())}
 
     def prepare(self) -> None:
         """Note how far the log was read before the first claim, and which persons it has news of since the release."""
-        log, keys = self.state.sql("consent_log"), self.state.sql("consent_keys")
+        keys = self.state.sql("consent_keys")
         with self.state.reading() as connection:
-            self.seen_seq = connection.execute(sa.select(sa.func.coalesce(sa.func.max(log.c.seq), 0))).scalar_one()
-            news = [seq for seq, record in connection.execute(sa.select(log.c.seq, log.c.record_id)) if record not in self.release.consents]
+            said = self.state.stored("SELECT seq, record_id FROM consent_log ORDER BY seq", connection=connection)
+            self.seen_seq = said[-1][0] if said else 0
+            known = pc.is_in(pa.array([record for _, record in said], pa.string()), self.release.consents)
+            news = [said[place][0] for place in pc.indices_nonzero(pc.invert(known)).to_pylist()]
             named: set[int] = set()
             for start in range(0, len(news), 10_000):
                 named.update(connection.execute(sa.select(keys.c.identifier_key).where(keys.c.seq.in_(news[start : start + 10_000]))).scalars())
@@ -80,32 +124,43 @@ class FreshGate:
 
     def __call__(self, connection: sa.Connection, rows: Sequence[Row], at: dt.datetime) -> list[Answer]:
         """The gate's answer for each message; a message without facts is refused."""
+        answers = [Answer(allow=False, reason="rule_not_met")] * len(rows)
+        asked = [number for number, row in enumerate(rows) if row["message_id"] in self.places and (row["audience"], row["channel"]) in self.requests]
+        if not asked:
+            return answers
+        known = [rows[number] for number in asked]
+        facts = self._refreshed(connection, known, at)
+        groups: dict[tuple[str, str], list[int]] = {}
+        for place, row in enumerate(known):
+            groups.setdefault((row["audience"], row["channel"]), []).append(place)
+        told: dict[tuple[bool, str], Answer] = {}
+        for key, places in groups.items():
+            decided = gate.decide_many(self.requests[key], facts if len(groups) == 1 else facts.take(pa.array(places)))
+            for place, allow, reason in zip(places, decided["allow"].to_pylist(), decided["reason"].to_pylist(), strict=True):
+                answers[asked[place]] = told.get((allow, reason)) or told.setdefault((allow, reason), Answer(allow=allow, reason=reason))
+        return answers
+
+    def _refreshed(self, connection: sa.Connection, rows: Sequence[Row], at: dt.datetime) -> pa.Table:
+        """The facts of the messages, as of the claim, in their order."""
         persons = {row["person_key"] for row in rows}
         consents = self._consents(connection, persons, at)
-        heard = self._heard(connection, persons, at)
         listed = self._suppressed(connection, persons)
         rejected = self._rejected(connection)
-        answers: dict[str, Answer] = {}
-        groups: dict[tuple[str, str], list[Row]] = {}
-        for row in rows:
-            known = self.facts.get(row["message_id"])
-            if known is None or (row["audience"], row["channel"]) not in self.requests:
-                answers[row["message_id"]] = Answer(allow=False, reason="rule_not_met")
-                continue
-            facts = {name: known.get(name) for name in gate.COLUMNS if name in known}
-            facts |= consents.get((row["person_key"], row["purpose"], row["channel"]), {}) | self._counted(known, heard.get(row["person_key"], []), row["channel"], at)
-            why = listed.get(row["person_key"])
-            facts |= {"erased": why == "erased", "suppressed": why == "suppressed", "objected": bool(facts.get("objected")) or why == "objected"}
+        found = self.facts.take(pa.array([self.places[row["message_id"]] for row in rows], pa.int64()))
+        columns = {name: found[name] for name in gate.COLUMNS if name in found.column_names} | self._counted(found, self._heard(connection, persons, at), rows, at)
+        none = pa.repeat(pa.scalar(False), len(rows))
+        columns |= {"erased": none, "suppressed": none, "objected": pc.fill_null(columns["objected"], False) if "objected" in columns else none}
+        fresh: dict[str, dict[int, Any]] = {}
+        for place, row in enumerate(rows):
+            for name, value in consents.get((row["person_key"], row["purpose"], row["channel"]), {}).items():
+                fresh.setdefault(name, {})[place] = value
+            if why := listed.get(row["person_key"]):
+                fresh.setdefault(why, {})[place] = True
             if row["creative_id"] in rejected:
-                facts["creative"] = "rejected"
-            groups.setdefault((row["audience"], row["channel"]), []).append({"message_id": row["message_id"], "person_key": row["person_key"]} | facts)
-        for key, asked in groups.items():
-            names = ["person_key", *[name for name in gate.COLUMNS if name in asked[0]]]
-            table = pa.table({name: pa.array([fact[name] for fact in asked], _TYPES.get(name, pa.int64() if name == "person_key" else pa.string())) for name in names})
-            told = gate.decide_many(self.requests[key], table)
-            for fact, allow, reason in zip(asked, told["allow"].to_pylist(), told["reason"].to_pylist(), strict=True):
-                answers[fact["message_id"]] = Answer(allow=allow, reason=reason)
-        return [answers[row["message_id"]] for row in rows]
+                fresh.setdefault("creative", {})[place] = "rejected"
+        size = len(rows)
+        columns |= {name: _with(columns.get(name), values, size, _TYPES.get(name, pa.string())) for name, values in fresh.items()}
+        return pa.table({"person_key": pa.array([row["person_key"] for row in rows], pa.int64())} | columns)
 
     def _consents(self, connection: sa.Connection, persons: set[int], at: dt.datetime) -> dict[tuple[int, str, str], dict[str, Any]]:
         """Consent facts, folded anew, of the persons the log has news of: before this delivery, or since it began."""
@@ -114,10 +169,14 @@ class FreshGate:
         for strongest, others in connection.execute(sa.select(log.c.identifier_key, log.c.other_keys).where(log.c.seq > self.seen_seq)):
             named |= {strongest, *(others or ())}
         found: dict[tuple[int, str, str], dict[str, Any]] = {}
-        for person in persons & (self.unsettled | self.people.holders(named)):
-            keys = [key for key, _, _ in self.people.identifiers.get(person, ())]
+        spoken = persons & (self.unsettled | self.people.holders(named))
+        if not spoken:
+            return found
+        held, joined = self.people.held(spoken), self.people.joined(spoken)
+        for person in spoken:
+            keys = [key for key, _, _ in held.get(person, ())]
             records = [record for said in consent.records_of(self.state, keys, connection=connection).values() for record in said]
-            history = consent.fold(records, purposes=self.purposes, at=at, joined=self.people.joined.get(person))
+            history = consent.fold(records, purposes=self.purposes, at=at, joined=joined.get(person))
             for purpose, rules in self.purposes.purposes.items():
                 standing = {channel: consent.standing(history, purpose=purpose, channel=channel, at=at) for channel in rules.channels}
                 for channel, one in standing.items():
@@ -140,16 +199,19 @@ class FreshGate:
                 found.setdefault(row.person_key, []).append((row.at, row.channel, before))
         return found
 
-    def _counted(self, known: Row, heard: Sequence[tuple[dt.datetime, str, bool]], channel: str, at: dt.datetime) -> dict[str, int]:
+    def _counted(self, facts: pa.Table, heard: Mapping[int, Sequence[tuple[dt.datetime, str, bool]]], rows: Sequence[Row], at: dt.datetime) -> dict[str, pa.Array]:
         """Messages per window now: what outside tools sent as of the release, and our own as of the claim."""
-        counted: dict[str, int] = {}
-        for scope, mine in (("messages", list(heard)), ("channel", [one for one in heard if one[1] == channel])):
-            for window, days in WINDOWS:
-                span = dt.timedelta(days=days)
-                then = sum(before and moment > self.release.moment - span for moment, _, before in mine)
-                now = sum(moment > at - span for moment, _, _ in mine)
-                counted[f"{scope}_{window}"] = max(0, (known.get(f"{scope}_{window}") or 0) - then) + now
-        return counted
+        zeros = pa.repeat(pa.scalar(0, pa.int64()), len(rows))
+        counted = {name: pc.fill_null(facts[name].cast(pa.int64()), 0).to_numpy().copy() if name in facts.column_names else zeros.to_numpy().copy() for name in _COUNTED}
+        for place, row in enumerate(rows):
+            ours = heard.get(row["person_key"])
+            for scope, mine in (("messages", ours), ("channel", [one for one in ours if one[1] == row["channel"]])) if ours else ():
+                for window, days in WINDOWS:
+                    span = dt.timedelta(days=days)
+                    then = sum(before and moment > self.release.moment - span for moment, _, before in mine)
+                    now = sum(moment > at - span for moment, _, _ in mine)
+                    counted[f"{scope}_{window}"][place] = max(0, counted[f"{scope}_{window}"][place] - then) + now
+        return {name: pa.array(values.clip(0)) for name, values in counted.items()}
 
     def _suppressed(self, connection: sa.Connection, persons: set[int]) -> dict[int, str]:
         table = self.state.sql("suppressions")
@@ -158,7 +220,7 @@ class FreshGate:
             return {}
         if self.secret is None:
             return dict.fromkeys(persons, "suppressed")
-        named = ((person, namespace, value) for person in persons for _, namespace, value in self.people.identifiers.get(person, ()))
+        named = ((person, namespace, value) for person, held in self.people.held(persons).items() for _, namespace, value in held)
         return suppression.found(named, listed, secret=self.secret)
 
     def _rejected(self, connection: sa.Connection) -> set[str]:
@@ -172,3 +234,11 @@ class FreshGate:
             if verdict is not None and verdict.verdict == "rejected" and verdict.version == row["made_from"]:
                 found.add(creative_id)
         return found
+
+
+def _with(column: pa.ChunkedArray | None, values: Mapping[int, Any], size: int, kind: pa.DataType) -> pa.Array:
+    """The column with some values put in their places."""
+    held = [None] * size if column is None else column.to_pylist()
+    for place, value in values.items():
+        held[place] = value
+    return pa.array(held, kind)

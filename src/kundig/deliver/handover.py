@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kundig import gate, hooks, rules
 from kundig.clock import now
@@ -21,17 +22,14 @@ from kundig.config.load import Config
 from kundig.consent import suppression
 from kundig.deliver.channels.email import Sender
 from kundig.deliver.fresh import FreshGate, People, Release
-from kundig.deliver.outbox import Claimed, Delivered, Row, claim, claim_name, left_behind, message_id, occasion, queue, resolve, settle
+from kundig.deliver.outbox import CONTENT, Claimed, Delivered, claim, claim_name, left_behind, message_ids, occasion, queue, resolve, settle
 from kundig.deliver.rendering import Links, Renderer
 from kundig.errors import ConfigError, Conflict, ContractError, StoreError
 from kundig.hooks import Channel, Finishes
 from kundig.rules.clauses import Holds, leaves
 from kundig.store.state import State
-from kundig.tables.deliver import MESSAGES
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
     from kundig.store.lake import Lake
 
 FOLDER = "out/messages"
@@ -42,6 +40,9 @@ FILES = "files"
 
 LINK_KEY = "KUNDIG_LINK_KEY"
 """Name of the secret that signs unsubscribe links; made at the first delivery where it is not set."""
+
+VARIABLES = ("person_id", "first_name", "last_name", "company", "offer_code")
+"""What a message carries of its person."""
 
 BATCH = 10_000
 
@@ -69,11 +70,11 @@ def hand_over(lake: Lake, state: State, config: Config, *, at: dt.datetime | Non
     audiences = {name: audience for name, audience in config.audiences.items() if audience.active}
     asked = _requests(audiences, config, moment)
     members = _members(lake, release.snapshot_id, list(asked))
-    facts = {message_id(row["audience"], row["person_key"], audiences[row["audience"]].creative, _occasion(audiences, row, moment, config)): row for row in members.to_pylist()}
+    facts = _identified(members, audiences, moment, config.settings.workspace.zone)
     done.queued = queue(state, _messages(facts, audiences), audiences=config.audiences, at=moment, run_id=release.run_id)
     creatives = {row["creative_id"]: row for row in lake.ibis("creatives", release.snapshot_id).to_pyarrow().to_pylist()}
     ask = FreshGate(
-        state=state, requests=asked, facts=facts, creatives=creatives, people=_people(lake, release.snapshot_id, members, moment), purposes=config.purposes,
+        state=state, requests=asked, facts=facts, creatives=creatives, people=_people(lake, release.snapshot_id, moment), purposes=config.purposes,
         release=Release(run_id=release.run_id, moment=release.moment, consents=_consents_seen(lake, release.snapshot_id, release.moment)), secret=_suppression_key(config, state),
     )  # fmt: skip
     ask.prepare()
@@ -192,47 +193,52 @@ def _members(lake: Lake, snapshot: int, asked: list[tuple[str, str]]) -> pa.Tabl
     return joined.filter(wanted).order_by("audience", "rank").to_pyarrow()
 
 
-def _messages(facts: Mapping[str, Row], audiences: Mapping[str, Audience]) -> pa.Table:
-    rows = []
-    for key, row in facts.items():
-        variables = {name: row[name] or "" for name in ("person_id", "first_name", "last_name", "company", "offer_code")}
-        rows.append(
-            {
-                "message_id": key, "person_key": row["person_key"], "address": row["value"], "channel": row["channel"], "purpose": row["purpose"], "audience": row["audience"],
-                "scenario": audiences[row["audience"]].scenario, "creative_id": row["creative_id"], "segment_id": row["segment_id"], "offer_code": row["offer_code"],
-                "locale": row["locale"], "variables": json.dumps(variables, ensure_ascii=False),
-            }
-        )  # fmt: skip
-    names = MESSAGES.names[: MESSAGES.names.index("variables") + 1]
-    return pa.table({name: pa.array([row[name] for row in rows], pa.int64() if name == "person_key" else pa.string()) for name in names})
+def _identified(members: pa.Table, audiences: Mapping[str, Audience], at: dt.datetime, zone: str) -> pa.Table:
+    """The members with the key of their message (`message_id`); of several with one key the last."""
+    keys: dict[str, int] = {}
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(members["audience"].to_pylist()):
+        places.setdefault(name, []).append(place)
+    for name, chosen in places.items():
+        persons = members["person_key"].take(pa.array(chosen)).to_pylist()
+        keys |= dict(zip(message_ids(name, persons, audiences[name].creative, occasion(audiences[name].occasion, at, zone)), chosen, strict=True))
+    return members.take(pa.array(list(keys.values()), pa.int64())).append_column("message_id", pa.array(list(keys), pa.string()))
 
 
-def _people(lake: Lake, snapshot: int, members: pa.Table, at: dt.datetime) -> People:
+def _messages(facts: pa.Table, audiences: Mapping[str, Audience]) -> pa.Table:
+    """The outbox rows of the members."""
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    given = [pc.fill_null(facts[name], "").to_pylist() for name in VARIABLES]
+    made = {
+        "address": facts["value"], "scenario": pa.array([audiences[name].scenario for name in facts["audience"].to_pylist()], pa.string()),
+        "variables": pa.array([encode(dict(zip(VARIABLES, row, strict=True))) for row in zip(*given, strict=True)], pa.string()),
+    }  # fmt: skip
+    return pa.table({name: made[name] if name in made else facts[name] for name in CONTENT})
+
+
+def _people(lake: Lake, snapshot: int, at: dt.datetime) -> People:
     """The members' identifiers at the moment (shared ones speak for nobody), and the parts that merges joined to them."""
-    moment = ibis.literal(at, type="timestamp('UTC')")
-    wanted = set(members["person_key"].to_pylist())
-    identities = lake.ibis("identities", snapshot)
     persons = lake.ibis("audience_members", snapshot).select("person_key").distinct()
-    held = identities.filter(identities.valid_from <= moment, identities.valid_until.isnull() | (identities.valid_until > moment), ~identities.shared.fill_null(False))
-    held = held.semi_join(persons, "person_key").select("identifier_key", "person_key")
-    named = held.join(lake.ibis("identifiers", snapshot).select("identifier_key", "namespace", "value"), "identifier_key")
-    identifiers: dict[int, list[tuple[int, str, str]]] = {}
-    for row in named.to_pyarrow().to_pylist():
-        if row["person_key"] in wanted:
-            identifiers.setdefault(row["person_key"], []).append((row["identifier_key"], row["namespace"], row["value"]))
-    merges = lake.ibis("merges", snapshot)
-    joined: dict[int, dict[int, dt.datetime]] = {}
-    for row in _rows(merges.filter(merges.kind == "merge").semi_join(persons, "person_key").select("person_key", "other_key", "occurred_at")):
-        joined.setdefault(row["person_key"], {})[row["other_key"]] = row["occurred_at"]
-    return People(identifiers=identifiers, joined=joined)
+
+    def identified() -> pa.Table:
+        moment = ibis.literal(at, type="timestamp('UTC')")
+        identities = lake.ibis("identities", snapshot)
+        held = identities.filter(identities.valid_from <= moment, identities.valid_until.isnull() | (identities.valid_until > moment), ~identities.shared.fill_null(False))
+        held = held.semi_join(persons, "person_key").select("identifier_key", "person_key")
+        return held.join(lake.ibis("identifiers", snapshot).select("identifier_key", "namespace", "value"), "identifier_key").to_pyarrow()
+
+    def merged() -> pa.Table:
+        merges = lake.ibis("merges", snapshot)
+        return merges.filter(merges.kind == "merge").semi_join(persons, "person_key").select("person_key", "other_key", "occurred_at").to_pyarrow()
+
+    return People(identified=identified, merged=merged)
 
 
-def _consents_seen(lake: Lake, snapshot: int, moment: dt.datetime) -> frozenset[str]:
+def _consents_seen(lake: Lake, snapshot: int, moment: dt.datetime) -> pa.ChunkedArray:
     """Ids of the records of consent that the release's fold has seen."""
     records = lake.ibis("consent_records", snapshot)
     then = ibis.literal(moment, type="timestamp('UTC')")
-    seen = records.filter(records.received_at <= then, records.occurred_at <= then).select("record_id").distinct()
-    return frozenset(seen.to_pyarrow()["record_id"].to_pylist())
+    return records.filter(records.received_at <= then, records.occurred_at <= then).select("record_id").to_pyarrow()["record_id"]
 
 
 def link_key(config: Config) -> bytes:
@@ -251,17 +257,8 @@ def _suppression_key(config: Config, state: State) -> bytes | None:
     return config.secret(suppression.SECRET).encode() if state.select("suppressions") else None
 
 
-def _sender(config: Config, facts: Mapping[str, Row]) -> Sender:
+def _sender(config: Config, facts: pa.Table) -> Sender:
     brand = config.settings.brand
-    if not brand.sender and any(row["channel"] == "email" for row in facts.values()):
+    if not brand.sender and "email" in facts["channel"].unique().to_pylist():
         raise ConfigError("no sender is set, and there is e-mail to send", at="kundig.toml, brand.sender", mend='set sender = "shop@example.org" in [brand]')
     return Sender(name=brand.name or config.settings.workspace.name, address=brand.sender)
-
-
-def _occasion(audiences: Mapping[str, Audience], row: Row, at: dt.datetime, config: Config) -> str:
-    return occasion(audiences[row["audience"]].occasion, at, config.settings.workspace.zone)
-
-
-def _rows(expression: ir.Table) -> list[Row]:
-    found: list[Row] = expression.to_pyarrow().to_pylist()
-    return found

@@ -24,9 +24,14 @@ import sqlalchemy as sa
 from kundig.clock import local_day
 from kundig.hooks import Channel
 from kundig.store.state import State
+from kundig.tables.deliver import MESSAGES
 
 PASSING = frozenset({"quiet_hours"})
 """Refusals that time alone lifts within a day: the message stays queued."""
+
+
+CONTENT = MESSAGES.names[: MESSAGES.names.index("variables") + 1]
+"""The columns of `messages` that say what is sent to whom."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +118,19 @@ def message_id(audience: str, person_key: int, creative: str, occasion: str) -> 
 
     The channel is no part of it: whoever got a message by e-mail does not get it by push as well.
     """
-    return hashlib.sha256(json.dumps([audience, person_key, creative, occasion]).encode()).hexdigest()[:32]
+    return message_ids(audience, [person_key], creative, occasion)[0]
+
+
+def message_ids(audience: str, persons: Iterable[int], creative: str, occasion: str) -> list[str]:
+    """The keys (`message_id`) of an audience's messages to many persons.
+
+    Examples:
+        >>> whole = json.dumps(["win_back", 7, "spring", "2026-11"])
+        >>> message_ids("win_back", [7], "spring", "2026-11") == [hashlib.sha256(whole.encode()).hexdigest()[:32]]
+        True
+    """
+    before, after = f"[{json.dumps(audience)}, ", f", {json.dumps(creative)}, {json.dumps(occasion)}]"
+    return [hashlib.sha256(f"{before}{person}{after}".encode()).hexdigest()[:32] for person in persons]
 
 
 def queue(state: State, messages: pa.Table, *, audiences: Iterable[str], at: dt.datetime, run_id: int) -> Queued:
@@ -123,24 +140,22 @@ def queue(state: State, messages: pa.Table, *, audiences: Iterable[str], at: dt.
     failed is left alone. Queued messages of the `audiences` that are not among them are refused: their person is no longer selected.
     """
     table = state.sql("messages")
-    given = {row["message_id"]: row for row in messages.to_pylist()}
+    ids: list[str] = messages["message_id"].to_pylist()
+    given = set(ids)
     with state.transaction() as connection:
         found = connection.execute(sa.select(table.c.message_id, table.c.status).where(table.c.audience.in_(sorted(audiences)))).all()
         standing = {row.message_id: row.status for row in found}
-        new = [row | _fresh(run_id, at) | {"attempts": 0} for key, row in given.items() if key not in standing]
-        again = [row | _fresh(run_id, at) for key, row in given.items() if standing.get(key) in ("queued", "refused")]
+        new = messages.filter(pa.array([key not in standing for key in ids], pa.bool_()))
+        again = messages.filter(pa.array([standing.get(key) in ("queued", "refused") for key in ids], pa.bool_())).to_pylist()
         gone = [key for key, status in standing.items() if status == "queued" and key not in given]
-        state.insert("messages", new, connection=connection)
+        fresh = {"status": pa.scalar("queued"), "run_id": pa.scalar(run_id), "queued_at": pa.scalar(at, pa.timestamp("us", "UTC")), "attempts": pa.scalar(0)}
+        state.load("messages", pa.table({**dict(zip(new.column_names, new.columns, strict=True)), **{n: pa.repeat(v, new.num_rows) for n, v in fresh.items()}}), connection=connection)
         if again:
-            names = [name for name in again[0] if name != "message_id"]
-            renewed = sa.update(table).where(table.c.message_id == sa.bindparam("which")).values({name: sa.bindparam(name) for name in names})
+            renewed = sa.update(table).where(table.c.message_id == sa.bindparam("which")).values({name: sa.bindparam(name) for name in messages.column_names if name != "message_id"})
+            renewed = renewed.values(status="queued", reason=None, run_id=run_id, queued_at=at, claimed_at=None, sent_at=None, claim=None)
             connection.execute(renewed, [{"which" if name == "message_id" else name: value for name, value in row.items()} for row in again])
         _mark(connection, table, gone, status="refused", reason="rule_not_met")
-    return Queued(new=len(new), again=len(again), known=len(given) - len(new) - len(again), dropped=len(gone))
-
-
-def _fresh(run_id: int, at: dt.datetime) -> Row:
-    return {"status": "queued", "reason": None, "run_id": run_id, "queued_at": at, "claimed_at": None, "sent_at": None, "claim": None}
+    return Queued(new=new.num_rows, again=len(again), known=len(ids) - new.num_rows - len(again), dropped=len(gone))
 
 
 def claim(state: State, ask: Ask, *, name: str, at: dt.datetime, limit: int = 10_000, after: str = "", channels: Iterable[str] | None = None, but: Iterable[str] = ()) -> Claimed:
@@ -156,15 +171,17 @@ def claim(state: State, ask: Ask, *, name: str, at: dt.datetime, limit: int = 10
         clauses.append(table.c.channel.in_(sorted(channels)))
     if kept := sorted(but):
         clauses.append(table.c.channel.not_in(kept))
+    wanted = sa.select(*(sa.type_coerce(table.c[name], sa.BigInteger if name == "person_key" else sa.Text) for name in CONTENT))
     reasons: Counter[str] = Counter()
     taken: list[Row] = []
     with state.transaction() as connection:
-        found = connection.execute(sa.select(table).where(*clauses).order_by(table.c.message_id).limit(limit)).all()
-        rows = [dict(row._mapping) for row in found]
+        found = connection.execute(wanted.where(*clauses).order_by(table.c.message_id).limit(limit)).all()
+        rows: list[Row] = [dict(zip(CONTENT, row, strict=True)) for row in found]
         for turn in one_per_person(rows):
             answers = ask(connection, turn, at)
             allowed = [row for row, answer in zip(turn, answers, strict=True) if answer.allow]
-            state.insert("caps", [{"message_id": r["message_id"], "person_key": r["person_key"], "channel": r["channel"], "at": at} for r in allowed], connection=connection)
+            caps = {name: pa.array([row[name] for row in allowed], kind) for name, kind in (("message_id", pa.string()), ("person_key", pa.int64()), ("channel", pa.string()))}
+            state.load("caps", pa.table(caps | {"at": pa.repeat(pa.scalar(at, pa.timestamp("us", "UTC")), len(allowed))}), connection=connection)
             taken += allowed
             refusals: dict[str, list[str]] = {}
             for row, answer in zip(turn, answers, strict=True):
@@ -241,8 +258,9 @@ def split_claim(name: str) -> tuple[int, str]:
 
 
 def _mark(connection: sa.Connection, table: sa.Table, ids: Sequence[str], **values: Any) -> None:
-    for start in range(0, len(ids), 10_000):
-        connection.execute(sa.update(table).where(table.c.message_id.in_(ids[start : start + 10_000])).values(**values))
+    if ids:
+        marked = sa.update(table).where(table.c.message_id == sa.bindparam("which")).values(**values)
+        connection.execute(marked, [{"which": key} for key in ids])
 
 
 def _forget_caps(state: State, connection: sa.Connection, ids: Sequence[str]) -> None:

@@ -26,7 +26,8 @@ _TAG = re.compile(r"\{\{.*?\}\}|\{%-?\s*(?P<tag>\w+).*?-?%\}", re.DOTALL)
 _OPENS, _KNOWN_TAGS = frozenset({"if", "unless", "case"}), frozenset({"if", "unless", "case", "else", "elsif", "when"})
 _FIELD = re.compile(r"(?<![\w.-])(person|message)\.(\w+)")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
-_MOST_REMEMBERED = 50_000
+MOST_REMEMBERED = 50_000
+"""Texts that are kept for equal values, a piece."""
 
 
 class _Limited(Environment):
@@ -41,10 +42,11 @@ class _Limited(Environment):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
-    """One personal part of a template: the fields it rests on, and how it is filled."""
+    """One personal part of a template: the fields it rests on, whether they are the message's own, and how it is filled."""
 
     fields: tuple[tuple[str, str], ...]
     fill: Fill
+    per_message: bool = False
     remembers: bool = True
     remembered: dict[tuple[str, ...], str] = field(default_factory=dict)
 
@@ -55,7 +57,7 @@ class Piece:
         key = tuple([values[space][name] for space, name in self.fields])
         found = self.remembered.get(key)
         if found is None:
-            if len(self.remembered) >= _MOST_REMEMBERED:
+            if len(self.remembered) >= MOST_REMEMBERED:
                 self.remembered.clear()
             found = self.remembered[key] = self.fill(values)
         return found
@@ -124,9 +126,10 @@ def _piece(env: Environment, source: str, *, html: bool, at: str) -> Piece:
         known = PERSON_FIELDS if space == "person" else MESSAGE_FIELDS
         if name not in known:
             raise TemplateError(f"nobody fills '{space}.{name}'", at=at, mend=nearest(name, known))
+    per_message = any(space == "message" for space, _ in named)
     quick = plain_fill(source, html=html)
     if quick is not None:
-        return Piece(fields=named, fill=quick, remembers=False)
+        return Piece(fields=named, fill=quick, per_message=per_message, remembers=False)
     try:
         compiled = env.from_string(source)
         if not named:
@@ -139,4 +142,4 @@ def _piece(env: Environment, source: str, *, html: bool, at: str) -> Piece:
         context: dict[str, Any] = {"person": values["person"], "message": values["message"]}
         return str(compiled.render(**context))
 
-    return Piece(fields=named, fill=fill)
+    return Piece(fields=named, fill=fill, per_message=per_message, remembers=not per_message)

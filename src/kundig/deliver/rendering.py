@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Mapping
@@ -37,7 +36,7 @@ class Links:
 
     def signature(self, message_id: str) -> str:
         """24 hex digits of the HMAC-SHA256 of the message's id."""
-        return hmac.new(self.secret, f"unsubscribe:{message_id}".encode(), hashlib.sha256).hexdigest()[:24]
+        return hmac.digest(self.secret, f"unsubscribe:{message_id}".encode(), "sha256").hex()[:24]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -68,13 +67,13 @@ class Renderer:
         message = {"id": key, "unsubscribe_url": self.links.unsubscribe(key), "address": row["address"]}
         values = {"person": {name: given.get(name) or "" for name in PERSON_FIELDS}, "message": message}
         if isinstance(made, Email):
-            content, subject, file = made(values, message_id=key, at=at), made.subject(values), f"{key}.eml"
+            (content, deflated, subject), file = made(values, message_id=key, at=at), f"{key}.eml"
         else:
-            content, subject, file = made(values, message_id=key), made.title(values), f"{key}.json"
+            content, deflated, subject, file = made(values, message_id=key), b"", made.title(values), f"{key}.json"
         return Rendered(
             message_id=key, person_id=given.get("person_id") or "", address=row["address"], channel=row["channel"], purpose=row["purpose"], audience=row["audience"],
             scenario=row["scenario"], creative_id=row["creative_id"], segment_id=row["segment_id"] or "", offer_code=row["offer_code"] or "", locale=row["locale"],
-            subject=subject, file=file, content=content,
+            subject=subject, file=file, content=content, deflated=deflated,
         )  # fmt: skip
 
     def _compile(self, creative_id: str) -> Email | Push:

@@ -277,9 +277,18 @@ class State:
         quote = self.engine.dialect.identifier_preparer.quote
         names, key = (", ".join(map(quote, chosen)) for chosen in (declared.names, declared.key))
         with self.reading() as connection:
-            found = connection.exec_driver_sql(f"SELECT {names} FROM {quote(declared.name)} ORDER BY {key}").fetchall()
+            found = self.stored(f"SELECT {names} FROM {quote(declared.name)} ORDER BY {key}", connection=connection)
         columns = list(zip(*found, strict=True)) if found else [() for _ in declared.columns]
         return pa.table([_arrow(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+
+    def stored(self, sql: str, *, connection: sa.Connection) -> list[tuple[Any, ...]]:
+        """Rows of a query without parameters, in the form they are stored in: for hundreds of thousands of rows."""
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+        finally:
+            cursor.close()
 
     @contextmanager
     def lease(self, name: str, holder: str, seconds: float) -> Iterator[Lease]:

@@ -12,9 +12,12 @@ import re
 from dataclasses import dataclass
 from email.utils import format_datetime
 from functools import lru_cache
+from itertools import groupby
+from typing import NamedTuple
 
 from kundig.deliver.branches import Values
-from kundig.deliver.personal import Known, Personal, Piece, personal
+from kundig.deliver.channels.packing import END, compressed, verbatim
+from kundig.deliver.personal import MOST_REMEMBERED, Known, Personal, Piece, personal
 from kundig.errors import TemplateError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\x85]")
@@ -48,17 +51,32 @@ class Sender:
         return f"From: {name}\r\n <{self.address}>"
 
 
+class Mail(NamedTuple):
+    """A mail for one person: its bytes, the same as a deflate stream, and its subject."""
+
+    content: bytes
+    deflated: bytes
+    subject: str
+
+
+class Fixed(NamedTuple):
+    """What every mail of a creative has at a place, encoded; and the same as deflate blocks, where that is shorter."""
+
+    encoded: bytes
+    compressed: bytes
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Email:
-    """A creative ready to be written for many persons."""
+    """A creative ready to be written for many persons: `sent_by` is the From header, `body` all that follows the headers."""
 
     subject: Personal
-    html: tuple[bytes | Piece, ...]
-    text: tuple[bytes | Piece, ...]
+    body: tuple[Fixed | Piece, ...]
     sender: Sender
+    sent_by: str
     boundary: str
 
-    def __call__(self, values: Values, *, message_id: str, at: dt.datetime) -> bytes:
+    def __call__(self, values: Values, *, message_id: str, at: dt.datetime) -> Mail:
         """The mail for one person.
 
         Raises:
@@ -67,40 +85,55 @@ class Email:
         address, unsubscribe = values["message"]["address"], values["message"]["unsubscribe_url"]
         if not deliverable(address):
             raise TemplateError("the address cannot stand in a header", at="To", mend="mend the contact's address at its source")
-        head = "\r\n".join(
-            (
-                self.sender.line,
-                f"To: {address}",
-                header("Subject", self.subject(values)),
-                f"Date: {_date(at)}",
-                header("Message-ID", f"<{message_id}@{self.sender.domain}>"),
-                header("List-Unsubscribe", f"<{unsubscribe}>"),
-                "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
-                "MIME-Version: 1.0",
-                f'Content-Type: multipart/alternative; boundary="{self.boundary}"',
-            )
-        )
-        return b"".join(
-            (
-                head.encode("ascii"), b"\r\n\r\n", self._part("plain"), _filled(self.text, values), b"\r\n", self._part("html"), _filled(self.html, values),
-                b"\r\n--", self.boundary.encode(), b"--\r\n",
-            )
-        )  # fmt: skip
-
-    def _part(self, kind: str) -> bytes:
-        return f'--{self.boundary}\r\nContent-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'.encode()
+        subject = self.subject(values)
+        mine = (
+            f"{self.sent_by}\r\nTo: {address}\r\n{_subject(subject)}\r\nDate: {_date(at)}\r\n{header('Message-ID', f'<{message_id}@{self.sender.domain}>')}\r\n"
+            f"{header('List-Unsubscribe', f'<{unsubscribe}>')}\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\nMIME-Version: 1.0\r\n"
+            f'Content-Type: multipart/alternative; boundary="{self.boundary}"\r\n\r\n'
+        ).encode("ascii")
+        plain: list[bytes] = [mine]
+        stream: list[bytes] = []
+        for part in self.body:
+            if isinstance(part, Piece):
+                text = part(values)
+                filled = _quoted(text) if part.per_message else _quoted_often(text)
+                plain.append(filled)
+                mine += filled
+                continue
+            plain.append(part.encoded)
+            if part.compressed:
+                stream += (verbatim(mine), part.compressed)
+                mine = b""
+            else:
+                mine += part.encoded
+        stream += (verbatim(mine), END)
+        return Mail(b"".join(plain), b"".join(stream), subject)
 
 
 def email(*, subject: str, html: str, text: str, sender: Sender, boundary: str, at: str, known: Known | None = None) -> Email:
     """A creative's templates, compiled and encoded. `boundary` is a word that no body holds, such as a hash.
 
     Raises:
-        TemplateError: A template cannot be compiled.
+        TemplateError: A template cannot be compiled, or the sender cannot stand in a header.
     """
-    return Email(
-        subject=personal(subject, html=False, at=f"{at}, subject", known=known), html=_encoded(personal(html, html=True, at=f"{at}, html", known=known)),
-        text=_encoded(personal(text, html=False, at=f"{at}, text", known=known)), sender=sender, boundary=f"=_{boundary}",
-    )  # fmt: skip
+    limit = f"=_{boundary}"
+    parts = [
+        _opening(limit, "plain"), *_encoded(personal(text, html=False, at=f"{at}, text", known=known)), b"\r\n",
+        _opening(limit, "html"), *_encoded(personal(html, html=True, at=f"{at}, html", known=known)), f"\r\n--{limit}--\r\n".encode(),
+    ]  # fmt: skip
+    body: list[Fixed | Piece] = []
+    for fixed, run in groupby(parts, key=lambda part: isinstance(part, bytes)):
+        if fixed:
+            joined = b"".join(part for part in run if isinstance(part, bytes))
+            blocks = compressed(joined)
+            body.append(Fixed(joined, blocks if len(blocks) < len(joined) else b""))
+        else:
+            body.extend(part for part in run if isinstance(part, Piece))
+    return Email(subject=personal(subject, html=False, at=f"{at}, subject", known=known), body=tuple(body), sender=sender, sent_by=sender.line, boundary=limit)
+
+
+def _opening(boundary: str, kind: str) -> bytes:
+    return f'--{boundary}\r\nContent-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'.encode()
 
 
 def deliverable(address: str) -> bool:
@@ -161,6 +194,11 @@ def _bytes_within(signs: int) -> int:
     return max(6, (signs - len("=?utf-8?b??=")) // 4 * 3)
 
 
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _subject(value: str) -> str:
+    return header("Subject", value)
+
+
 @lru_cache(maxsize=16)
 def _date(at: dt.datetime) -> str:
     return format_datetime(at)
@@ -170,8 +208,9 @@ def _encoded(template: Personal) -> tuple[bytes | Piece, ...]:
     return tuple(_quoted(part) if isinstance(part, str) else part for part in template.parts)
 
 
-def _filled(parts: tuple[bytes | Piece, ...], values: Values) -> bytes:
-    return b"".join([part if isinstance(part, bytes) else _quoted(part(values)) for part in parts])
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _quoted_often(text: str) -> bytes:
+    return _quoted(text)
 
 
 def _quoted(text: str) -> bytes:

@@ -13,12 +13,12 @@ import io
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 
+from kundig.deliver.channels.packing import pack
 from kundig.errors import Conflict, StoreError
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -28,7 +28,10 @@ _WORD = re.compile(r"[A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rendered:
-    """A message as a destination takes it, and the columns of messages.csv."""
+    """A message as a destination takes it, and the columns of messages.csv.
+
+    `deflated` is the content as a whole deflate stream, where whoever rendered it had most of that at hand; else empty.
+    """
 
     message_id: str
     person_id: str
@@ -44,9 +47,10 @@ class Rendered:
     subject: str
     file: str
     content: bytes
+    deflated: bytes = b""
 
 
-COLUMNS = tuple(field.name for field in fields(Rendered) if field.name != "content")
+COLUMNS = tuple(field.name for field in fields(Rendered) if field.name not in ("content", "deflated"))
 """Columns of messages.csv; `file` comes last."""
 
 PACKED = "messages.zip"
@@ -84,10 +88,14 @@ class FilesChannel:
             for message in messages[: self.samples] if packed else messages:
                 (staging / _name(message.file)).write_bytes(message.content)
             if packed:
-                _pack(staging / PACKED, messages)
+                pack(staging / PACKED, ((_name(message.file), message.content, message.deflated) for message in messages))
             (staging / "messages.csv").write_bytes(csv_of(messages, packed=packed))
-            if self.durable:
-                os.sync()
+            if self.durable and packed:
+                for path in staging.iterdir():
+                    _flush(path)
+                _flush(staging)
+            elif self.durable:
+                os.sync()  # one call for up to `loose` files
             staging.rename(final)
             _flush(run)
         except OSError as error:
@@ -120,10 +128,7 @@ class FilesChannel:
     def handed_over(self, run_id: int, part: str) -> frozenset[str]:
         """Ids of the messages of a part that was handed over; empty where it was not."""
         path = self.folder / str(run_id) / _name(part) / "messages.csv"
-        if not path.is_file():
-            return frozenset()
-        with path.open(encoding="utf-8", newline="") as file:
-            return frozenset(row["message_id"] for row in csv.DictReader(file))
+        return frozenset(row[0] for row in _rows(path)) if path.is_file() else frozenset()
 
     def finish(self, run_id: int) -> Path:
         """Join the parts' lists to one messages.csv of the run, with each file's place; gives the run's folder."""
@@ -135,8 +140,7 @@ class FilesChannel:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             for part in self.parts(run_id):
-                for row in _rows(run / part / "messages.csv"):
-                    writer.writerow([f"{part}/{row[name]}" if name == "file" else row[name] for name in COLUMNS])
+                writer.writerows([*cells, f"{part}/{place}"] for *cells, place in _rows(run / part / "messages.csv"))
         staging.replace(run / "messages.csv")
         return run
 
@@ -152,8 +156,7 @@ def csv_of(messages: Iterable[Rendered], *, packed: bool = False) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
-    for message in messages:
-        writer.writerow([safe_cell(value) for value in _CELLS(message)] + [place + message.file])
+    writer.writerows([*map(safe_cell, _CELLS(message)), place + message.file] for message in messages)
     return text.getvalue().encode()
 
 
@@ -167,17 +170,12 @@ def safe_cell(value: str) -> str:
     return f"'{value}" if value.startswith(_FORMULA) else value
 
 
-def _rows(path: Path) -> Iterator[dict[str, str]]:
+def _rows(path: Path) -> Iterator[list[str]]:
+    """The rows of a part's list, in the order of `COLUMNS`."""
     with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
-
-
-def _pack(path: Path, messages: Sequence[Rendered]) -> None:
-    with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
-        for message in messages:
-            entry = zipfile.ZipInfo(_name(message.file))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            packed.writestr(entry, message.content)
+        rows = csv.reader(file)
+        next(rows, None)
+        yield from rows
 
 
 def _name(text: str) -> str:
@@ -186,8 +184,8 @@ def _name(text: str) -> str:
     return text
 
 
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
