@@ -106,7 +106,7 @@ def calls(root: Path) -> list[dict[str, Any]]:
     found = []
     for _, _, _, body in stored(root):
         told = json.loads(body)
-        found += told if isinstance(told, list) else told["batch"] if "batch" in told else [told]
+        found += told if isinstance(told, list) else told.get("batch", [told])
     return found
 
 

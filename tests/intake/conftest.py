@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from kundig.collect.intake import keys
 from kundig.workspace import Workspace
 from tests.intake.asking import Here, Served
 
+FULL = os.environ.get("KUNDIG_FULL") == "1"
 SOURCE = """
 meaning: Visits and calls of the web shop
 inputs:
@@ -19,7 +21,7 @@ inputs:
   - files: [exports/fair/*.csv, exports/fair/*.xlsx]
     optional: true
     lands:
-      - {table: contacts, columns: {record_id: Mail, kind: {value: lead}, email: Mail}, identifiers: [{namespace: email, column: Mail}]}
+      - {table: contacts, columns: {contact_id: Mail, occurred_at: Tag, kind: {value: lead}, email: Mail}, identifiers: [{namespace: email, column: Mail}]}
 """
 SIGNALS = """
 signals:

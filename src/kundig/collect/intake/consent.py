@@ -96,13 +96,15 @@ class Listener:
             if not isinstance(call, dict):
                 continue
             context = _dict(call.get("context")) or _dict(envelope.get("context"))
-            event = call.get("event") if call.get("type", kind) == "track" else None
-            chosen = _dict(_dict(context.get("consent")).get(CATEGORIES)) if CATEGORIES in _dict(context.get("consent")) else None
+            named = call.get("event") if call.get("type", kind) == "track" else None
+            event = named if isinstance(named, str) else ""
+            preferences = _dict(context.get("consent")).get(CATEGORIES)
+            chosen = None if preferences is None else _dict(preferences)  # what cannot be read allows nothing
             rows = list(self._rows(call, context, event, chosen, source=source, sent=sent, received_at=received_at))
             (said if event == UPDATED or event in self._calls else carried).extend(rows)
         return Heard(said=tuple(said), carried=tuple(carried))
 
-    def _rows(self, call: Row, context: Row, event: Any, chosen: Row | None, *, source: str, sent: Any, received_at: dt.datetime) -> Iterator[Row]:
+    def _rows(self, call: Row, context: Row, event: str, chosen: Row | None, *, source: str, sent: Any, received_at: dt.datetime) -> Iterator[Row]:
         stated = list(self._stated(call, event, chosen))
         if not stated:
             return
@@ -116,13 +118,13 @@ class Listener:
             yield {
                 "record_id": f"{source}:{message}:{purpose}:{channel}", "source": source, "occurred_at": occurred, "received_at": received_at, "identifier_key": keys[0],
                 "other_keys": sorted(set(keys[1:]) - {keys[0]}), "purpose": purpose, "channel": channel, "status": status, "basis": "consent" if status in _GRANTS else None, "until": None,
-                "wording": wording or None, "wording_hash": None, "evidence": f"{source}: {event if isinstance(event, str) else call.get('type', 'call')} {message}"[:200],
+                "wording": wording or None, "wording_hash": None, "evidence": f"{source}: {event or 'call'} {message}"[:200],
                 "jurisdiction": self._jurisdictions.get(purpose),
             }  # fmt: skip
 
-    def _stated(self, call: Row, event: Any, chosen: Row | None) -> Iterator[tuple[str, str, str, str]]:
+    def _stated(self, call: Row, event: str, chosen: Row | None) -> Iterator[tuple[str, str, str, str]]:
         """(status, purpose, channel, wording) that a call states."""
-        if isinstance(event, str) and (spoken := self._calls.get(event)) is not None:
+        if (spoken := self._calls.get(event)) is not None:
             wording = spoken.wording or _dict(call.get("properties")).get("wording") or ""
             for purpose, channel in _pairs(spoken.covers):
                 yield spoken.status, purpose, channel, wording if isinstance(wording, str) else ""

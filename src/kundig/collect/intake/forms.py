@@ -92,7 +92,7 @@ def _multipart(body: bytes, kind: str) -> Form:
         raise Refused("form", "multipart/form-data without a boundary")
     mark = b"--" + found[1].encode("latin-1", "replace")
     pieces = (b"\r\n" + body).split(b"\r\n" + mark)
-    if len(pieces) < 3 or not pieces[-1].startswith(b"--"):
+    if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
         raise Refused("form", "its last part does not end")
     if len(pieces) > FIELDS + 2:
         raise Refused("form", f"more than {FIELDS} parts")
