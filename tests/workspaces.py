@@ -8,11 +8,13 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import kundig
 from kundig.testing import END, World, default_workspace, land
+from kundig.workspace import Workspace
 
 
 def finished(factory: pytest.TempPathFactory) -> Path:
@@ -23,6 +25,20 @@ def finished(factory: pytest.TempPathFactory) -> Path:
 def shop(factory: pytest.TempPathFactory) -> Path:
     """Folder of the demo's made-up shop with 1,000 persons, made by the command people type; what it printed stands in it as `demo.txt`."""
     return _once(factory, "shop", _demo)
+
+
+def fixtures(make: Callable[[pytest.TempPathFactory], Path]) -> tuple[Any, Any]:
+    """The fixtures `root` and `workspace` of a folder of tests: one of these folders, and the workspace opened there."""
+
+    @pytest.fixture(scope="session", name="root")
+    def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return make(tmp_path_factory)
+
+    @pytest.fixture(scope="session", name="workspace")
+    def opened(root: Path) -> Workspace:
+        return kundig.open(root)
+
+    return folder, opened
 
 
 def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

@@ -47,7 +47,7 @@ class World:
         self.random = random.Random(seed)
         self.people = people
         self.serial = 0
-        self.known: dict[int, tuple[str, str, dt.datetime]] = {}
+        self.known: dict[int, tuple[str, str, dt.datetime | None]] = {}
 
     def rows(self, *, until: dt.datetime = END, days: int = 200, events: int = 600, orders: int = 120, late: float = 0.05) -> dict[str, pa.Table]:
         """Rows of the collect tables for a span of days, as landing would write them: table → Arrow rows."""
@@ -204,7 +204,7 @@ class World:
         fresh = [(one, *what) for one, what in self.known.items() if what[2] is not None]
         rows = [{"identifier_key": one, "namespace": namespace, "value": value, "first_at": first, "source": "web"} for one, namespace, value, first in fresh]
         for one, namespace, value, _ in fresh:
-            self.known[one] = (namespace, value, None)  # type: ignore[assignment]
+            self.known[one] = (namespace, value, None)
         return rows
 
 

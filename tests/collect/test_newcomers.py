@@ -14,6 +14,12 @@ from kundig.errors import ConfigError, SourceError
 GOOD = "no,day,total,customer,mail\n1,2026-03-01 10:00,12.50,C1,a@example.org\n2,2026-03-02 11:00,7,C2,b@example.org\n"
 
 
+def exported(shop: Shop, text: str, more: str = "") -> None:
+    """The shop's mapping of orders, and one export for it."""
+    shop.source(ORDERS.format(more=more))
+    shop.write("in/orders.csv", text)
+
+
 def refused(shop: Shop, *words: str, files: list[str] | None = None) -> SourceError:
     """The error of an import that must be refused, with nothing written."""
     with pytest.raises(SourceError) as caught:
@@ -30,16 +36,14 @@ def refused(shop: Shop, *words: str, files: list[str] | None = None) -> SourceEr
 
 
 def test_a_good_file_lands(shop: Shop) -> None:
-    shop.source(ORDERS.format(more=""))
-    shop.write("in/orders.csv", GOOD)
+    exported(shop, GOOD)
     landed = shop.land()
     assert (landed.rows["orders"], landed.quarantined) == (2, 0)
     assert shop.rows("orders", "order_id, gross, net", "ORDER BY 1") == [("shop:1", Decimal("12.5"), Decimal("12.5")), ("shop:2", Decimal(7), Decimal(7))]
 
 
 def test_wrong_column(shop: Shop) -> None:
-    shop.source(ORDERS.format(more=""))
-    shop.write("in/orders.csv", GOOD.replace("total", "totals"))
+    exported(shop, GOOD.replace("total", "totals"))
     refused(shop, "column 'total' is missing", "did you mean 'totals'?", "orders.csv")
 
 
@@ -51,14 +55,12 @@ def test_two_wrong_columns_and_two_files_at_once(shop: Shop) -> None:
 
 
 def test_wrong_date_format_names_the_right_one(shop: Shop) -> None:
-    shop.source(ORDERS.format(more=""))
-    shop.write("in/orders.csv", GOOD.replace("2026-03-01 10:00", "31.12.2025").replace("2026-03-02 11:00", "01.01.2026"))
+    exported(shop, GOOD.replace("2026-03-01 10:00", "31.12.2025").replace("2026-03-02 11:00", "01.01.2026"))
     refused(shop, "'31.12.2025'", "no moment", "dates: ['%d.%m.%Y']")
 
 
 def test_one_wrong_date_is_held_and_the_rest_lands(shop: Shop) -> None:
-    shop.source(ORDERS.format(more=""))
-    shop.write("in/orders.csv", GOOD + "3,31.02.2026,1,C3,\n4,2026-03-04,2,C4,\n")
+    exported(shop, GOOD + "3,31.02.2026,1,C3,\n4,2026-03-04,2,C4,\n")
     landed = shop.land()
     assert (landed.rows["orders"], landed.quarantined) == (3, 1)
     [(what, where, mend, body)] = shop.rows("quarantined_records", 'what, "where", mend, body')
@@ -78,14 +80,12 @@ def test_missing_file(shop: Shop) -> None:
 
 @pytest.mark.parametrize("cut", ["3,2026-03-0", '3,2026-03-03,"5,1', "3,2026-03-03,5,C3"])
 def test_half_a_csv_is_refused(shop: Shop, cut: str) -> None:
-    shop.source(ORDERS.format(more=""))
-    shop.write("in/orders.csv", GOOD + cut)
+    exported(shop, GOOD + cut)
     refused(shop, "ends in the middle of a row", "row 4", "export it again")
 
 
 def test_a_row_with_too_many_cells_is_held(shop: Shop) -> None:
-    shop.source(ORDERS.format(more=""))
-    shop.write("in/orders.csv", GOOD + "3,2026-03-03,5,6,C3,c@example.org\n4,2026-03-04,8,C4,\n")
+    exported(shop, GOOD + "3,2026-03-03,5,6,C3,c@example.org\n4,2026-03-04,8,C4,\n")
     landed = shop.land()
     assert (landed.rows["orders"], landed.quarantined) == (3, 1)
     assert shop.rows("quarantined_records", 'what, "where"') == [("6 cells where the header has 5", "orders.csv, row 4")]
@@ -103,8 +103,7 @@ def test_wrong_currency(shop: Shop) -> None:
 
 
 def test_bad_encoding(shop: Shop) -> None:
-    shop.source(ORDERS.format(more=""))
-    shop.write("in/orders.csv", GOOD.replace("C1", "Größe").encode("cp1252"))
+    exported(shop, GOOD.replace("C1", "Größe").encode("cp1252"))
     refused(shop, "the file is not utf-8: byte 0xf6", "encoding: cp1252")
     shop.source(ORDERS.format(more="encoding: cp1252"))
     shop.land()
@@ -112,27 +111,23 @@ def test_bad_encoding(shop: Shop) -> None:
 
 
 def test_wrong_delimiter(shop: Shop) -> None:
-    shop.source(ORDERS.format(more=""))
-    shop.write("in/orders.csv", GOOD.replace(",", ";"))
+    exported(shop, GOOD.replace(",", ";"))
     refused(shop, "not parted by ','", "delimiter: ';'")
 
 
 def test_mixed_delimiters_hold_the_odd_rows(shop: Shop) -> None:
-    shop.source(ORDERS.format(more=""))
-    shop.write("in/orders.csv", GOOD + "3;2026-03-03;5;C3;c@example.org\n4,2026-03-04,8,C4,\n")
+    exported(shop, GOOD + "3;2026-03-03;5;C3;c@example.org\n4,2026-03-04,8,C4,\n")
     landed = shop.land()
     assert (landed.rows["orders"], landed.quarantined) == (3, 1)
 
 
 def test_duplicated_header(shop: Shop) -> None:
-    shop.source(ORDERS.format(more=""))
-    shop.write("in/orders.csv", "no,day,total,total,customer,mail\n1,2026-03-01,1,2,C1,\n")
+    exported(shop, "no,day,total,total,customer,mail\n1,2026-03-01,1,2,C1,\n")
     refused(shop, "the column 'total' stands twice")
 
 
 def test_header_repeated_in_the_middle_is_held(shop: Shop) -> None:
-    shop.source(ORDERS.format(more=""))
-    shop.write("in/orders.csv", GOOD + GOOD.replace("1,2026", "5,2026").replace("2,2026", "6,2026"))
+    exported(shop, GOOD + GOOD.replace("1,2026", "5,2026").replace("2,2026", "6,2026"))
     landed = shop.land()
     assert (landed.rows["orders"], landed.quarantined) == (4, 1)
 
@@ -145,8 +140,7 @@ def test_empty_file(shop: Shop, name: str, more: str) -> None:
 
 
 def test_header_alone_is_no_fault(shop: Shop) -> None:
-    shop.source(ORDERS.format(more=""))
-    shop.write("in/orders.csv", "no,day,total,customer,mail\n")
+    exported(shop, "no,day,total,customer,mail\n")
     assert shop.land().rows == {}
 
 
@@ -180,14 +174,12 @@ def test_excel_serial_dates_and_dates(shop: Shop) -> None:
 
 
 def test_not_a_workbook(shop: Shop) -> None:
-    shop.source(ORDERS.format(more="format: xlsx"))
-    shop.write("in/orders.csv", GOOD)
+    exported(shop, GOOD, "format: xlsx")
     refused(shop, "no Excel workbook")
 
 
 def test_not_parquet(shop: Shop) -> None:
-    shop.source(ORDERS.format(more="format: parquet"))
-    shop.write("in/orders.csv", GOOD)
+    exported(shop, GOOD, "format: parquet")
     refused(shop, "no Parquet file")
 
 
@@ -202,8 +194,7 @@ def test_unknown_source_and_faulty_mapping(shop: Shop) -> None:
 
 
 def test_an_amount_in_another_sign_than_its_currency_is_held(shop: Shop) -> None:
-    shop.source(ORDERS.format(more=""))
-    shop.write("in/orders.csv", GOOD + "3,2026-03-03,$ 5.00,C3,\n4,2026-03-04,€ 6.00,C4,\n")
+    exported(shop, GOOD + "3,2026-03-03,$ 5.00,C3,\n4,2026-03-04,€ 6.00,C4,\n")
     landed = shop.land()
     assert (landed.rows["orders"], landed.quarantined) == (3, 1)
     assert "USD" in shop.rows("quarantined_records", "what")[0][0]

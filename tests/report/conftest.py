@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
-import kundig
 from kundig.report import render
 from kundig.workspace import Workspace
-from tests.workspaces import shop
+from tests.workspaces import fixtures, shop
 
 LOCALES = ("de", "en")
 
@@ -99,14 +97,7 @@ def numbers(text: str, locale: str) -> list[float]:
     return [float(one.replace(mark, "").replace(point, ".")) for one in found]
 
 
-@pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shop(tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def workspace(root: Path) -> Workspace:
-    return kundig.open(root)
+root, workspace = fixtures(shop)
 
 
 @pytest.fixture(scope="session")

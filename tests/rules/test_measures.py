@@ -33,16 +33,22 @@ def folded(duck: Any, given: dict[str, Any], measures: Sequence[Measure], at: in
     return duck.create_table("measure_days", days, overwrite=True)
 
 
+def drawn(duck: Any, seed: int, persons: int) -> tuple[Any, dict[str, Any], dict[str, Any], Sequence[Measure], int]:
+    """People, twelve counting rules, the tables with their days, the rules' measures, and the moment."""
+    chance = random.Random(seed)
+    at = moment(chance)
+    people = crowd(chance, at, persons)
+    parsed = {f"r{number}": rules.parse(source, SCHEMA) for number, source in enumerate(counting(Generator(chance), 12))}
+    given = in_duckdb(duck, tables(people))
+    measures = rules.measures_of(parsed)
+    given["measure_days"] = folded(duck, given, measures, at)
+    return people, parsed, given, measures, at
+
+
 def test_days_answer_as_events_do(duck: Any) -> None:
     true = used = 0
     for seed in range(60 if FULL else 6):
-        chance = random.Random(seed)
-        at = moment(chance)
-        people = crowd(chance, at, 40)
-        parsed = {f"r{number}": rules.parse(source, SCHEMA) for number, source in enumerate(counting(Generator(chance), 12))}
-        given = in_duckdb(duck, tables(people))
-        measures = rules.measures_of(parsed)
-        given["measure_days"] = folded(duck, given, measures, at)
+        people, parsed, given, measures, at = drawn(duck, seed, 40)
         with_days = rules.compile(parsed, given, as_of=at, measures=measures)
         used += "measure_days" in ibis.to_sql(with_days, dialect="duckdb")
         rows = {row["person_id"]: row for row in with_days.to_pyarrow().to_pylist()}
@@ -56,13 +62,7 @@ def test_days_answer_as_events_do(duck: Any) -> None:
 
 
 def test_days_and_due_together(duck: Any) -> None:
-    chance = random.Random(99)
-    at = moment(chance)
-    people = crowd(chance, at, 30)
-    parsed = {f"r{number}": rules.parse(source, SCHEMA) for number, source in enumerate(counting(Generator(chance), 12))}
-    given = in_duckdb(duck, tables(people))
-    measures = rules.measures_of(parsed)
-    given["measure_days"] = folded(duck, given, measures, at)
+    _, parsed, given, measures, at = drawn(duck, 99, 30)
     plain = rules.compile(parsed, given, as_of=at, due=True).order_by("person_key").to_pyarrow()
     by_days = rules.compile(parsed, given, as_of=at, due=True, measures=measures).order_by("person_key").to_pyarrow()
     assert plain.equals(by_days)

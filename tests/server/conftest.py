@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-import kundig
 from kundig.server.app import make_app
 from kundig.workspace import Workspace
-from tests.workspaces import finished
+from tests.workspaces import finished, fixtures
 
-
-@pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished(tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def workspace(root: Path) -> Workspace:
-    return kundig.open(root)
+root, workspace = fixtures(finished)
 
 
 @pytest.fixture(scope="session")

@@ -213,14 +213,13 @@ def _end(record: ConsentRecord, rule: ChannelRule) -> dt.datetime | None:
 
 def _strictest(lanes: Sequence[_Lane], moment: dt.datetime, rule: ChannelRule) -> _Lane:
     """The strictest of what the parts of a person said: no wider than any of them."""
-    spoken = [lane for lane in lanes if lane.record is not None]
+    spoken = [(STANDINGS.index(lane.at(moment)), _rank(lane, rule), _turn(lane.record), lane) for lane in lanes if lane.record is not None]
     if not spoken:
         return _Lane()
-    ranked = sorted(spoken, key=lambda lane: (STANDINGS.index(lane.at(moment)), _rank(lane, rule), _turn(lane.record)))  # type: ignore[arg-type]
-    worst = ranked[-1]
+    worst = max(spoken, key=lambda one: one[:3])[3]
     if worst.at(moment) != "given":
         return replace(worst, status=worst.at(moment)) if worst.status == "given" else worst
-    ends = [lane.until for lane in spoken if lane.until is not None]
+    ends = [lane.until for *_, lane in spoken if lane.until is not None]
     return replace(worst, until=min(ends) if ends else None)
 
 

@@ -52,19 +52,11 @@ class Choice:
 
     def sql(self, standing: str) -> str:
         """Keys of the people chosen, as a subquery; `standing` is the SQL of the consents in force."""
-        found = []
-        if self.kind:
-            found.append("SELECT person_key FROM features WHERE purchase_days > 0" if self.kind == "buyers" else f"SELECT person_key FROM profiles WHERE kind = {_text(self.kind)}")
-        if self.state:
-            found.append(f"SELECT person_key FROM lifecycle_states WHERE state = {_text(self.state)}")
-        if self.segment:
-            found.append(f"SELECT person_key FROM segment_members WHERE member AND segment_id = {_text(self.segment)}")
-        if self.tenth:
-            found.append(f"SELECT person_key FROM ({TENTHS}) tenths WHERE tenth = {int(self.tenth) if self.tenth.isdecimal() else 0}")
-        if self.acquired:
-            found.append(f"SELECT person_key FROM lifetime_values JOIN profiles USING (person_key) WHERE coalesce(acquisition_channel, 'unknown') = {_text(self.acquired)}")
-        if self.cohort:
-            found.append(f"SELECT person_key FROM features WHERE strftime(first_order_day, '%Y-%m-01') = {_text(self.cohort)}")
+        found = [f"SELECT person_key FROM {_CHOSEN[part]} = {_text(text)}" for part, text in self.given().items() if part in _CHOSEN]
+        if self.kind == "buyers":
+            found.append("SELECT person_key FROM features WHERE purchase_days > 0")
+        elif self.kind:
+            found.append(f"SELECT person_key FROM profiles WHERE kind = {_text(self.kind)}")
         if self.audience or self.part or self.reason:
             found.append(self._decided())
         if self.status or (self.purpose and not self.part and not self.reason):
@@ -82,6 +74,12 @@ class Choice:
 
 
 TENTHS = "SELECT person_key, expected_value::DOUBLE AS v, ntile(10) OVER (ORDER BY expected_value DESC, person_key) AS tenth FROM lifetime_values"
+
+_CHOSEN = {
+    "state": "lifecycle_states WHERE state", "segment": "segment_members WHERE member AND segment_id", "cohort": "features WHERE strftime(first_order_day, '%Y-%m-01')",
+    "acquired": "lifetime_values JOIN profiles USING (person_key) WHERE coalesce(acquisition_channel, 'unknown')", "tenth": f"({TENTHS}) tenths WHERE tenth::VARCHAR",
+}  # fmt: skip
+"""Parts of a choice that one column holds: tables and the column that is compared."""
 
 
 def _text(value: str) -> str:

@@ -36,6 +36,12 @@ class Test:
     type: ValueType
     exact: bool = False
 
+    @property
+    def numbers(self) -> tuple[Decimal, ...]:
+        """The bounds of a test of numbers: one, or for `between` both."""
+        given = self.value if isinstance(self.value, tuple) else (self.value,)
+        return tuple(bound for bound in given if isinstance(bound, Decimal))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PropertyTests:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +25,7 @@ from kundig.rules.clauses import (
     Regular,
     Sequence,
     Step,
+    Test,
     Threshold,
 )
 from kundig.rules.facts import Event, State, Timeline, as_number
@@ -170,10 +171,9 @@ def reaches(threshold: Threshold, events: list[Event], value: Any) -> bool:
     return number_passes(_times(threshold, len(found)), sum(found, Decimal(0)))
 
 
-def _times(threshold: Threshold, count: int) -> Any:
-    test, want = threshold.test, threshold.test.value
-    scaled: Any = tuple(bound * count for bound in want) if isinstance(want, tuple) else want * count  # type: ignore[operator]
-    return type(test)(operator=test.operator, value=scaled, type=test.type)
+def _times(threshold: Threshold, count: int) -> Test:
+    scaled = tuple(bound * count for bound in threshold.test.numbers)
+    return replace(threshold.test, value=scaled if threshold.test.operator == "between" else scaled[0])
 
 
 def _edge(clause: Edge, timeline: Timeline, at: int, zone: str) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
@@ -25,7 +26,7 @@ _LONGEST = LONGEST_YEARS * 366 * UNITS["day"]
 _EXAMPLES = {"text": "'Berlin'", "number": "19.90", "boolean": "true or false", "date": "2026-03-01", "list": "'Berlin'", "time": "2026-03-01T12:00:00"}
 
 
-class ValueReader:
+class ValueReader(ABC):
     """Reads spans, instants, values and tests; collects every fault with its path."""
 
     def __init__(self, schema: RuleSchema) -> None:
@@ -70,9 +71,9 @@ class ValueReader:
             self.fault(at, f"{given!r} is no date or time", "write 2026-03-01 or 2026-03-01T12:00:00+01:00")
             return None
 
+    @abstractmethod
     def window(self, given: Any, at: str, type: str = "event") -> Any:
         """The window; read by the reader of windows."""
-        raise NotImplementedError
 
     def tests(self, given: Mapping[Any, Any], type: ValueType, at: str, *, bindable: bool = False) -> tuple[Test, ...] | None:
         """The tests of a mapping such as `{at_least: 3}`; None when something is wrong with them."""
@@ -176,8 +177,7 @@ class ValueReader:
         tests = self.tests(rest, "number", at)
         if tests is None:
             return None
-        bounds: Any = tests[0].value if isinstance(tests[0].value, tuple) else (tests[0].value,)
-        if aggregate in WHOLE and any(bound != bound.to_integral_value() for bound in bounds):
+        if aggregate in WHOLE and any(bound != bound.to_integral_value() for bound in tests[0].numbers):
             self.fault(at, f"{aggregate} is a whole number", "leave the decimals out")
             return None
         return tests[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,9 +15,9 @@ from kundig.rules.windows import FOREVER, Absolute, After, Ahead, Calendar, Roll
 class WindowReader(ValueReader):
     """Reads the windows of events, times and dates."""
 
+    @abstractmethod
     def events(self, names: Any, where: Any, at: str, *, where_at: str = "") -> Events | None:
         """Which events are meant; read by the reader of events."""
-        raise NotImplementedError
 
     def window(self, given: Any, at: str, type: str = "event") -> Any:
         """A window for events, times or dates; None when something is wrong with it."""

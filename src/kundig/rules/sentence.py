@@ -163,10 +163,11 @@ class Speaker:
         return f"{self.events(clause.events)}{self.when(clause.window)}: {said}"
 
     def _often(self, test: Test) -> str:
-        if isinstance(test.value, tuple):
-            low, high = (int(bound) for bound in test.value if not isinstance(bound, str))  # type: ignore[arg-type]
+        bounds = [int(bound) for bound in test.numbers]
+        if test.operator == "between":
+            low, high = bounds
             return self._say(f"zwischen {low}- und {high}-mal", f"between {low} and {high} times")
-        value = int(test.value)  # type: ignore[arg-type]
+        value = bounds[0]
         if test.operator == "is":
             return self._say("nie", "never") if value == 0 else self._say("genau ", "exactly ") + words.times(value, self.language)
         return f"{self._say(*_COMPARED[test.operator])} {words.times(value, self.language)}"

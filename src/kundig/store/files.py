@@ -47,7 +47,7 @@ class Files:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 staged.replace(target)
                 for folder in (target.parent, target.parent.parent):
-                    _sync(folder)
+                    fsync(folder)
         except OSError as error:
             raise StoreError(f"the file cannot be stored: {error.strerror or error}", at=str(self.folder), mend="make room, or mend the folder's rights; nothing half-written is left") from error
         finally:
@@ -92,7 +92,7 @@ class Files:
         path = self.path(name)
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-            _sync(path.parent)
+            fsync(path.parent)
             return True
         return False
 
@@ -124,8 +124,9 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def fsync(path: Path) -> None:
+    """Force a file's bytes, or a folder's names, onto the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

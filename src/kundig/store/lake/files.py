@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from kundig.errors import Conflict, ContractError, StoreError
 from kundig.schema import Table
+from kundig.store.files import fsync
 from kundig.store.lake.shapes import Field, field_ids, literal, quoted, selected
 from kundig.store.lake.writers import Presence
 
@@ -162,15 +162,6 @@ def reading_live_files() -> Iterator[None]:
 def vanished(error: Exception) -> Conflict:
     """The error of a reader whose file was unlinked."""
     return Conflict(f"a file was expired, erased or compacted while it was read: {str(error).splitlines()[0]}", mend="compute again")
-
-
-def fsync(path: Path) -> None:
-    """Force a file's bytes, or a folder's names, onto the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def unlink(paths: Iterable[Path], crash: Crash) -> None:

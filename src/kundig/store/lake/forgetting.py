@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from kundig.errors import Conflict, ContractError, nearest
 from kundig.schema import Table
+from kundig.store.files import fsync
 from kundig.store.lake.catalogue import execute, execute_in, insert, rows, rows_in
 from kundig.store.lake.commit import recount, stats_rows
-from kundig.store.lake.files import DataFile, fsync, reading_live_files, unlink
+from kundig.store.lake.files import DataFile, reading_live_files, unlink
 from kundig.store.lake.reading import newest, table_states
 from kundig.store.lake.shapes import Field, literal, quoted, read_schema
 from kundig.store.lake.sources import as_keys

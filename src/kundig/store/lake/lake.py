@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from kundig.errors import AlreadyLanded, Conflict, ContractError, StoreError, nearest
 from kundig.schema import Table
+from kundig.store.files import fsync
 from kundig.store.lake.catalogue import Catalogue, execute_in, insert, moment, now, refuse_foreign, rows
 from kundig.store.lake.commit import Append, Change, Prepared, Release, ReleaseMark, Replace, Swap, Transaction, Upsert, erasures
-from kundig.store.lake.files import Crash, DataFile, StagedFiles, Writer, fsync, reading_live_files
+from kundig.store.lake.files import Crash, DataFile, StagedFiles, Writer, reading_live_files
 from kundig.store.lake.reading import FileRow, Ranges, TableState, newest, pruned, select, table_states
 from kundig.store.lake.shapes import Field, literal, nothing, quoted, read_schema
 from kundig.store.lake.sources import as_keys, as_query
