@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kundig.cli.destinations import destination
 from kundig.cli.keys import keys
 from kundig.cli.output import emit, line, say, table
 from kundig.errors import KundigError
@@ -19,6 +20,7 @@ consent = typer.Typer(no_args_is_help=True, help="What the consent log says.")
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(consent, name="consent")
 app.add_typer(keys, name="key")
+app.add_typer(destination, name="destination")
 
 Root = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.", envvar="KUNDIG_WORKSPACE")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="Moment to compute for: 2026-10-31, or 2026-10-31T18:00+01:00; now by default.")]

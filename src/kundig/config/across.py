@@ -14,6 +14,8 @@ def faults_across(values: Mapping[str, Any], broken: Collection[str] = ()) -> It
     if not {"axes", "matrix"} & set(broken):
         yield from matrix_faults(values["axes"], values["matrix"])
     yield from _audiences(values, broken)
+    if "purposes" not in broken:
+        yield from _destinations(values, broken)
 
 
 def _audiences(values: Mapping[str, Any], broken: Collection[str]) -> Iterator[Fault]:
@@ -29,3 +31,14 @@ def _audiences(values: Mapping[str, Any], broken: Collection[str]) -> Iterator[F
         for channel in audience.channels:
             if channel not in values["channels"].channels and "channels" not in broken:
                 yield Fault(what=f"there is no channel '{channel}'", at=at, mend=nearest(channel, values["channels"].channels))
+
+
+def _destinations(values: Mapping[str, Any], broken: Collection[str]) -> Iterator[Fault]:
+    pairs = [f"{purpose}/{channel}" for purpose, channel in values["purposes"].pairs()]
+    for name, destination in sorted(values["destinations"].items()):
+        wanted = f"{destination.purpose}/{destination.channel}"
+        if destination.purpose and wanted not in pairs:
+            yield Fault(what=f"purposes.yaml has no rule for {wanted}", at=f"destinations/{name}.yaml", mend=nearest(wanted, pairs))
+        for source in destination.sources:
+            if source not in values["sources"] and "sources" not in broken:
+                yield Fault(what=f"there is no source '{source}'", at=f"destinations/{name}.yaml", mend=nearest(source, values["sources"]))

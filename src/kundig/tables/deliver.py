@@ -24,8 +24,21 @@ SYNCS = table(
 )  # fmt: skip
 
 DEAD_LETTERS = table(
-    "deliver", "dead_letters", "What a destination refused for good; can be replayed.", ("letter_id",), col("letter_id", "string", "Id."), col("destination", "string", "Destination."), person(), col("body", "json", "What was sent.", "sensitive"),
-    col("reason", "string", "Why it was refused."), col("failed_at", "timestamp", "When."), col("status", "string", "held, replayed or dropped."), subject="person_key", home="state", retention_days=90,
+    "deliver", "dead_letters", "Events that a destination refused, or was tried with for too long; can be replayed.", ("letter_id",), col("letter_id", "string", "Destination, and place in the inbox."), col("destination", "string", "Destination."),
+    col("identifier_key", "int64", "Strongest identifier of the event.", "pseudonym"), col("message_id", "string", "The event's message id.", "pseudonym"), col("body", "json", "The event, as it would be sent.", "sensitive"),
+    col("reason", "string", "Why it was refused."), col("failed_at", "timestamp", "When."), col("status", "string", "held, replayed or dropped."), subject="identifier_key", home="state", retention_days=90,
+)  # fmt: skip
+
+FORWARDS = table(
+    "deliver", "forwards", "Events that wait for a destination which could not take them: tried again, in order per person.", ("destination", "seq", "position"), col("destination", "string", "Destination."),
+    col("seq", "int64", "Entry of the inbox."), col("position", "int64", "Place within the entry."), col("identifier_key", "int64", "Strongest identifier of the event: who stays in order.", "pseudonym"),
+    col("message_id", "string", "The event's message id.", "pseudonym"), col("body", "json", "The event, as it would be sent.", "sensitive"), col("attempts", "int64", "Tries so far."), col("first_try_at", "timestamp", "When it was first to leave."),
+    col("next_try_at", "timestamp", "When it is tried next."), col("reason", "string", "What the destination said last."), subject="identifier_key", home="state", retention_days=30,
+)  # fmt: skip
+
+FORWARDED = table(
+    "deliver", "forwarded", "Which events were sent in the last days, so that a copy that arrives again is left out.", ("destination", "event_id"), col("destination", "string", "Destination."),
+    col("event_id", "string", "Digest of source and message id."), col("sent_at", "timestamp", "When."), home="state", retention_days=3,
 )  # fmt: skip
 
 IN_APP_STATES = table(
@@ -33,4 +46,4 @@ IN_APP_STATES = table(
     subject="person_key", home="state", purpose="marketing", retention_days=395,
 )  # fmt: skip
 
-DELIVER = (MESSAGES, RECEIPTS, SYNCS, DEAD_LETTERS, IN_APP_STATES)
+DELIVER = (MESSAGES, RECEIPTS, SYNCS, DEAD_LETTERS, FORWARDS, FORWARDED, IN_APP_STATES)
