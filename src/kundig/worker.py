@@ -19,10 +19,12 @@ from kundig.clock import now as present
 from kundig.collect.inbox_landing import CURSOR as LANDING
 from kundig.collect.inbox_landing import land_inbox
 from kundig.errors import Busy
+from kundig.forwarding import open_forwarders
 from kundig.live.fold import CURSOR as FOLDING
 from kundig.live.fold import Live
 
 if TYPE_CHECKING:
+    from kundig.deliver.forward import Forwarder
     from kundig.workspace import Workspace
 
 WRITER = "worker"
@@ -65,6 +67,7 @@ class Worker:
         ]
         """What it does; others may be added before it runs."""
         self.stop = threading.Event()
+        self.duties += [Duty(name=one.cursor, seconds=settings.fold_seconds, do=_forwarding(one)) for one in open_forwarders(workspace, clock=clock, stop=self.stop)]
         self._landed_at = time.monotonic()
         self._landed_calls = 0
 
@@ -139,3 +142,13 @@ class Worker:
             self.store.did(duty.name, at=0, error=f"{type(error).__name__}: {error}"[:500])
         except Exception as worse:
             print(f"worker: the failure could not be noted: {worse}", file=sys.stderr, flush=True)
+
+
+def _forwarding(forwarder: Forwarder) -> Callable[[], bool]:
+    """The duty of a destination: a step of its own, in a thread of its own, so that one that is slow stops only itself."""
+
+    def step() -> bool:
+        told = forwarder.step()
+        return not told.idle and told.paused_until is None
+
+    return step

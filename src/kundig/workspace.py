@@ -87,7 +87,6 @@ class Workspace:
 
         return State.open(_place(self.config, self.config.settings.store.state))
 
-<<<<<<< HEAD
     @cached_property
     def heard(self) -> LiveStore:
         """What was heard since the newest release."""
@@ -100,13 +99,6 @@ class Workspace:
         from kundig.store.inbox import Inbox
 
         return Inbox(self.config.path(self.config.settings.store.inbox))
-=======
-    def inbox(self, *, writing: bool = False) -> Inbox:
-        """What the intake took in; only the intake opens it for writing."""
-        from kundig.store.inbox import Inbox
-
-        return Inbox(self.config.path(self.config.settings.store.inbox), writing=writing)
->>>>>>> c3b9964 (Forward accepted events: own cursor, pace, consent, retries and dead letters per destination)
 
     # doing
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,14 @@ class Hand:
         self.moment += dt.timedelta(**span)
 
 
-def read(entry: Entry) -> list[Event]:
-    """Events of a body that is a list of {id, user, name, properties}."""
+def read(entries: Sequence[Entry]) -> list[tuple[int, Event]]:
+    """Events of bodies that are lists of {id, user, name, properties}."""
     return [
-        Event(
+        (entry.seq, Event(
             message_id=one["id"], source=entry.source, kind="track", name=one.get("name", "order_completed"), occurred_at=T0, received_at=T0, user_id=one.get("user"),
             identifiers=(("shop_customer", one["user"], int(one["user"])),) if one.get("user") else (), properties=one.get("properties", {}), context=one.get("context", {}), fault=one.get("fault", ""),
-        )
-        for one in json.loads(entry.body)
+        ))
+        for entry in entries for one in json.loads(entry.body)
     ]  # fmt: skip
 
 

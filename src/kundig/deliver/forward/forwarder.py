@@ -42,8 +42,8 @@ REMEMBERED = dt.timedelta(days=3)
 LONGEST = 300.0
 """Most seconds between two tries."""
 
-Reads = Callable[[Entry], Sequence[Event]]
-"""The events of an entry, those that are not accepted with their fault."""
+Reads = Callable[[Sequence[Entry]], Sequence[tuple[int, Event]]]
+"""The events of entries, each with the `seq` of its entry, in their order; those that are not accepted with their fault."""
 
 Asks = Callable[[Event, dt.datetime], str]
 """Why an event may not leave at a moment; '' where it may."""
@@ -165,8 +165,7 @@ class Forwarder:
         if batch is None:
             return
         moment = self._clock()
-        fresh = [row for entry in batch.entries for row in self._fresh(entry, moment, told)]
-        fresh = self._unsent(fresh, told)
+        fresh = self._unsent(self._fresh(batch.entries, moment, told), told)
         blocked = {row["identifier_key"] for row in self._waiting()}
         free = [row for row in fresh if row["identifier_key"] not in blocked]
         sent = send([self._row(row) for row in free], self._target, parallel=self.destination.parallel, pace=self._pace, stop=self._stop)
@@ -184,17 +183,21 @@ class Forwarder:
         with self._state.transaction() as connection:
             self._settle(done, answers, told, connection)
 
-    def _fresh(self, entry: Entry, moment: dt.datetime, told: Told) -> Iterable[dict[str, Any]]:
-        if self.destination.sources and entry.source not in self.destination.sources:
-            return
-        for position, event in enumerate(self._read(entry)):
+    def _fresh(self, entries: Sequence[Entry], moment: dt.datetime, told: Told) -> list[dict[str, Any]]:
+        """Rows for the events of entries that may leave."""
+        chosen = [entry for entry in entries if not self.destination.sources or entry.source in self.destination.sources]
+        places: Counter[int] = Counter()
+        rows = []
+        for seq, event in self._read(chosen) if chosen else ():
+            position, places[seq] = places[seq], places[seq] + 1
             if why := event.fault or self._ask(event, moment):
                 told.left_out["not_accepted" if event.fault else why] += 1
                 continue
-            yield {
-                "destination": self.name, "seq": entry.seq, "position": position, "identifier_key": event.lane, "message_id": event.message_id, "body": json.dumps(_packed(event), ensure_ascii=False),
+            rows.append({
+                "destination": self.name, "seq": seq, "position": position, "identifier_key": event.lane, "message_id": event.message_id, "body": json.dumps(_packed(event), ensure_ascii=False),
                 "attempts": 0, "first_try_at": moment, "next_try_at": moment, "reason": "",
-            }  # fmt: skip
+            })  # fmt: skip
+        return rows
 
     def _unsent(self, rows: list[dict[str, Any]], told: Told) -> list[dict[str, Any]]:
         """Rows whose message was not sent before, each message once."""
@@ -267,7 +270,7 @@ class Forwarder:
         batch = self._inbox.read(self.cursor, most=READ)
         if batch is None or dt.datetime.fromtimestamp(batch.entries[-1].received_at / 1e6, dt.UTC) + self._limit > moment:
             return
-        rows = self._unsent([row for entry in batch.entries for row in self._fresh(entry, moment, told)], told)
+        rows = self._unsent(self._fresh(batch.entries, moment, told), told)
         with self._state.transaction() as connection:
             self._settle([row | {"first_try_at": moment - self._limit} for row in rows], {}, told, connection)
         self._inbox.advance(batch)
