@@ -63,8 +63,8 @@ Told = Future[int] | asyncio.Future[int]
 _Waiting = tuple[int, str, str, str, bytes, Told]
 """received_at, source, kind, meta, body, and who is told."""
 
-_AT_ONCE = (128, 16, 1)
-"""Rows of one INSERT: the fewer statements, the less the writer and the event loop wait for each other."""
+_AT_ONCE = 256
+"""Rows of one INSERT: a commit of that many is one statement, for which the writer and the event loop wait for each other once."""
 
 _GROUP_BYTES = 16 << 20
 """Bytes beyond which a commit takes no further request, so that nobody waits long for a commit."""
@@ -183,17 +183,12 @@ class Inbox:
         return taken, True
 
     def _insert(self, connection: sqlite3.Connection, taken: Sequence[_Waiting]) -> int:
-        """Store the requests in one transaction, in few statements; gives the last `seq`."""
+        """Store the requests in one transaction, as few statements as can be; gives the last `seq`."""
         cells = [(moment, source, kind, meta, zlib.crc32(body), body) for moment, source, kind, meta, body, _ in taken]
-        last = 0
+        if len(cells) <= _AT_ONCE:
+            return _insert_rows(connection, cells)
         with _transaction(connection):
-            start = 0
-            for many in _AT_ONCE:
-                while len(cells) - start >= many:
-                    statement = f"INSERT INTO requests (received_at, source, kind, meta, check_sum, body) VALUES {', '.join(('(?, ?, ?, ?, ?, ?)',) * many)}"
-                    last = connection.execute(statement, [cell for row in cells[start : start + many] for cell in row]).lastrowid or 0
-                    start += many
-        return last
+            return [_insert_rows(connection, cells[start : start + _AT_ONCE]) for start in range(0, len(cells), _AT_ONCE)][-1]
 
     def _let_go(self, taken: Sequence[_Waiting]) -> None:
         with self._door:
@@ -327,7 +322,7 @@ class Inbox:
         return changed
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None, timeout=60)
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=60, cached_statements=_AT_ONCE + 16)
         for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL", "secure_delete=FAST"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
@@ -371,6 +366,11 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _insert_rows(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> int:
+    statement = f"INSERT INTO requests (received_at, source, kind, meta, check_sum, body) VALUES {', '.join(('(?, ?, ?, ?, ?, ?)',) * len(rows))}"
+    return connection.execute(statement, [cell for row in rows for cell in row]).lastrowid or 0
 
 
 def _call(loop: asyncio.AbstractEventLoop, work: Callable[..., None], answers: object) -> None:
