@@ -96,9 +96,9 @@ class Workspace:
 
     def inbox(self) -> Inbox:
         """The inbox, to read; the intake alone appends to it."""
-        from kundig.store.inbox import Inbox
+        from kundig.store.broker import inbox_place, open_inbox
 
-        return Inbox(self.config.path(self.config.settings.store.inbox))
+        return open_inbox(inbox_place(self.config))
 
     # doing
 

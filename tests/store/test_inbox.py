@@ -15,16 +15,26 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.broker import broker, running_broker
 
 from kundig.errors import Conflict, StoreError
+from kundig.store.broker import open_inbox
 from kundig.store.inbox import Inbox
+
+__all__ = ["broker"]
 
 FULL = os.environ.get("KUNDIG_FULL") == "1"
 
 
+@pytest.fixture(params=["file", "broker"])
+def place(request, tmp_path):
+    """Where an inbox is: a file, or a stream of a broker."""
+    return tmp_path / "inbox.sqlite" if request.param == "file" else request.getfixturevalue("broker").place()
+
+
 @pytest.fixture
-def inbox(tmp_path):
-    opened = Inbox(tmp_path / "inbox.sqlite", writing=True)
+def inbox(place):
+    opened = open_inbox(place, writing=True)
     yield opened
     opened.close()
 
@@ -52,13 +62,15 @@ def test_readers_each_see_all_in_order(inbox):
     assert (entry.body, entry.source, entry.kind, entry.meta) == (b"new", "web", "beacon", '{"a": 1}')
 
 
-def test_a_batch_stays_the_same_until_it_is_advanced_once(inbox):
+def test_a_batch_stays_the_same_until_it_is_advanced_once(inbox, place):
     inbox.register("land")
     for number in range(3):
         inbox.append(b"%d" % number, source="web")
     first = inbox.read("land")
     inbox.append(b"later", source="web")
-    again = Inbox(inbox.path).read("land", most=100)
+    other = open_inbox(place)
+    again = other.read("land", most=100)
+    other.close()
     assert again == first, "also when more has come, and in another process"
     assert first.id == "inbox:land:0-3"
     inbox.advance(first)
@@ -102,8 +114,8 @@ def test_without_a_cursor_nothing_is_trimmed(inbox):
 
 @settings(max_examples=200 if FULL else 15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.one_of(st.tuples(st.just("append"), st.binary(max_size=20)), st.tuples(st.sampled_from(["read", "trim"]), st.integers(0, 2))), max_size=40))
-def test_any_order_of_work_reads_each_entry_once(tmp_path_factory, steps):
-    inbox = Inbox(tmp_path_factory.mktemp("law") / "inbox.sqlite", writing=True)
+def test_any_order_of_work_reads_each_entry_once(request, place, tmp_path_factory, steps):
+    inbox = open_inbox(request.getfixturevalue("broker").place() if isinstance(place, str) else tmp_path_factory.mktemp("law") / "inbox.sqlite", writing=True)
     names = ["a", "b", "c"]
     for name in names:
         inbox.register(name)
@@ -125,8 +137,7 @@ def test_any_order_of_work_reads_each_entry_once(tmp_path_factory, steps):
     inbox.close()
 
 
-def test_many_senders_share_commits(tmp_path):
-    inbox = Inbox(tmp_path / "inbox.sqlite", writing=True)
+def test_many_senders_share_commits(inbox):
     inbox.register("land")
 
     def send(who):
@@ -140,18 +151,19 @@ def test_many_senders_share_commits(tmp_path):
         thread.join()
     bodies = drained(inbox, "land", most=500)
     assert sorted(bodies) == sorted(b"%d-%d" % (who, number) for who in range(8) for number in range(100))
-    inbox.close()
 
 
-def test_closing_stores_what_waits_and_refuses_more(tmp_path):
-    inbox = Inbox(tmp_path / "inbox.sqlite", writing=True)
+def test_closing_stores_what_waits_and_refuses_more(place):
+    inbox = open_inbox(place, writing=True)
     futures = [inbox.submit(b"x", source="web") for _ in range(500)]
     inbox.close()
-    assert [future.result(timeout=1) for future in futures] == list(range(1, 501))
+    assert sorted(future.result(timeout=1) for future in futures) == list(range(1, 501))
     with pytest.raises(StoreError, match="not open for writing"):
         inbox.submit(b"x", source="web")
+    reader = open_inbox(place)
     with pytest.raises(StoreError, match="not open for writing"):
-        Inbox(inbox.path).submit(b"x", source="web")
+        reader.submit(b"x", source="web")
+    reader.close()
 
 
 def test_a_full_disk_acknowledges_nothing(tmp_path):
@@ -183,37 +195,43 @@ def test_a_queue_that_is_full_refuses(tmp_path):
     inbox.close()
 
 
-def test_damage_and_unknown_cursors_are_named(inbox):
+def test_unknown_cursors_are_named(inbox):
     inbox.register("land")
-    inbox.append(b"whole", source="web")
     with pytest.raises(StoreError, match="no cursor 'lnad'") as raised:
         inbox.read("lnad")
     assert "did you mean 'land'" in raised.value.mend
+    assert inbox.waiting("lnad") == 0
+
+
+def test_damage_is_named(tmp_path):
+    inbox = Inbox(tmp_path / "inbox.sqlite", writing=True)
+    inbox.register("land")
+    inbox.append(b"whole", source="web")
     with sqlite3.connect(inbox.path) as connection:
         connection.execute("UPDATE requests SET body = X'00'")
     with pytest.raises(StoreError, match="row 1 of the inbox is damaged"):
         inbox.read("land")
+    inbox.close()
 
 
-def test_erasure_leaves_no_bytes(tmp_path):
+def test_erasure_leaves_no_bytes(request, inbox, place, tmp_path):
     """With its positive control: before the erasure the same search finds the planted person."""
-    inbox = Inbox(tmp_path / "inbox.sqlite", writing=True)
+    folder = request.getfixturevalue("broker").folder if isinstance(place, str) else tmp_path
     inbox.register("land")
     for number in range(50):
         inbox.append(b'{"email": "needle@example.org"}' if number % 10 == 0 else b'{"email": "other@example.org"}', source="web")
-    found = lambda: sum(path.read_bytes().count(b"needle@example.org") for path in tmp_path.iterdir())  # noqa: E731
+    found = lambda: sum(path.read_bytes().count(b"needle@example.org") for path in folder.rglob("*") if path.is_file())  # noqa: E731
     assert found() >= 5
     assert inbox.erase(lambda entry: b"{}" if b"needle" in entry.body else None) == 5
     assert found() == 0
     bodies = drained(inbox, "land")
     assert (bodies.count(b"{}"), len(bodies)) == (5, 50)
-    inbox.close()
 
 
 KILLED = textwrap.dedent("""
     import os, sys
-    from kundig.store.inbox import Inbox
-    inbox = Inbox(sys.argv[1], writing=True)
+    from kundig.store.broker import open_inbox
+    inbox = open_inbox(sys.argv[1], writing=True)
     start, out = int(sys.argv[2]), os.open(sys.argv[3], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for first in range(start, start + 100_000, 20):
         futures = [(number, inbox.submit(b"%d" % number, source="web")) for number in range(first, first + 20)]
@@ -247,3 +265,77 @@ def test_kill_9_loses_nothing_acknowledged(tmp_path):
         connection.execute("DELETE FROM requests WHERE body = ?", (told[0],))
     inbox.register("again")
     assert not set(told) <= set(drained(inbox, "again", most=5_000))
+
+
+def test_a_broker_that_is_killed_loses_nothing_acknowledged(tmp_path):
+    """The server itself dies at random moments while two collectors append; each goes on when it is back."""
+    draw = random.Random(5)
+    with running_broker(tmp_path) as server:
+        place = server.place()
+        collectors = [open_inbox(place, writing=True) for _ in range(2)]
+        collectors[0].register("land")
+        told, stop = set(), threading.Event()
+
+        def send(who):
+            number = 0
+            while not stop.is_set():
+                number += 1
+                body = b"%d-%d" % (who, number)
+                try:
+                    collectors[who].append(body, source="web")
+                    told.add(body)
+                except StoreError:
+                    time.sleep(0.01)
+
+        threads = [threading.Thread(target=send, args=(who,)) for who in range(2)]
+        for thread in threads:
+            thread.start()
+        for _ in range(20 if FULL else 3):
+            before = len(told)
+            while len(told) < before + 20:
+                time.sleep(0.005)
+            time.sleep(draw.random() * 0.1)
+            server.end(signal.SIGKILL)
+            server.start()
+        before = len(told)
+        while len(told) < before + 20:
+            time.sleep(0.005)
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=60)
+        bodies = drained(collectors[0], "land", most=1_000)
+        assert told <= set(bodies), "lost"
+        assert collectors[0].trim() == len(bodies) and collectors[1].trim() == 0
+        for collector in collectors:
+            collector.close()
+
+
+def test_a_broker_that_is_not_there_or_takes_too_little_is_told(tmp_path):
+    with pytest.raises(StoreError, match="the broker does not do its part"):
+        open_inbox("nats://127.0.0.1:1/x")
+    with pytest.raises(StoreError, match="cannot name a stream"):
+        open_inbox("nats://127.0.0.1:1/a-b")
+    with running_broker(tmp_path) as server:
+        server.end()
+        config = tmp_path / "nats.conf"
+        config.write_text(config.read_text(encoding="utf-8").replace("8MB", "1MB"), encoding="utf-8")
+        server.start()
+        with pytest.raises(StoreError, match="1,048,576 bytes at most") as raised:
+            open_inbox(server.place())
+        assert "max_payload: 8MB" in raised.value.mend
+
+
+def test_a_workspace_may_name_a_broker(broker, tmp_path, monkeypatch):
+    from kundig.testing import default_workspace
+    from kundig.workspace import Workspace
+
+    default_workspace(tmp_path)
+    assert type(Workspace(tmp_path).inbox()) is Inbox
+    monkeypatch.setenv("KUNDIG_BROKER", broker.place())
+    sender = open_inbox(os.environ["KUNDIG_BROKER"], writing=True)
+    sender.append(b"x", source="web")
+    inbox = Workspace(tmp_path).inbox()
+    inbox.register("land")
+    assert drained(inbox, "land") == [b"x"]
+    sender.close()
+    inbox.close()

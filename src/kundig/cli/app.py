@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -229,9 +230,12 @@ def report(root: Root = HERE, output: Annotated[Path | None, typer.Option(help="
 
 @app.command()
 def serve(
-    root: Root = HERE, only: Annotated[str | None, typer.Option("--only", help="One of its processes alone: intake (takes events in), pages, or worker (knows people at once, lands what came in).")] = None
+    root: Root = HERE, only: Annotated[str | None, typer.Option("--only", help="One of its processes alone: intake (takes events in), pages, or worker (knows people at once, lands what came in).")] = None,
+    broker: Annotated[str, typer.Option(help="Keep the inbox on a NATS JetStream broker (nats://host:4222/name), so that several collectors share the load.", envvar="KUNDIG_BROKER")] = "",
 ) -> None:
     """Take events in, show pages and answers on loopback, and land what comes: three processes, each restarted alone, until Ctrl+C."""
+    if broker:
+        os.environ["KUNDIG_BROKER"] = broker
     _serve(root, only)
 
 

@@ -37,7 +37,7 @@ class StoreSettings(Record):
     catalogue: str = Field(default="data/lake.sqlite", description="Catalogue of the lake: a file below the workspace, or a PostgreSQL URL.")
     tables: str = Field(default="data/lake", description="Folder of the Parquet files.")
     state: str = Field(default="data/state.sqlite", description="State (consent log, outbox, leases, audit): a file, or a PostgreSQL URL.")
-    inbox: str = Field(default="data/inbox.sqlite", description="Inbox of the HTTP intake.")
+    inbox: str = Field(default="data/inbox.sqlite", description="Inbox of the HTTP intake: a file, or nats://… for a stream on a broker that several collectors share.")
     live: str = Field(default="data/live.sqlite", description="What was heard since the newest release; it is made again from the log where it is missing.")
     assets: str = Field(default="data/assets", description="Folder of content-addressed files.")
     engine: Literal["duckdb", "spark"] = Field(default="duckdb", description="Engine that runs the steps.")

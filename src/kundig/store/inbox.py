@@ -87,13 +87,7 @@ class Inbox:
     ) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._clock = clock
-        self._group = group
-        self._limits = (waiting, waiting_bytes)
-        self._held = [0, 0]
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._closed = False
-        self._door = threading.Lock()
+        self._prepare(clock=clock, group=group, waiting=waiting, waiting_bytes=waiting_bytes)
         with closing(self._connect()) as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > 1:
@@ -103,6 +97,16 @@ class Inbox:
         self._writer = threading.Thread(target=self._write, name="inbox", daemon=True) if writing else None
         if self._writer is not None:
             self._writer.start()
+
+    def _prepare(self, *, clock: Clock, group: int, waiting: int, waiting_bytes: int) -> None:
+        """The queue before the store, and its bounds."""
+        self._clock = clock
+        self._group = group
+        self._limits = (waiting, waiting_bytes)
+        self._held = [0, 0]
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._closed = False
+        self._door = threading.Lock()
 
     # writing
 

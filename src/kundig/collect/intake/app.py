@@ -75,7 +75,7 @@ class Intake:
         self._listener = Listener(config)
         self._budget = Budget(self.settings.waiting_mb * 1_000_000)
         self._rates = Rates(self.settings.events_per_second)
-        self._disk = Disk(inbox.path.parent, self.settings.disk_reserve_mb * 1_000_000)
+        self._disk = Disk(inbox.path.parent if inbox.path.parent.is_dir() else config.path("data"), self.settings.disk_reserve_mb * 1_000_000)
         self._proxies = frozenset(self.settings.proxies)
         self._keys_sent: dict[bytes, str] = {}
 

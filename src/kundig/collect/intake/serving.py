@@ -15,7 +15,7 @@ from kundig.collect.intake.consent import Recorder
 from kundig.collect.intake.keys import KeyBook
 from kundig.collect.intake.verifying import Verifier
 from kundig.errors import RunError
-from kundig.store.inbox import Inbox
+from kundig.store.broker import inbox_place, open_inbox
 
 if TYPE_CHECKING:
     from kundig.config.load import Config
@@ -56,12 +56,13 @@ def make_intake(workspace: Place, *, webhooks: Mapping[str, Verifier] | None = N
         clock: The present moment.
     """
     config, state = workspace.config, workspace.state
-    path = config.path(config.settings.store.inbox)
-    inbox = Inbox(path, writing=True, clock=clock, waiting_bytes=config.settings.intake.waiting_mb * 1_000_000)
+    folder = config.path("data")
+    folder.mkdir(parents=True, exist_ok=True)
+    inbox = open_inbox(inbox_place(config), writing=True, clock=clock, waiting_bytes=config.settings.intake.waiting_mb * 1_000_000)
     recorder = Recorder(state)
     try:
         recorder.warm()
-        with KeyBook(state, path.with_name(COPY)) as keys:
+        with KeyBook(state, folder / COPY) as keys:
             yield Intake(config, inbox=inbox, keys=keys, recorder=recorder, webhooks=webhooks, clock=clock)
     finally:
         recorder.close()
