@@ -17,6 +17,7 @@ from typing import Any
 from kundig.clock import Clock
 from kundig.clock import now as present
 from kundig.collect.calls import calls_of
+from kundig.collect.consent_copy import copy_consents
 from kundig.collect.deliveries import Delivery
 from kundig.collect.land import Landed, land
 from kundig.collect.sources.readers import Broken
@@ -155,6 +156,8 @@ def land_inbox(
         inbox.advance(batch)
         told("advanced")
         count += 1
+    if state is not None and (copied := copy_consents(lake, state, now=clock())).rows:
+        done.append(copied)
     if count and trim:
         inbox.trim()
         told("trimmed")

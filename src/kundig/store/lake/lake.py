@@ -121,6 +121,12 @@ class Lake:
         with self.catalogue.transaction() as connection:
             return bool(rows(connection, "SELECT 1 FROM kundig_batch WHERE batch_id=:b", b=batch))
 
+    def batches(self, stem: str) -> tuple[str, ...]:
+        """The batches that have landed under ids that begin so, in the order they landed."""
+        with self.catalogue.transaction() as connection:
+            found = rows(connection, "SELECT batch_id FROM kundig_batch WHERE batch_id >= :a AND batch_id < :b ORDER BY snapshot_id", a=stem, b=f"{stem[:-1]}{chr(ord(stem[-1]) + 1)}")
+            return tuple(row.batch_id for row in found)
+
     # reading
 
     def state(self, name: str, at: int | None = None) -> TableState:
