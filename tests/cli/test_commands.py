@@ -34,6 +34,7 @@ READS: dict[str, tuple[list[str], str]] = {
 ELSEWHERE = {
     "demo", "init", "simulate", "import", "apply", "run", "deliver", "report", "serve", "export", "schema",
     "quarantine show", "quarantine fix", "quarantine replay",
+    "key create", "key list", "key revoke",
     "destination list", "destination add", "destination letters", "destination replay", "destination drop",
 }  # fmt: skip
 """Commands that write: each has a test of its own, here or in a file beside."""
