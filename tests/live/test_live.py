@@ -141,11 +141,12 @@ def test_the_store_is_made_again_from_the_log(street: Street) -> None:
     street.land()
     wander(street, chance, 5)
     street.fold()
-    before = _contents(street)
+    before, counted = _contents(street), sum(minute.taken for minute in street.store.minutes())
     assert before[0] and before[1]
     street.store.clear()
     street.fold()
     assert _contents(street) == before
+    assert sum(minute.taken for minute in street.store.minutes()) == counted, "what is read again is not counted again"
 
 
 def _contents(street: Street) -> tuple[list[tuple[object, ...]], ...]:

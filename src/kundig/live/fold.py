@@ -112,7 +112,9 @@ class Live:
         with self.store.transaction() as connection:
             self._hear(connection, events, carried)
             kept.write_heard(connection, heard)
-            kept.count(connection, minutes)
+            if batch.entries and batch.entries[0].received_at > int(kept.read_mark(connection, "counted") or 0):
+                kept.count(connection, minutes)  # what is read again, because the store was made anew, was counted before
+                kept.write_mark(connection, "counted", str(batch.entries[-1].received_at))
             kept.write_mark(connection, "batch", name)
         self.calls += len(heard)
 
@@ -291,7 +293,7 @@ def _heard(event: LiveEvent, verdict: str) -> Heard:
     marks = "breaks the tracking plan" if "_violations" in str(event.facts.get("properties", "")) else ""
     return Heard(
         received_at=event.received_at, source=event.source, event_id=event.event_id, name=event.name, verdict=verdict, reason=marks if verdict == "taken" else "it was sent before",
-        identifier_key=event.identifier_key, facts=shown,
+        identifier_key=event.identifier_key, occurred_at=event.occurred_at, facts=shown,
     )  # fmt: skip
 
 

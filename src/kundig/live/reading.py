@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kundig.store import Lake
     from kundig.store.state import State as Truth
 
-HISTORY = ("profiles", "trait_changes", "scores", "segment_members", "list_members", "consents")
+HISTORY = ("trait_changes", "scores", "segment_members", "list_members", "consents")
 """Tables of the release that rules read states of a person from."""
 
 
@@ -154,6 +154,7 @@ class Now:
             of = self.lake.ibis("events", release.snapshot_id)
             keys = list(owned.keys) or [-1]
             tables["events"] = of.filter(of.identifier_key.isin(keys), of.received_at <= ibis.literal(release.moment))
+            tables["profiles"] = ibis.memtable(pa.table({"person_key": pa.array([person], pa.int64()), "person_id": pa.array([f"p{person:015x}"], pa.string())}))
             tables["identities"] = ibis.memtable(pa.Table.from_pylist(list(owned.rows), schema=_identities()))
             found = language.timelines(chosen, tables, [person]).get(person)
             if found is not None:

@@ -14,20 +14,25 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from kundig.answers import person, why
+from kundig.answers import Person, person, why
+from kundig.clock import now as present
+from kundig.decide.policy import parsed_rules
 from kundig.errors import ConfigError, Fault, IdentityError, KundigError
+from kundig.live import LivePerson, Now
 from kundig.report import TEMPLATES, environment, words
 from kundig.report.cells import address, plain
 from kundig.report.facts import Choice, Facts
 from kundig.report.views import PAGES, View
 from kundig.report.words import Words
+from kundig.server import health
 from kundig.server import people as about
+from kundig.server.health import Watch
 from kundig.server.loopback import LoopbackOnly
 
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
 
-NAVIGATION = ("overview", "people", "segments", "audiences", "creatives", "measure", "consent", "data")
+NAVIGATION = ("overview", "people", "segments", "audiences", "creatives", "measure", "consent", "data", "sources")
 LANGUAGES = {"de": "Deutsch", "en": "English"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -42,7 +47,8 @@ def make_app(workspace: Workspace) -> Starlette:
     pages = Pages(workspace)
     routes = [Route("/", pages.root), Route("/style.css", pages.style), Route("/health", pages.health), Route("/ready", pages.ready)]
     routes += [Route("/people", pages.people), Route("/people/{identifier:path}", pages.person), Route("/api/people/{identifier:path}", pages.api_person)]
-    routes += [Route("/api/why/{identifier:path}", pages.api_why), Route("/{page}", pages.page)]
+    routes += [Route("/api/why/{identifier:path}", pages.api_why), Route("/api/sources", pages.api_sources), Route("/sources", pages.sources), Route("/metrics", pages.metrics)]
+    routes += [Route("/{page}", pages.page)]
     return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly)], exception_handlers={404: pages.missing, KundigError: pages.failed})
 
 
@@ -53,6 +59,8 @@ class Pages:
         self.workspace = workspace
         self.templates = environment(Path(__file__).parent / "templates", linked=True)
         self.lock = threading.Lock()
+        self.watch = Watch(workspace)
+        self.now = Now(workspace.lake, workspace.config, workspace.tables["events"], workspace.heard, state=workspace.state)
         self._facts: Facts | None = None
 
     def facts(self) -> Facts:
@@ -95,12 +103,9 @@ class Pages:
     def _search(self, request: Request, asked: str, audience: str) -> Response:
         w = self.words(request)
         with self.lock:
-            try:
-                found = person(self.workspace, asked)
-            except IdentityError:
-                found = None
-        if found is not None:
-            return RedirectResponse(address(f"/people/{found.person_id}", audience=audience, lang=w.locale), status_code=303, headers=HEADERS)
+            key, found, fresh = self._known(asked, w)
+        if found is not None or fresh is not None:
+            return RedirectResponse(address(f"/people/{found.person_id if found else key}", audience=audience, lang=w.locale), status_code=303, headers=HEADERS)
         return self._show(request, "people.html.j2", "people", lambda facts, w: about.search(facts, w, note=w("people.unknown", q=asked), asked=asked, audience=audience), status=404)
 
     async def person(self, request: Request) -> Response:
@@ -110,23 +115,73 @@ class Pages:
     def _person(self, request: Request) -> Response:
         w, identifier, audience = self.words(request), request.path_params["identifier"][:MOST], request.query_params.get("audience", "")
         with self.lock:
-            try:
-                found = person(self.workspace, identifier, locale=w.locale)
-            except IdentityError:
-                found = None
+            _, found, fresh = self._known(identifier, w)
             answers = () if found is None else why(self.workspace, found.person_id, locale=w.locale)
+        if found is None and fresh is not None:
+            if _wants_json(request):
+                return _json({"person_id": fresh.person_id, "live": _record(fresh)})
+            return self._html("tables.html.j2", request, w, about.heard(fresh, w), "people")
         if found is None:
             return self._show(request, "people.html.j2", "people", lambda facts, w: about.search(facts, w, note=w("people.unknown", q=identifier), asked=identifier), status=404)
         if _wants_json(request):
-            return _json(_record(found) | {"answers": [_record(answer) for answer in answers]})
-        return self._show(request, "person.html.j2", "people", lambda facts, w: about.one(found, answers, w, audience=audience))
+            return _json(_record(found) | {"answers": [_record(answer) for answer in answers], "live": _record(fresh)})
+        return self._show(request, "person.html.j2", "people", lambda facts, w: about.one(found, answers, w, audience=audience, fresh=fresh))
+
+    def _known(self, identifier: str, w: Words) -> tuple[str, Person | None, LivePerson | None]:
+        """The person an identifier belongs to by now: public id, what the release knows, and what was heard since."""
+        key = self.now.resolve(identifier)
+        public = identifier if key is None else f"p{key:015x}"
+        fresh = None if key is None else self.now.person(public)
+        try:
+            return public, person(self.workspace, public, locale=w.locale), fresh
+        except IdentityError:
+            return public, None, fresh
+        except KundigError:
+            if fresh is None:
+                raise
+            return public, None, fresh  # there is no release yet, and calls have come
+
+    async def sources(self, request: Request) -> Response:
+        """How the sources are."""
+        return await run_in_threadpool(self._sources, request)
+
+    def _sources(self, request: Request) -> Response:
+        w = self.words(request)
+        view = health.page(self.workspace, self.watch.health(), w)
+        if _wants_json(request):
+            return _json(_told(view))
+        return self._html("tables.html.j2", request, w, view, "sources", json=True)
 
     # for machines
 
     async def api_person(self, request: Request) -> Response:
-        """Everything known of one person, as JSON."""
-        w = self.words(request)
-        return await run_in_threadpool(self._api, request, lambda who: _record(person(self.workspace, who, locale=w.locale)))
+        """Everything known of one person by now, as JSON; with `?audiences=now` also whom the audiences' rules choose at this moment."""
+        return await run_in_threadpool(self._api_person, request)
+
+    def _api_person(self, request: Request) -> Response:
+        w, asked = self.words(request), request.path_params["identifier"][:MOST]
+        with self.lock:
+            public, found, fresh = self._known(asked, w)
+            if found is None and fresh is None:
+                try:
+                    person(self.workspace, asked)
+                except IdentityError as error:
+                    return _json({"error": error.what, "mend": error.mend}, status=404)
+            told = _record(found) if found is not None else {"person_id": public}
+            told["live"] = _record(fresh)
+            if request.query_params.get("audiences") == "now":
+                told["audiences_now"] = self.now.judge(parsed_rules(self.workspace.config.audiences, self.workspace.config), int(public[1:], 16), at=present())
+        return _json(told)
+
+    async def api_sources(self, request: Request) -> Response:
+        """How the sources are, as JSON."""
+        return _json(_record(await run_in_threadpool(self.watch.health)))
+
+    async def metrics(self, request: Request) -> Response:
+        """Figures for Prometheus."""
+        seen = await run_in_threadpool(self.watch.health)
+        body = await run_in_threadpool(health.metrics, self.workspace, seen)
+        return Response(body, media_type="text/plain; version=0.0.4", headers={"Cache-Control": "no-store"})
 
     async def api_why(self, request: Request) -> Response:
         """Why (not), for one audience or each, as JSON."""
@@ -181,13 +236,13 @@ class Pages:
             view = fill(facts, w)
         return _json(_told(view), status=status) if _wants_json(request) else self._html(template, request, w, view, current, facts=facts, status=status)
 
-    def _html(self, template: str, request: Request, w: Words, view: View, current: str, *, facts: Facts | None = None, status: int = 200) -> Response:
+    def _html(self, template: str, request: Request, w: Words, view: View, current: str, *, facts: Facts | None = None, json: bool = False, status: int = 200) -> Response:
         settings = self.workspace.config.settings.workspace
         query = {name: text[:MOST] for name, text in request.query_params.items() if name not in ("lang", "format")}
         path = request.url.path
         page = self.templates.get_template("page.html.j2").render(
             w=w, body=self.templates.get_template(template).render(w=w, v={"how": ""} | view, h=1), name=settings.name, navigation=NAVIGATION, current=current, title=view["title"],
-            json=address(path, **query, lang=w.locale, format="json") if facts else "", languages=LANGUAGES, searching=template == "people.html.j2",
+            json=address(path, **query, lang=w.locale, format="json") if facts or json else "", languages=LANGUAGES, searching=template == "people.html.j2",
             others=[(locale, address(path, **query, lang=locale)) for locale in settings.locales if locale != w.locale and locale in LANGUAGES],
             at=w.moment(facts.release.moment) if facts else "", release=facts.release.id if facts else "",
         )  # fmt: skip

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from kundig.answers import Answer, Person
+from kundig.live import LivePerson
 from kundig.report.cells import Cell, address
 from kundig.report.facts import LISTED, Choice, Facts
 from kundig.report.views import View, amount, count, grid, reason_text, told
@@ -60,14 +61,41 @@ def _part(name: str, text: str, w: Words) -> str:
     return w.named(groups[name], text) if name in groups else text
 
 
-def one(found: Person, answers: tuple[Answer, ...], w: Words, *, audience: str = "") -> View:
-    """A person: the answers first, then who it is, what may be written, what is known and what happened."""
+def one(found: Person, answers: tuple[Answer, ...], w: Words, *, audience: str = "", fresh: LivePerson | None = None) -> View:
+    """A person: the answers first, then who it is, what was heard since the release, what may be written, what is known and what happened."""
     first = [answer for answer in answers if answer.audience == audience]
+    since = [] if fresh is None else _since(fresh, w)
     return {
         "title": w("person.title", person=found.person_id), "asked": [answer.sentence for answer in first], "answers": [answer.sentence for answer in answers if answer not in first],
         "answer": _summary(found, w),
-        "tables": [_consents(found, w), _profile(found, w), _identifiers(found, w), _numbers(found, w), _timeline(found, w)],
+        "tables": [*since, _consents(found, w), _profile(found, w), _identifiers(found, w), _numbers(found, w), _timeline(found, w)],
     }  # fmt: skip
+
+
+def heard(fresh: LivePerson, w: Words) -> View:
+    """Somebody no release knows yet: all there is was heard since."""
+    answer = told(w, "person.answer_heard", events=w.number(sum(counted["count"] for counted in fresh.counters.values())), at=w.moment(fresh.heard_at))
+    names = [(w.named("namespaces", one["namespace"]), one["value"], one["source"]) for one in fresh.identifiers]
+    known = grid([(w("person.kind"), False), (w("common.value"), False), (w("person.origin"), False)], names, title=w("person.identifiers"), empty=w("empty.profile"))
+    return {"title": w("person.title", person=fresh.person_id), "answer": answer, "tables": [*_since(fresh, w), known]}
+
+
+def _since(fresh: LivePerson, w: Words) -> list[View]:
+    """What was heard since the release: the events, the session that runs, the basket."""
+    rows = [
+        (w.moment(event["at"]), w.named("happenings", event["name"]), str(event.get("page_path") or event.get("product_id") or DASH), w.channel(event.get("channel")) if event.get("channel") else DASH, amount(w, event.get("value")))
+        for event in fresh.events
+    ]  # fmt: skip
+    heads = [(w("person.when"), False), (w("person.what"), False), (w("person.where"), False), (w("person.channel"), False), (w("common.value"), True)]
+    facts = []
+    if fresh.session is not None:
+        facts.append((w("person.session"), w("person.session_told", start=w.moment(fresh.session["started_at"]), events=w.number(fresh.session["events"]), pages=w.number(fresh.session["pages"]))))
+    if fresh.basket:
+        facts.append((w("person.basket"), ", ".join(f"{w.number(pieces)} × {article}" for article, pieces in sorted(fresh.basket.items()))))
+    tables = [grid(heads, rows, title=w("person.since"), note=w("person.since_note"), empty=w("empty.timeline"))]
+    if facts:
+        tables.append(grid([(w("person.attribute"), False), (w("common.value"), False)], facts, title=w("person.just_now"), empty=w("empty.profile")))
+    return tables
 
 
 def _summary(found: Person, w: Words) -> Any:

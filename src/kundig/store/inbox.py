@@ -288,6 +288,19 @@ class Inbox:
             found = connection.execute("SELECT count(*) FROM requests WHERE seq > (SELECT past FROM cursors WHERE name = ?)", (cursor,)).fetchone()
             return int(found[0])
 
+    def waiting_by_source(self, cursor: str) -> dict[str, int]:
+        """How many entries of each source a cursor has before it."""
+        with closing(self._connect()) as connection:
+            sql = "SELECT source, count(*) FROM requests WHERE seq > (SELECT past FROM cursors WHERE name = ?) GROUP BY source"
+            return dict(connection.execute(sql, (cursor,)).fetchall())
+
+    def oldest(self, cursor: str) -> int | None:
+        """When the first entry before a cursor came, in microseconds since 1970; None where nothing waits."""
+        with closing(self._connect()) as connection:
+            sql = "SELECT received_at FROM requests WHERE seq > (SELECT past FROM cursors WHERE name = ?) ORDER BY seq LIMIT 1"
+            found = connection.execute(sql, (cursor,)).fetchone()
+            return None if found is None else int(found[0])
+
     # forgetting
 
     def trim(self, *, at_once: int = 5_000, bytes: int = 8 << 20) -> int:

@@ -37,7 +37,7 @@ CREATE TABLE aliases (person_key INTEGER PRIMARY KEY, other_key INTEGER NOT NULL
 CREATE TABLE people (person_key INTEGER PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE heard (
     number INTEGER PRIMARY KEY AUTOINCREMENT, received_at INTEGER NOT NULL, source TEXT NOT NULL, event_id TEXT NOT NULL, name TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL,
-    identifier_key INTEGER, facts TEXT NOT NULL
+    identifier_key INTEGER, occurred_at INTEGER, facts TEXT NOT NULL
 );
 CREATE TABLE minutes (
     source TEXT NOT NULL, minute INTEGER NOT NULL, taken INTEGER NOT NULL, held INTEGER NOT NULL, repeated INTEGER NOT NULL, requests INTEGER NOT NULL, last_at INTEGER NOT NULL,
@@ -86,6 +86,7 @@ class Heard:
     verdict: str
     reason: str = ""
     identifier_key: int | None = None
+    occurred_at: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     number: int = 0
 
@@ -212,8 +213,9 @@ class LiveStore:
     def clear(self) -> None:
         """Forget everything but the counts of sources and duties: it will be read from the log again."""
         with self.transaction() as connection:
-            for table in ("events", "owners", "aliases", "people", "heard", "marks"):
+            for table in ("events", "owners", "aliases", "people", "heard"):
                 connection.execute(f"DELETE FROM {table}")
+            connection.execute("DELETE FROM marks WHERE name <> 'counted'")
 
     def forget(self, identifier_keys: Iterable[int]) -> int:
         """Take out everything that carries one of these identifiers; gives how many events went. Free pages and the log are overwritten."""
@@ -240,7 +242,7 @@ class LiveStore:
 
 _OWNER = "identifier_key, person_key, namespace, value, source"
 _EVENT = "event_id, identifier_key, other_keys, source, name, kind, occurred_at, received_at, facts, person_key"
-_HEARD = "number, received_at, source, event_id, name, verdict, reason, identifier_key, facts"
+_HEARD = "number, received_at, source, event_id, name, verdict, reason, identifier_key, occurred_at, facts"
 
 
 def read_mark(connection: Connection, name: str) -> str:
@@ -321,8 +323,8 @@ def events_of(connection: Connection, person_key: int, *, most: int = 1_000_000)
 
 def write_heard(connection: Connection, heard: Iterable[Heard]) -> None:
     """Keep calls to be looked at; the oldest of them go."""
-    rows = [(h.received_at, h.source, h.event_id, h.name, h.verdict, h.reason, h.identifier_key, json.dumps(h.facts, ensure_ascii=False, default=str)) for h in heard]
-    connection.executemany("INSERT INTO heard (received_at, source, event_id, name, verdict, reason, identifier_key, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    rows = [(h.received_at, h.source, h.event_id, h.name, h.verdict, h.reason, h.identifier_key, h.occurred_at, json.dumps(h.facts, ensure_ascii=False, default=str)) for h in heard]
+    connection.executemany("INSERT INTO heard (received_at, source, event_id, name, verdict, reason, identifier_key, occurred_at, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     connection.execute("DELETE FROM heard WHERE number <= (SELECT max(number) FROM heard) - ?", (KEPT,))
 
 
@@ -350,4 +352,6 @@ def as_event(row: Sequence[Any]) -> LiveEvent:
 
 
 def _heard(row: Sequence[Any]) -> Heard:
-    return Heard(number=row[0], received_at=row[1], source=row[2], event_id=row[3], name=row[4], verdict=row[5], reason=row[6], identifier_key=row[7], facts=json.loads(row[8]))
+    return Heard(
+        number=row[0], received_at=row[1], source=row[2], event_id=row[3], name=row[4], verdict=row[5], reason=row[6], identifier_key=row[7], occurred_at=row[8], facts=json.loads(row[9])
+    )  # fmt: skip
