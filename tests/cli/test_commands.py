@@ -28,6 +28,7 @@ READS: dict[str, tuple[list[str], str]] = {
     "verify": ([], "every file, count and hash is as it should be"),
     "catalogue": ([], "lifetime_values"),
     "quarantine list": ([], "record"),
+    "tail": (["--no-follow"], "nothing has come yet"),
     "consent show": (["{member}", "--as-of", END], "newsletter"),
 }
 """Commands that change nothing: their words on the finished shop, and something they say."""

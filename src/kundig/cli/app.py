@@ -250,6 +250,20 @@ def _serve(root: Path, only: str | None = None) -> None:
 
 
 @app.command()
+def tail(
+    root: Root = HERE,
+    source: Annotated[str | None, typer.Option("--source", help="Of this source only.")] = None,
+    last: Annotated[int, typer.Option("--last", min=0, help="How many that came before are shown first.")] = 10,
+    follow: Annotated[bool, typer.Option(help="Go on showing what comes, until Ctrl+C.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines: one JSON object a line.")] = False,
+) -> None:
+    """Show calls as they come, each with its verdict and, where it is held, the reason; kundig serve takes them in."""
+    from kundig.cli.tailing import show_calls
+
+    show_calls(opened(root), source=source, last=last, follow=follow, as_json=as_json)
+
+
+@app.command()
 def doctor(root: Root = HERE, as_json: Json = False) -> None:
     """Check files, stores and what optional tools are missing, with the mend for each."""
     from kundig.cli.doctor import examine

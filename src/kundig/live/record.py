@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
@@ -95,13 +96,25 @@ def basket(events: Iterable[LiveEvent]) -> dict[str, int]:
     for event in ordered(events):
         if event.name in PURCHASES:
             found = {}
-        article = event.facts.get("product_id")
+        article = said(event, "product_id", "productId", "sku")
         if article is None or event.name not in (*ADDED, *REMOVED):
             continue
-        pieces = _pieces(event.facts.get("quantity"))
+        pieces = _pieces(said(event, "quantity"))
         left = found.get(str(article), 0) + (pieces if event.name in ADDED else -pieces)
         found = {name: number for name, number in {**found, str(article): left}.items() if number > 0}
     return found
+
+
+def said(event: LiveEvent, *names: str) -> Any:
+    """The first of these facts that an event has, planned or not; None where it has none."""
+    for name in names:
+        if event.facts.get(name) is not None:
+            return event.facts[name]
+    try:
+        more = json.loads(event.facts.get("properties") or "{}")
+    except (TypeError, ValueError):
+        return None
+    return next((more[name] for name in names if more.get(name) is not None), None) if isinstance(more, dict) else None
 
 
 def _pieces(value: Any) -> int:

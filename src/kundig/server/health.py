@@ -196,7 +196,7 @@ def _calls(workspace: Workspace, w: Words) -> View:
     for one in reversed(workspace.heard.heard(after=-1, most=SHOWN)):
         tone = {"taken": "good", "held": "bad", "repeated": "", "waiting": "warn"}.get(one.verdict, "")
         reason: Any = Cell(text=one.reason, lang="en") if one.reason else DASH
-        rows.append((w.moment(instant(one.received_at)), one.source, one.name and w.named("happenings", one.name) or DASH, Cell(text=w.named("call_verdicts", one.verdict), value=one.verdict, tone=tone), reason))
+        rows.append((w.moment(instant(one.received_at)), one.source, (one.name and w.named("happenings", one.name)) or DASH, Cell(text=w.named("call_verdicts", one.verdict), value=one.verdict, tone=tone), reason))
     heads = [(w("sources.when"), False), (w("sources.source"), False), (w("sources.call"), False), (w("sources.verdict"), False), (w("common.reason"), False)]
     return grid(heads, rows, title=w("sources.newest"), empty=w("empty.calls"))
 
