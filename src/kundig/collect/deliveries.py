@@ -37,6 +37,8 @@ def deliveries(root: Path, name: str, source: Source, files: Sequence[Path | str
     faults += [Fault(what="the file is missing", at=str(path), mend=nearest(path.name, _neighbours(path))) for path in asked if not path.is_file()]
     left = [path for path in asked if path.is_file()]
     for number, given in enumerate(source.inputs):
+        if not given.files:
+            continue
         if files is None:
             paths = sorted({path for glob in given.files for path in root.glob(glob) if path.is_file()})
             if not paths and not given.optional:

@@ -23,6 +23,7 @@ from kundig.collect.segment import read_segment
 from kundig.collect.sources import readers
 from kundig.collect.sources.readers import Broken, Connection
 from kundig.collect.tracking_plan import Plan, merged
+from kundig.collect.versions import VERSIONED, Versions, find_gone, upsert
 from kundig.config.collect import Input, Source
 from kundig.config.load import Config
 from kundig.errors import AlreadyLanded, ConfigError, ContractError, SourceError, nearest
@@ -39,22 +40,25 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Landed:
-    """What an import did: new rows per table, rows replaced by newer ones, records left out because they had landed before, records held, files that had landed before."""
+    """What an import did: new rows per table, rows replaced by newer ones, rows removed, records left out because they had landed before, records held, files that had landed before, and what else is to be told."""
 
     source: str
     rows: dict[str, int] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
     quarantined: int = 0
     batches: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
     def with_(self, other: Landed) -> Landed:
         """Both imports together."""
-        rows, changed = ({name: a.get(name, 0) + b.get(name, 0) for name in sorted({*a, *b})} for a, b in ((self.rows, other.rows), (self.changed, other.changed)))
+        pairs = ((self.rows, other.rows), (self.changed, other.changed), (self.removed, other.removed))
+        rows, changed, removed = ({name: a.get(name, 0) + b.get(name, 0) for name in sorted({*a, *b})} for a, b in pairs)
         return Landed(
-            source=self.source, rows=rows, changed=changed, duplicates=self.duplicates + other.duplicates, quarantined=self.quarantined + other.quarantined,
-            batches=self.batches + other.batches, skipped=self.skipped + other.skipped,
+            source=self.source, rows=rows, changed=changed, removed=removed, duplicates=self.duplicates + other.duplicates, quarantined=self.quarantined + other.quarantined,
+            batches=self.batches + other.batches, skipped=self.skipped + other.skipped, told=self.told + other.told,
         )  # fmt: skip
 
 
@@ -71,6 +75,7 @@ class Batch:
     counts: dict[str, int] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
     final: dict[str, str] = field(default_factory=dict)
+    versions: Versions | None = None
 
     def add(self, rows: Canonical) -> None:
         """Remember a temporary table that is to land."""
@@ -114,6 +119,11 @@ def import_source(
             continue
         progress(f"{name}: {len(delivery.paths)} {'file' if len(delivery.paths) == 1 else 'files'} of {delivery.given.files[0]}")
         landed = landed.with_(land(lake, config, name, delivery, now=now or present(), state=state))
+    for number, given in enumerate(source.inputs):
+        if given.format == "postgres_changes" and files is None:
+            from kundig.collect.cdc.following import catch_up
+
+            landed = landed.with_(catch_up(lake, config, name, number, now=now, state=state, progress=progress))
     return landed
 
 
@@ -142,7 +152,8 @@ def _not_landed(lake: Lake, delivery: Delivery, source: Source, name: str, plan:
 
 
 def land(
-    lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.datetime, state: Any = None, strict: bool = True, digest: str = "", held: Sequence[str] = (), batch_id: str = "", broken: Sequence[Broken] = ()
+    lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.datetime, state: Any = None, strict: bool = True, digest: str = "", held: Sequence[str] = (), batch_id: str = "", broken: Sequence[Broken] = (),
+    versions: Versions | None = None,
 ) -> Landed:
     """Land one delivery in one commit.
 
@@ -158,6 +169,7 @@ def land(
         held: Ids of held records that this delivery brings in again; they become replayed in the same commit.
         batch_id: Name of the batch, where it is no file's (the inbox); the files made of it are not remembered.
         broken: Records that were held before they came into a file.
+        versions: How lines that tell what changed (`cdc.lines`) are ordered; by the moments they tell, where it is not said. Their batch is committed even where nothing is new.
 
     Raises:
         SourceError: A file is structurally wrong; nothing was written.
@@ -166,7 +178,8 @@ def land(
     plan = merged(config.tracking_plan)
     memory = FileMemory(None if batch_id else _memory(lake))
     digest = digest or (hashlib.sha256(batch_id.encode()).hexdigest() if batch_id else memory.digest(delivery.paths))
-    batch = Batch(id=batch_id or f"{name}-{digest[:16]}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now)
+    versions = versions or (Versions(ordered=False) if delivery.given.tables else None)
+    batch = Batch(id=batch_id or f"{name}-{digest[:16]}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now, versions=versions)
     batch.broken += [("before", one, "inbox") for one in broken]
     shown = tuple(str(path) for path in delivery.paths)
     if lake.has_batch(batch.id):
@@ -187,7 +200,7 @@ def land(
         changes += _quarantine(con, name, delivery, batch, existing, held)
         if state is not None and "consent_records" in batch.final:
             _append_consents(con, state, batch.final["consent_records"])
-        if changes:
+        if changes or versions is not None:
             lake.commit(changes, batch=batch.id, message=f"import of {name}", expect=expect)
             memory.landed(delivery.paths, batch.id)
     except AlreadyLanded:
@@ -196,7 +209,8 @@ def land(
         made = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()} - before
         for table in sorted(made):
             con.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
-    return Landed(source=name, rows=batch.counts, changed=batch.changed, duplicates=batch.duplicates, quarantined=len(batch.broken), batches=(batch.id,))
+    removed = versions.removed if versions is not None else {}
+    return Landed(source=name, rows=batch.counts, changed=batch.changed, removed=removed, duplicates=batch.duplicates, quarantined=len(batch.broken), batches=(batch.id,))
 
 
 def _existing(lake: Lake, snapshot: int) -> Callable[[str], str | None]:
@@ -235,13 +249,16 @@ def _collect_mapped(con: Connection, lake: Lake, context: mapping.Context, deliv
     given = delivery.given
     raw = readers.read(con, given, delivery.paths, _needed(given), name="_raw", strict=strict)
     batch.broken += [("-", broken, delivery.paths[broken.file].name) for broken in raw.broken]
+    if batch.versions is not None:
+        find_gone(con, context, raw, existing, batch.versions, lake.known)
     for number, landing in enumerate(given.lands):
         table = lake.known(landing.table)
         relation = f"_rows{number}"
-        rows = canonical(con, context, landing, table, raw, delivery.paths, existing, name=relation, strict=strict)
+        rows = canonical(con, context, landing, table, raw, delivery.paths, _with_own_orders(existing, batch), name=relation, strict=strict)
         batch.broken += [(str(number), broken, delivery.paths[broken.file].name) for broken in rows.broken]
         if table.name == "order_lines":
-            _leave_out_landed(con, rows, existing, batch)
+            if batch.versions is None:
+                _leave_out_landed(con, rows, existing, batch)
             documents.fill_costs(con, relation, existing)
             if landing.takes_back == "latest":
                 documents.cut_cancellations(con, relation, existing)
@@ -261,6 +278,19 @@ def _collect_mapped(con: Connection, lake: Lake, context: mapping.Context, deliv
             _leave_out_landed(con, events, existing, batch)
             batch.add(events)
     con.execute("DROP TABLE _raw")
+
+
+def _with_own_orders(existing: Callable[[str], str | None], batch: Batch) -> Callable[[str], str | None]:
+    """What has landed, and of changes the orders of this batch too: a database tells an order and its lines in one transaction."""
+    own = batch.rows.get("orders", []) if batch.versions is not None else []
+    if not own:
+        return existing
+    columns = ", ".join(quoted(column) for column in ORDERS.names if column != "batch_id")
+    fresh = " UNION ALL ".join(f"SELECT {columns}, _row FROM {quoted(rows.relation)}" for rows in own)
+    newest = f"SELECT * EXCLUDE (_row) FROM ({fresh}) QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY _row DESC) = 1"
+    landed = existing("orders")
+    rest = f" UNION ALL SELECT {columns} FROM {landed} WHERE order_id NOT IN (SELECT order_id FROM ({fresh}))" if landed else ""
+    return lambda table: f"({newest}{rest})" if table == "orders" else existing(table)
 
 
 def _count(con: Connection, context: mapping.Context, rows: Canonical, existing: Callable[[str], str | None], batch: Batch) -> None:
@@ -297,6 +327,7 @@ def _leave_out_landed(con: Connection, rows: Canonical, existing: Callable[[str]
 
 def _changes(con: Connection, lake: Lake, existing: Callable[[str], str | None], batch: Batch) -> list[Change]:
     changes: list[Change] = []
+    change: Change
     for name, relations in batch.rows.items():
         table = relations[0].table
         one = relations[0].relation if len(relations) == 1 else f"_all_{name}"
@@ -304,14 +335,18 @@ def _changes(con: Connection, lake: Lake, existing: Callable[[str], str | None],
             shared = ", ".join(quoted(c) for c in ("_file", "_row", *(c for c in table.names if c != "batch_id")))
             con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(one)} AS {' UNION ALL '.join(f'SELECT {shared} FROM {quoted(r.relation)}' for r in relations)}")
         rows = Canonical(relation=one, table=table, namespaces=(), derived=all(relation.derived for relation in relations))
-        if name in mapping.MUTABLE:
+        if batch.versions is not None and name in VERSIONED:
+            change, changed, again = upsert(con, rows, existing, batch.versions, lambda rows=rows: _select(con, rows, existing, batch))  # type: ignore[misc]
+            batch.changed |= {name: changed} if changed else {}
+            batch.duplicates += again
+        elif name in mapping.MUTABLE:
             change = _newer(con, rows, existing, batch)
         else:
             _leave_out_landed(con, rows, existing, batch)
             change = Append(table=name, source=lake.stage(name, _select(con, rows, existing, batch)))
         count = con.execute(f"SELECT count(*) FROM {quoted(one)}").fetchone()[0]
         batch.final[name] = _select(con, rows, existing, batch)
-        if count:
+        if count or (batch.versions is not None and name in batch.versions.removed):
             changes.append(change)
             fresh = count - batch.changed.get(name, 0)
             if fresh:
@@ -371,7 +406,7 @@ def _rates(con: Connection, existing: Callable[[str], str | None]) -> list[Chang
 def _identifiers(con: Connection, existing: Callable[[str], str | None], batch: Batch, name: str) -> list[Change]:
     """New identifiers, and the keys this batch touched."""
     seen: list[str] = []
-    touched: list[str] = []
+    touched: list[str] = list(batch.versions.touched) if batch.versions is not None else []
     for rows in (rows for relations in batch.rows.values() for rows in relations):
         moment = "occurred_at" if "occurred_at" in rows.table.names else "_occurred"
         named = quoted(rows.relation)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from kundig.collect import cells
 from kundig.collect.identifiers import Named, Rules, joined_people_sql, literal, normalised_sql, quoted
-from kundig.config.collect import ColumnSpec, IdentifierSpec, Input, Landing, MatchSpec, Source
+from kundig.config.collect import CHANGES, ColumnSpec, IdentifierSpec, Input, Landing, MatchSpec, Source
 from kundig.errors import Fault, nearest
 from kundig.schema import Table
 from kundig.tables import LAKE
@@ -59,7 +59,7 @@ class Context:
     @property
     def decimal(self) -> str:
         """Decimal mark of the texts: files that know numbers write them with a point."""
-        return "." if self.format in ("parquet", "json", "ndjson") else self.given.decimal or "."
+        return "." if self.format in ("parquet", "json", "ndjson", *CHANGES) else self.given.decimal or "."
 
     @property
     def dates(self) -> tuple[str, ...]:
@@ -96,8 +96,8 @@ def needed(given: Input) -> tuple[str, ...]:
         >>> needed(Input(files="x.csv", lands=[{"table": "orders", "columns": {"order_id": "no", "gross": {"column": "total"}}}]))
         ('no', 'total')
     """
-    found: list[str] = []
-    for landing in given.lands:
+    found: list[str] = ["_table", "_at"] if given.tables else []
+    for landing in given.landings:
         for column in (*landing.columns.values(), *(landing.orders or {}).values()):
             found += spec(column).picks
         tests = [*landing.keep, *landing.leave_out, *landing.line_kinds, *([landing.cancellation] if landing.cancellation else [])]
@@ -113,7 +113,7 @@ def needed(given: Input) -> tuple[str, ...]:
 
 def keeps_all(given: Input) -> bool:
     """Whether columns that no line of the mapping names are read too."""
-    return any("*" in landing.attributes for landing in given.lands)
+    return any("*" in landing.attributes for landing in given.landings)
 
 
 def check(name: str, source: Source) -> list[Fault]:
@@ -126,7 +126,9 @@ def check(name: str, source: Source) -> list[Fault]:
     """
     faults: list[Fault] = []
     for number, given in enumerate(source.inputs):
-        for place, landing in enumerate(given.lands):
+        if given.tables:
+            faults += changed_faults(name, number, given)
+        for place, landing in enumerate(given.landings):
             at = f"sources/{name}.yaml, inputs[{number}].lands[{place}]"
             if landing.table not in TARGETS:
                 faults.append(Fault(what=f"nothing can land in table '{landing.table}'", at=at, mend=nearest(landing.table, TARGETS)))
@@ -136,6 +138,24 @@ def check(name: str, source: Source) -> list[Fault]:
                 known = [column for column in LAKE["orders"].names if column not in FILLED]
                 wrong = [column for column in landing.orders if column not in known]
                 faults += [Fault(what=f"table 'orders' has no column '{column}'", at=at, mend=nearest(column, known)) for column in wrong]
+    return faults
+
+
+def changed_faults(name: str, number: int, given: Input) -> list[Fault]:
+    """What a mapping of changes cannot have: lines are told one by one, and a row that goes must be known by its key."""
+    faults: list[Fault] = []
+    seen: dict[str, str] = {}
+    for table, changed in given.tables.items():
+        for landing in changed.lands:
+            at = f"sources/{name}.yaml, inputs[{number}].tables.{table}"
+            odd = [word for word in ("counted", "takes_back", "orders") if getattr(landing, word) not in (False, "", None)]
+            odd += [f"number_within ({column})" for column, given_spec in landing.columns.items() if spec(given_spec).number_within]
+            faults += [Fault(what=f"`{word}` counts over whole documents, and changes come row by row", at=at, mend="leave it out; map the table that holds it") for word in odd]
+            if landing.table in (*MUTABLE, "order_lines", "survey_answers"):
+                if landing.table in seen:
+                    what = f"'{seen[landing.table]}' and '{table}' both land in '{landing.table}': a row that goes could be of either"
+                    faults.append(Fault(what=what, at=at, mend="give one of them a source of its own"))
+                seen[landing.table] = table
     return faults
 
 
@@ -311,7 +331,7 @@ def _currency_sql(context: Context) -> str:
 
 def _attributes_sql(landing: Landing, columns: Iterable[str]) -> str:
     used = {pick for column in landing.columns.values() for pick in spec(column).picks} | {i.column for i in landing.identifiers}
-    kept = [c for c in columns if c not in used] if "*" in landing.attributes else list(landing.attributes)
+    kept = [c for c in columns if c not in used and c not in ("_table", "_at")] if "*" in landing.attributes else list(landing.attributes)
     pairs = ", ".join(f"{literal(c)}, {quoted(c)}" for c in kept)
     return f"json_merge_patch('{{}}', json_object({pairs}))" if pairs else "CAST(NULL AS JSON)"
 

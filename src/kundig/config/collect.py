@@ -14,6 +14,13 @@ from kundig.errors import nearest
 FORMATS = ("csv", "xlsx", "json", "ndjson", "parquet", "segment_ndjson")
 """Formats of files that kundig reads itself; packages register others at the extension point `sources`."""
 
+CHANGES = ("postgres_changes", "debezium")
+"""Formats that tell what changed in a database's tables, row by row."""
+
+
+WRITTEN = ("epoch_days", "unix_ms", "unix_us", "unix_ns", "day_ms", "day_us", "day_ns", "base64", "json")
+"""Ways in which Debezium writes a column, beside decimals, that a value alone does not show."""
+
 
 def _pattern(value: str) -> str:
     try:
@@ -145,10 +152,28 @@ class SegmentSpec(Record):
     )
 
 
+class ChangedTable(Record):
+    """One table of a database whose changes are followed, and the canonical tables its rows become."""
+
+    lands: tuple[Landing, ...] = Field(min_length=1, description="Tables; columns are those of the database's table.")
+    types: dict[str, str] = Field(
+        default_factory=dict,
+        description="Debezium without schemas: how a column is written: epoch_days, unix_ms, unix_us, unix_ns, day_ms, day_us, day_ns, decimal:SCALE (base64), base64, json.",
+    )
+
+    @field_validator("types")
+    @classmethod
+    def _known_types(cls, value: dict[str, str]) -> dict[str, str]:
+        for written in value.values():
+            if written not in WRITTEN and not re.fullmatch(r"decimal:\d{1,2}", written):
+                raise ValueError(f"no column is written as '{written}'; {nearest(written, (*WRITTEN, 'decimal:2'))}")
+        return value
+
+
 class Input(Record):
     """Files of one shape, and the tables their rows become."""
 
-    files: tuple[str, ...] = Field(description="Globs below the workspace.")
+    files: tuple[str, ...] = Field(default=(), description="Globs below the workspace.")
     format: str = Field(default="csv", description="Kind of file: csv, xlsx, json, ndjson, parquet, segment_ndjson, or one that a package registers (kundig.sources).", json_schema_extra={"examples": list(FORMATS)})
     encoding: str = Field(default="", description="utf-8, cp1252, utf-16, …; utf-8 else.")
     delimiter: str = Field(default="", max_length=1, description="Between cells; a comma else.")
@@ -164,6 +189,10 @@ class Input(Record):
     lands: tuple[Landing, ...] = Field(default=(), description="Tables.")
     segment: SegmentSpec | None = Field(default=None, description="For segment_ndjson.")
     options: dict[str, str | int | float | bool] = Field(default_factory=dict, description="For the reader of a registered format.")
+    url: str = Field(default="", description="For postgres_changes: the database, as ${NAME} of secrets.toml: postgresql://user:password@host/database.")
+    publication: str = Field(default="", description="For postgres_changes: the publication that names the tables.")
+    slot: str = Field(default="", pattern="^([a-z0-9_]{1,63})?$", description="For postgres_changes: the replication slot; made where it is missing.")
+    tables: dict[str, ChangedTable] = Field(default_factory=dict, description="For postgres_changes and debezium: the database's tables by name, with schema or without.")
 
     @field_validator("files", "dates", mode="before")
     @classmethod
@@ -173,15 +202,38 @@ class Input(Record):
     @field_validator("format")
     @classmethod
     def _known_format(cls, value: str) -> str:
-        return plugged(value, "kundig.sources", also=FORMATS, what="format")
+        return plugged(value, "kundig.sources", also=(*FORMATS, *CHANGES), what="format")
 
     @field_validator("zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
         return known_zone(value)
 
+    @property
+    def landings(self) -> tuple[Landing, ...]:
+        """What lands, of files and of changed tables; a changed table's landings take only the rows of that table."""
+        told = ((landing, MatchSpec(column="_table", matches=re.escape(name))) for name, table in self.tables.items() for landing in table.lands)
+        return self.lands or tuple(landing.model_copy(update={"keep": (test, *landing.keep)}) for landing, test in told)
+
+    @model_validator(mode="after")
+    def _changes_are_told(self) -> Input:
+        if self.format in CHANGES:
+            if not self.tables or self.lands:
+                raise ValueError(f"{self.format} tells of tables; write what lands under `tables`, not under `lands`")
+            wanted = ("url", "publication", "slot") if self.format == "postgres_changes" else ()
+            missing = [name for name in wanted if not getattr(self, name)]
+            if missing:
+                raise ValueError(f"{self.format} lacks {', '.join(missing)}; write them, the url as ${{NAME}} of secrets.toml")
+        elif self.tables or self.url or self.publication or self.slot:
+            raise ValueError(f"`tables`, `url`, `publication` and `slot` are for changes, not for {self.format}; name the format: postgres_changes or debezium")
+        if not self.files and self.format not in CHANGES:
+            raise ValueError("no files are named; write `files`, globs below the workspace")
+        return self
+
     @model_validator(mode="after")
     def _lands_somewhere(self) -> Input:
+        if self.format in CHANGES:
+            return self
         if self.format == "segment_ndjson" and self.lands:
             raise ValueError("Segment lines know their tables; leave out `lands`")
         if self.format != "segment_ndjson" and not self.lands:
@@ -230,7 +282,10 @@ class Source(Record):
     def of(self, given: Input) -> Input:
         """The input with this source's defaults filled in."""
         fill = {n: getattr(given, n) or getattr(self, n) for n in ("encoding", "delimiter", "decimal", "dates", "zone", "currency", "country")}
-        return given.model_copy(update=fill)
+        lands = given.landings
+        if given.tables and self.received_at == "import":
+            lands = tuple(landing.model_copy(update={"received_at": landing.received_at or "_at"}) for landing in lands)
+        return given.model_copy(update=fill | {"lands": lands})
 
 
 PropertyType = Literal["string", "int64", "float64", "bool", "date", "timestamp", "decimal(18,4)", "list<string>"]

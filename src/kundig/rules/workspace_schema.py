@@ -66,7 +66,7 @@ def parse_many(sources: Mapping[str, Any], config: Config) -> dict[str, Rule]:
 
 def _emitted(sources: Iterable[Source]) -> list[str]:
     """Names of the events that mapping files make of other records; those with placeholders are known only to the data."""
-    made = (name for source in sources for given in source.inputs for landing in given.lands for name in landing.emits.values())
+    made = (name for source in sources for given in source.inputs for landing in given.landings for name in landing.emits.values())
     return sorted({name for name in made if "{" not in name})
 
 

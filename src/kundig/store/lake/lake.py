@@ -127,6 +127,12 @@ class Lake:
             found = rows(connection, "SELECT batch_id FROM kundig_batch WHERE batch_id >= :a AND batch_id < :b ORDER BY snapshot_id", a=stem, b=f"{stem[:-1]}{chr(ord(stem[-1]) + 1)}")
             return tuple(row.batch_id for row in found)
 
+    def last_batch(self, prefix: str) -> str | None:
+        """The batch that landed last of those whose ids begin so; None where there is none."""
+        query = "SELECT batch_id FROM kundig_batch WHERE substr(batch_id, 1, :n)=:p ORDER BY snapshot_id DESC LIMIT 1"
+        with self.catalogue.transaction() as connection:
+            return next((str(row.batch_id) for row in rows(connection, query, n=len(prefix), p=prefix)), None)
+
     # reading
 
     def state(self, name: str, at: int | None = None) -> TableState:
