@@ -66,7 +66,7 @@ def running_server() -> Iterator[Server]:
     if made.wait(timeout=120):
         pytest.skip("initdb failed")
     port = _free_port()
-    settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": str(folder), "shared_buffers": "64MB", "max_connections": 40, "wal_level": "logical", "max_replication_slots": 60, "max_wal_senders": 60}
+    settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": str(folder), "shared_buffers": "64MB", "max_connections": 40, "wal_level": "logical", "max_replication_slots": 60, "max_wal_senders": 60, "fsync": "off"}
     command = [str(programs / "postgres"), "-D", str(data), *(word for name, value in settings.items() for word in ("-c", f"{name}={value}"))]
     process = _run(command, folder, as_root)
     try:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from tests.collect.shop import Shop
+from tests.postgres import postgres
+
+__all__ = ["postgres"]
 
 
 @pytest.fixture

@@ -115,7 +115,10 @@ def import_(sources: Annotated[list[str] | None, typer.Argument(help="Names of s
 def _landed(one: Any) -> None:
     held = f", {one.quarantined:,} held in quarantine" if one.quarantined else ""
     again = f", {one.duplicates:,} there before" if one.duplicates else ""
-    line(f"{sum(one.rows.values()):>12,}  {one.source}{again}{held}")
+    gone = f", {sum(one.removed.values()):,} removed" if one.removed else ""
+    line(f"{sum(one.rows.values()):>12,}  {one.source}{again}{gone}{held}")
+    for told in one.told:
+        line(f"              {told}")
 
 
 @app.command()

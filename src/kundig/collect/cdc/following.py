@@ -91,11 +91,14 @@ class Pass:
 
     def _snapshot(self, start: int, relations: dict[tuple[str, str], pgoutput.Relation]) -> Landed:
         again = self.positions.earlier()
+        columns = ColumnMemory.of(self)
         with self.server.snapshot() as snapshot, self._file("snapshot") as lines:
             for place, table in self.tables.items():
                 if again:
                     lines.emptied(table.mapped, self.now)
+                columns.differences(relations[place])
                 self._read(snapshot, table, relations[place], lines)
+            columns.write()
             lines.mark()
             self.progress(f"{self.name}: {lines.rows:,} rows of the snapshot")
             told = (f"{self.name}: a new snapshot was compared with what had landed",) if again else ()
@@ -156,7 +159,7 @@ class Reading:
         self._used: dict[int, Followed | None] = {}
         self._skip = False
         self._at = of.now
-        self._columns = ColumnMemory(Path(of.lake.data).parent / "change_columns.json", of.name)
+        self._columns = ColumnMemory.of(of)
 
     def read(self, messages: Iterable[bytes]) -> SourceError | None:
         """Write the lines of all transactions; gives the fault that ended it early. Lines of the transaction with the fault are taken back."""
@@ -256,6 +259,11 @@ class ColumnMemory:
         except (OSError, ValueError):
             self._known = {}
         self._changed = False
+
+    @classmethod
+    def of(cls, one: Pass) -> ColumnMemory:
+        """What is remembered of a pass's source, beside the lake."""
+        return cls(Path(one.lake.data).parent / "change_columns.json", one.name)
 
     def differences(self, relation: pgoutput.Relation) -> list[str]:
         """What is to be told of a table's columns, against the last time."""
