@@ -39,6 +39,12 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         Check(name="init on folders of exports", count="all folders", command=_pytest("tests/onboarding")),
         Check(name="newcomers' mistakes", count="all", command=_pytest("tests/collect", "tests/mistakes")),
     ),
+    "collect": (
+        Check(name="intake and landing: kills under load, with clients sending", count="210", command=_pytest("tests/crash/test_inbox_kills.py")),
+        Check(name="live equals batch: random worlds", count="12", command=_pytest("tests/live")),
+        Check(name="landing: every call an event, a duplicate or held", count="full", command=_pytest("tests/collect")),
+        Check(name="processes: pages within 2 s, each restarted alone", count="all", command=_pytest("tests/server/test_serve.py", "tests/server/test_processes.py", "tests/server/test_live_pages.py")),
+    ),
 }
 
 

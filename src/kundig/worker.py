@@ -110,9 +110,10 @@ class Worker:
         return True
 
     def tend(self) -> bool:
-        """Join small files that landing left, and counts of long ago."""
+        """Remove what a writer that died left, join small files that landing left, and counts of long ago."""
         try:
             with self.workspace.writing(WRITER):
+                self.workspace.lake.sweep()
                 self.workspace.lake.compact()
         except Busy:
             return False
