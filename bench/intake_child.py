@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
     if arguments[1:] == ["nowhere"]:
         from kundig.collect.intake import serving
 
-        serving.Inbox = Nowhere  # type: ignore[misc]
+        serving.open_inbox = lambda place, **more: Nowhere(place, **more)  # type: ignore[attr-defined]
     run_intake(Workspace(arguments[0]), "127.0.0.1", 0, announce=lambda address: print(address.rpartition(":")[2], flush=True))
 
 

@@ -33,7 +33,8 @@ class Stumbling(Intake):
                 answers.append(message)
 
             await super().__call__(scope, receive, keep)
-            raise ConnectionAbortedError
+            send.__self__.transport.abort()  # the server's own connection
+            return
         while (await receive()).get("more_body", False):
             await asyncio.sleep(0)
         origin = dict(scope["headers"]).get(b"origin", b"*")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import time
@@ -85,13 +86,15 @@ def test_keys_are_found_where_sdks_put_them(intake, track, key):
         assert intake.ask("POST", path, body, headers, keyed=False).status == 200
     assert intake.post("/v1/track", track(writeKey=key), keyed=False).status == 200
     assert intake.post("/v1/batch", {"batch": [track()], "writeKey": key}, keyed=False, headers={"Authorization": "Bearer token"}).status == 200
+    for headers in ({"X-Write-Key": f"web:{key}"}, basic(f"web:{key}"), {"Authorization": "Basic " + base64.b64encode(f"web:{key}".encode()).decode()}):
+        assert intake.ask("POST", "/v1/batch", body, headers, keyed=False).status == 200
     masked = intake.post("/api/s/track", track(writeKey="wk:***"), keyed=False, headers={"X-Write-Key": key})
     assert masked.status == 200
     for headers, code in (({}, "no_key"), (basic("wk_stranger"), "unknown_key"), ({"X-Write-Key": "wk_stranger"}, "unknown_key"), ({"Authorization": "Basic ???"}, "no_key")):
         told = intake.ask("POST", "/v1/batch", body, headers, keyed=False)
         assert (told.status, told.code) == (401, code)
     assert intake.post("/v1/track", track(writeKey="wk_stranger"), keyed=False).code == "unknown_key"
-    assert len(intake.stored()) == 7
+    assert len(intake.stored()) == 10
 
 
 def test_a_key_is_shown_once_and_refused_soon_after_it_is_revoked(workspace, intake, track):

@@ -164,7 +164,7 @@ class KeyBook:
             self._thread.join(timeout=10)
 
     def source_of(self, key: str) -> str:
-        """The source a key writes to.
+        """The source a key writes to; some SDKs demand the form `name:key`, in which the name means nothing.
 
         Raises:
             Refused: Nobody has this key, or it was revoked.
@@ -173,10 +173,10 @@ class KeyBook:
         source = known.get(key)
         if source is not None:
             return source
-        hashed = digest(key)
-        source = self._sources.get(hashed)
+        hashes = [digest(one) for one in dict.fromkeys((key, key.rpartition(":")[2]))]
+        source = next((self._sources[hashed] for hashed in hashes if hashed in self._sources), None)
         if source is None:
-            raise Refused("revoked_key" if hashed in self._revoked else "unknown_key")
+            raise Refused("revoked_key" if not self._revoked.isdisjoint(hashes) else "unknown_key")
         if len(known) >= _MEMORY:
             known.clear()
         known[key] = source

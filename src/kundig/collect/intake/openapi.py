@@ -20,8 +20,8 @@ def description(most: int) -> dict[str, Any]:
     for path in ("/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch", "/api/s/batch"):
         paths[path] = {"post": _taking("Several calls at once", "Batch", path)}
     paths["/v1/form/{form}"] = {"parameters": [_named("form")], "post": _form()}
-    paths["/v1/webhook/{name}"] = {"parameters": [_named("name")], "post": _taking("A vendor's webhook", None, "webhook", also=("unsigned", "no_such_webhook"))}
-    paths["/v1/changes/{source}"] = {"parameters": [_named("source")], "post": _taking("Changes of a database as Debezium writes them", "Changes", "changes", also=("key_of_other_source",))}
+    paths["/v1/webhook/{name}"] = {"parameters": [_named("name")], "post": _taking("A vendor's webhook", None, "webhook", also=("unsigned", "no_such_webhook", "no_such_path"))}
+    paths["/v1/changes/{source}"] = {"parameters": [_named("source")], "post": _taking("Changes of a database as Debezium writes them", "Changes", "changes", also=("key_of_other_source", "no_such_path"))}
     for kind in ("track", "page"):
         paths[f"/v1/pixel/{kind}"] = {"get": _pixel(kind)}
     paths["/v1/projects/{key}/settings"] = {"parameters": [_named("key")], "get": _reading("Settings that a browser SDK starts with", "application/json", refused=("unknown_key", "revoked_key"))}
@@ -48,7 +48,7 @@ def _taking(meaning: str, schema: str | None, name: str, *, also: tuple[str, ...
 
 def _form() -> dict[str, Any]:
     fields: dict[str, Any] = {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}
-    codes = [code for code in REFUSALS if code not in _ELSEWHERE] + ["form", "no_form", "file_kind"]
+    codes = [code for code in REFUSALS if code not in _ELSEWHERE] + ["form", "no_form", "file_kind", "no_such_path"]
     answers = {
         "200": {"description": "It is on disk", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Taken"}}}}, "303": {"description": "It is on disk; go on to the page named by _next"},
     }  # fmt: skip

@@ -1,0 +1,92 @@
+"""Unchanged SDKs of npm, in Node and in headless Chromium on a page of another origin: a table of SDK × version × sent, arrived, duplicates."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.intake import sdks
+from tests.intake.asking import Served, calls
+from tests.intake.conftest import FULL
+
+CASES = {"": "", "500": "500 once", "500,500": "500 twice", "429": "429 once", "drop": "stored, connection closed", "hour": "clock an hour ahead"}
+LOSING = {"@jitsu/js", "jitsu", "rudder-beacon"}
+"""SDKs that never send again: what is refused is lost on their side (jitsu), or nobody reads the answer (beacon)."""
+
+pytestmark = [pytest.mark.needs_node, pytest.mark.skipif(not FULL, reason="the SDKs of npm run with KUNDIG_FULL=1"), pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")]
+
+
+@dataclass
+class Table:
+    """What came of each run."""
+
+    rows: list[tuple[str, str, str, int, int, int]] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """As a table of Markdown."""
+        head = ["| SDK | version | case | sent | arrived | sent again |", "|---|---|---|---:|---:|---:|"]
+        return head + [f"| {name} | {version} | {case or 'all well'} | {sent} | {arrived} | {twice} |" for name, version, case, sent, arrived, twice in self.rows]
+
+
+@pytest.fixture(scope="session")
+def table():
+    made = Table()
+    yield made
+    print("\n" + "\n".join(made.lines()))
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return sdks.installed(tmp_path_factory.mktemp("npm"))
+
+
+def arrived(root):
+    try:
+        return Counter(str(call["messageId"]) for call in calls(root))
+    except (sqlite3.Error, KeyError):
+        return Counter()
+
+
+def judged(name, package, case, workspace, table, folder, ran):
+    counts = arrived(workspace.root)
+    table.rows.append((name, sdks.version(folder, package), CASES[case], sdks.EVENTS, len(counts), sum(counts.values()) - len(counts)))
+    assert ran.code == 0, ran.output
+    expected = sdks.EVENTS if case in ("", "drop", "hour") or name not in LOSING else None
+    assert expected is None or len(counts) == expected, ran.output
+    if expected is None:
+        assert 0 <= len(counts) < sdks.EVENTS, "these never send again"
+    if case in ("", "hour"):
+        assert max(counts.values()) == 1
+        names = {call.get("event", call["type"]) for call in calls(workspace.root)}
+        assert names == {*(f"n{n}" for n in range(1, 10)), "Unsubscribed", "identify", "group"}
+        logged = workspace.state.select("consent_log")
+        assert {row["status"] for row in logged} == {"withdrawn"} and len(logged) == 2
+        now = dt.datetime.now(dt.UTC)
+        allowed = dt.timedelta(minutes=5) if package != "@customerio/cdp-analytics-node" else dt.timedelta(hours=2)  # it sends no sentAt: nobody can set its clock right
+        assert all(now - allowed <= row["occurred_at"] <= now for row in logged)
+
+
+@pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.parametrize("package", sdks.NODE_SDKS)
+def test_sdks_for_node(package, case, workspace, key, folder, table):
+    with Served(workspace.root, key, script="" if case == "hour" else case) as server:
+        ran = sdks.run_node(folder, package, server.url, key, shift=3_600 if case == "hour" else 0)
+    judged(package, package, case, workspace, table, folder, ran)
+
+
+@pytest.mark.needs_chromium
+@pytest.mark.skipif(sdks.chromium() is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.parametrize("script", list(sdks.BROWSER_SDKS))
+def test_sdks_for_browsers(script, case, workspace, key, folder, table):
+    package = sdks.BROWSER_SDKS[script]
+    patience = 12 if script in LOSING and case not in ("", "hour") else 45
+    with Served(workspace.root, key, script="" if case == "hour" else case) as server:
+        ran = sdks.run_browser(folder, script, server.url, key, shift=3_600 if case == "hour" else 0, enough=lambda: len(arrived(workspace.root)) >= sdks.EVENTS, seconds=patience)
+    assert "pageerror" not in ran.output
+    judged(script, package, case, workspace, table, folder, ran)
