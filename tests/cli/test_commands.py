@@ -27,14 +27,14 @@ READS: dict[str, tuple[list[str], str]] = {
     "doctor": ([], "all valid"),
     "verify": ([], "every file, count and hash is as it should be"),
     "catalogue": ([], "lifetime_values"),
-    "quarantine list": ([], "record"),
+    "quarantine list": ([], "reason"),
     "tail": (["--no-follow"], "nothing has come yet"),
     "consent show": (["{member}", "--as-of", END], "newsletter"),
 }
 """Commands that change nothing: their words on the finished shop, and something they say."""
 ELSEWHERE = {
     "demo", "init", "simulate", "import", "apply", "run", "deliver", "report", "serve", "export", "schema",
-    "quarantine show", "quarantine fix", "quarantine replay",
+    "quarantine show", "quarantine fix", "quarantine replay", "quarantine drop",
     "key create", "key list", "key revoke",
     "destination list", "destination add", "destination letters", "destination replay", "destination drop",
 }  # fmt: skip

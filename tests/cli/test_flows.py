@@ -69,21 +69,49 @@ def test_quarantine_is_listed_mended_and_replayed(kundig: Kundig, copy: Path) ->
     assert kundig("apply", "-w", copy).code == 0
     landed = kundig("import", "desk", "-w", copy)
     assert landed.code == 0 and "1 held in quarantine" in landed.out
-    held = json.loads(kundig("quarantine", "list", "-w", copy, "--json").out)
+    [group] = json.loads(kundig("quarantine", "list", "-w", copy, "--json").out)
+    assert (group["source"], group["records"]) == ("desk", 1) and "31st" not in group["reason"] and group["mend"]
+    held = json.loads(kundig("quarantine", "list", "desk", "--records", "-w", copy, "--json").out)
     assert len(held) == 1 and held[0]["source"] == "desk" and "31st of October" in held[0]["what"] and held[0]["mend"]
     name = held[0]["record_id"]
-    assert "31st of October" in json.loads(kundig("quarantine", "show", name, "-w", copy).out)["body"]
-    assert kundig("quarantine", "replay", "-w", copy).out == "0 rows landed, 1 records still held\n", "nothing was mended yet"
+    assert "31st of October" in json.loads(kundig("quarantine", "show", name, "-w", copy, "--json").out)["body"]
+    told = kundig("quarantine", "show", name, "-w", copy).out
+    assert "one.ndjson, row 30" in told and "31st of October" in told and "fix" in told
+    assert kundig("quarantine", "replay", "-w", copy).out.startswith("0 records brought in (0 rows landed), 1 still held\n"), "nothing was mended yet"
     wrong = kundig("quarantine", "fix", name, "{no json", "-w", copy)
     assert wrong.code == 1 and "no JSON" in wrong.err and "kundig quarantine show" in wrong.err
+    assert kundig("quarantine", "fix", name, "-w", copy).code == 2, "nothing was said to change"
     assert kundig("quarantine", "fix", name, case(30, "2026-10-30T10:00:00Z"), "-w", copy).code == 0
+    many = kundig("quarantine", "fix", "--reason", "no moment", "created_at=2026-10-30T11:00:00Z", "-w", copy, "--json")
+    assert json.loads(json.loads(many.out)[0]["original"])["created_at"] == "31st of October", "the record stays as it came"
     replayed = kundig("quarantine", "replay", "desk", "-w", copy)
-    assert replayed.code == 0 and "0 records still held" in replayed.out and not replayed.out.startswith("0 rows")
+    assert replayed.code == 0 and replayed.out.startswith("1 record brought in (") and ", 0 still held" in replayed.out
     assert json.loads(kundig("quarantine", "list", "-w", copy, "--json").out) == []
     assert library.open(copy).rows_now("SELECT count(*), count(DISTINCT ticket_id) FROM tickets WHERE source = 'desk'")[1] == [(30, 30)]
+    audited = "SELECT action FROM audit_log WHERE object_kind = 'quarantined_record' ORDER BY seq"
+    assert [row[0] for row in library.open(copy).rows_now(audited)[1]] == ["fix", "fix"]
     twice = kundig("quarantine", "fix", name, "{}", "-w", copy)
     assert twice.code == 1 and "replayed, not held" in twice.err
     assert json.loads(kundig("import", "desk", "-w", copy, "--json").out)[0]["rows"] == {}, "a file is taken once"
+
+
+def test_what_is_of_no_use_is_dropped_with_a_word_why(kundig: Kundig, copy: Path) -> None:
+    (copy / "sources" / "desk.yaml").write_text(DESK, encoding="utf-8")
+    (copy / "exports" / "desk").mkdir()
+    lines = [case(number, f"2026-10-{number:02}T10:00:00Z") for number in range(1, 29)] + [case(29, "29th"), case(30, "30th")]
+    (copy / "exports" / "desk" / "one.ndjson").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert kundig("apply", "-w", copy).code == 0 and kundig("import", "desk", "-w", copy).code == 0
+    [group] = json.loads(kundig("quarantine", "list", "-w", copy, "--json").out)
+    assert group["records"] == 2
+    assert kundig("quarantine", "drop", group["example"], "-w", copy).code == 2, "no word why"
+    assert kundig("quarantine", "drop", "--because", "a test", "-w", copy).code == 2, "neither ids nor a reason"
+    wrong = kundig("quarantine", "drop", group["example"], "--because", "asked by person1@example.org", "-w", copy)
+    assert wrong.code == 1 and "looks like an e-mail address" in wrong.err
+    assert kundig("quarantine", "drop", group["example"], "--because", "sent by a test", "-w", copy).out == "1 record dropped\n"
+    assert json.loads(kundig("quarantine", "drop", "--reason", group["reason"], "--because", "a test too", "-w", copy, "--json").out) == {"dropped": 1}
+    assert json.loads(kundig("quarantine", "list", "-w", copy, "--json").out) == []
+    assert "dropped because  sent by a test" in kundig("quarantine", "show", group["example"], "-w", copy).out
+    assert {one["note"] for one in json.loads(kundig("quarantine", "list", "--status", "dropped", "--records", "-w", copy, "--json").out)} == {"sent by a test", "a test too"}
 
 
 def test_delivering_twice_sends_nothing_twice(kundig: Kundig, copy: Path) -> None:

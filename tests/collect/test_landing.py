@@ -187,7 +187,7 @@ def test_held_records_are_mended_and_brought_in(shop: Shop) -> None:
     assert [record.record_id for record in quarantine.held(shop.lake)] == [second.record_id]
     assert quarantine.show(shop.lake, first.record_id).status == "replayed"
     assert dict(shop.rows("orders", "order_id, gross"))["shop:2"] == Decimal("2.5")
-    assert quarantine.drop(shop.lake, [second.record_id, "x"]) == 1
+    assert quarantine.drop(shop.lake, [second.record_id], note="a test order") == 1
     assert quarantine.held(shop.lake) == ()
     with pytest.raises(SourceError, match="in quarantine"):
         quarantine.show(shop.lake, "nobody")

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,36 +15,12 @@ from kundig.store.engines.duckdb import connect
 from kundig.store.lake import Lake
 from kundig.tables import LAKE
 from kundig.testing import END, World, default_workspace, land
+from tests.crash.nursery import Nursery
 
 pytestmark = pytest.mark.xdist_group("crash")
 KILLS = 100 if os.environ.get("KUNDIG_FULL") else 5
 DAY = END + dt.timedelta(days=1)
 NOT_COMPARED = {"runs", "lineage_edges"}
-
-
-class Nursery:
-    """Starts children by the process that has everything imported."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.crash.nursery"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._line() == "ready"
-
-    def run(self, root: Path, as_of: dt.datetime, point: int = -1) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{root}\t{as_of.isoformat()}\t{point}\n")
-        self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._line())
-        return answer
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=60)
 
 
 def _open(root: Path) -> Lake:

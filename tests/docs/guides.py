@@ -126,7 +126,7 @@ class Shell:
     def _record(self) -> str:
         import json
 
-        _, listed = self._kundig(["quarantine", "list", "--json"])
+        _, listed = self._kundig(["quarantine", "list", "--records", "--json"])
         record: str = json.loads(listed)[0]["record_id"]
         return record
 

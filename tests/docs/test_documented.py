@@ -91,7 +91,7 @@ def test_places_and_commands_that_a_page_names_are_there(page: str) -> None:
 
 def test_a_place_and_a_command_that_are_not_there_are_seen() -> None:
     assert _unknown_places("`tests/nowhere`, `tests/docs`, `gate.py`, `gates.py`") == ["tests/nowhere", "gates.py"]
-    assert _unknown_commands("`kundig import shop`, `kundig quarantine drop`\nkundig rum\n") == ["quarantine drop", "rum"]
+    assert _unknown_commands("`kundig import shop`, `kundig quarantine burn`\nkundig rum\n") == ["quarantine burn", "rum"]
 
 
 def test_the_names_in_the_readme_are_there() -> None:

@@ -13,10 +13,10 @@ import typer
 from kundig.cli.destinations import destination
 from kundig.cli.keys import keys
 from kundig.cli.output import emit, line, say, table
+from kundig.cli.quarantine import quarantine
 from kundig.errors import KundigError
 
 app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, help="kundig: customer data platform, predictive CRM and growth measurement, on your own machine.")
-quarantine = typer.Typer(no_args_is_help=True, help="Records that could not be taken: list, look, mend, replay.")
 consent = typer.Typer(no_args_is_help=True, help="What the consent log says.")
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(consent, name="consent")
@@ -325,50 +325,6 @@ def schema(folder: Annotated[Path, typer.Argument(help="Folder for the JSON Sche
     for name, body in json_schemas().items():
         (folder / f"{name}.schema.json").write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         line(f"{folder / name}.schema.json")
-
-
-@quarantine.command("list")
-def quarantine_list(root: Root = HERE, as_json: Json = False) -> None:
-    """Records held, by source and reason."""
-    from kundig.collect.quarantine import held
-
-    found = held(opened(root).lake)
-    emit([_plain(one) for one in found]) if as_json else table(["record", "source", "stage", "what", "mend"], [(r.record_id, r.source, r.stage, r.what, r.mend) for r in found])
-
-
-@quarantine.command("show")
-def quarantine_show(record: Annotated[str, typer.Argument(help="Id of the record.")], root: Root = HERE) -> None:
-    """One record as it came, with what is wrong and how to mend it."""
-    from kundig.collect.quarantine import show as one
-
-    emit(_plain(one(opened(root).lake, record)))
-
-
-@quarantine.command("fix")
-def quarantine_fix(
-    record: Annotated[str, typer.Argument(help="Id of the record.")],
-    body: Annotated[str, typer.Argument(help="The mended record, as JSON; - reads it from standard input.")],
-    root: Root = HERE,
-) -> None:
-    """Put a mended body in the record's place; replay lands it."""
-    import sys
-
-    from kundig.collect.quarantine import fix
-
-    workspace = opened(root)
-    with workspace.writing("fix"):
-        emit(_plain(fix(workspace.lake, record, sys.stdin.read() if body == "-" else body)))
-
-
-@quarantine.command("replay")
-def quarantine_replay(source: Annotated[str | None, typer.Argument(help="Source; all by default.")] = None, root: Root = HERE) -> None:
-    """Judge the held records once more, with today's mappings; what passes now lands."""
-    from kundig.collect.quarantine import replay
-
-    workspace = opened(root)
-    with workspace.writing("replay"):
-        found = replay(workspace.lake, workspace.config, source=source, state=workspace.state)
-    line(f"{sum(found.rows.values()):,} rows landed, {found.quarantined:,} records still held")
 
 
 @consent.command("show")

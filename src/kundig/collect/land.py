@@ -176,7 +176,7 @@ def land(
     """
     source: Source = config.sources[name]
     plan = merged(config.tracking_plan)
-    memory = FileMemory(None if batch_id else _memory(lake))
+    memory = FileMemory(None if batch_id or held else _memory(lake))
     digest = digest or (hashlib.sha256(batch_id.encode()).hexdigest() if batch_id else memory.digest(delivery.paths))
     versions = versions or (Versions(ordered=False) if delivery.given.tables else None)
     batch = Batch(id=batch_id or f"{name}-{digest[:16]}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now, versions=versions)
@@ -210,7 +210,7 @@ def land(
         for table in sorted(made):
             con.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
     removed = versions.removed if versions is not None else {}
-    return Landed(source=name, rows=batch.counts, changed=batch.changed, removed=removed, duplicates=batch.duplicates, quarantined=len(batch.broken), batches=(batch.id,))
+    return Landed(source=name, rows=batch.counts, changed=batch.changed, removed=removed, duplicates=batch.duplicates, quarantined=len(_first_of_each(batch.broken) if held else batch.broken), batches=(batch.id,))
 
 
 def _existing(lake: Lake, snapshot: int) -> Callable[[str], str | None]:
@@ -448,7 +448,7 @@ def _quarantine(con: Connection, name: str, delivery: Delivery, batch: Batch, ex
             "stage": broken.stage, "what": broken.what, "where": f"{file}, row {broken.row}", "mend": broken.mend, "body": _as_json(broken.body), "status": "held",
             "batch_id": batch.id,
         }
-        for landing, broken, file in batch.broken
+        for landing, broken, file in (_first_of_each(batch.broken) if held else batch.broken)
     ]  # fmt: skip
     types = {"identifier_key": pa.int64(), "received_at": pa.timestamp("us", tz="UTC")}
     schema = pa.schema([(column, types.get(column, pa.string())) for column in QUARANTINED_RECORDS.names])
@@ -462,14 +462,19 @@ def _quarantine(con: Connection, name: str, delivery: Delivery, batch: Batch, ex
     if landed:
         con.execute(f"DELETE FROM _held n USING {landed} o WHERE n.record_id = o.record_id AND (o.status <> 'held' OR o.what = n.what)")
         if held:
-            con.execute(f'UPDATE _held n SET "where" = o."where", body = o.body, received_at = o.received_at FROM {landed} o WHERE n.record_id = o.record_id')
+            con.execute(f'UPDATE _held n SET "where" = o."where", body = o.body, received_at = o.received_at, original = o.original FROM {landed} o WHERE n.record_id = o.record_id')
         landing = [record_id for record_id in held if record_id not in again]
         if landing:
             ids = ", ".join(map(literal, landing))
-            con.execute(f"INSERT INTO _held SELECT * REPLACE ('replayed' AS status, {literal(batch.id)} AS batch_id) FROM {landed} WHERE record_id IN ({ids})")
+            con.execute(f"INSERT INTO _held BY NAME SELECT * REPLACE ('replayed' AS status, {literal(batch.id)} AS batch_id) FROM {landed} WHERE record_id IN ({ids})")
     if not con.execute("SELECT count(*) FROM _held").fetchone()[0]:
         return []
     return [Upsert(table="quarantined_records", column="record_id", keys="SELECT record_id FROM _held", source="SELECT * FROM _held")]
+
+
+def _first_of_each(broken: Sequence[tuple[str, Broken, str]]) -> list[tuple[str, Broken, str]]:
+    """The first fault of each row: a record that is brought in again stays held once, whatever number of its landings it breaks."""
+    return list({one.row: (landing, one, file) for landing, one, file in reversed(broken)}.values())
 
 
 def _as_json(body: str) -> str:

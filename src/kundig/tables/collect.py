@@ -198,7 +198,8 @@ QUARANTINED_RECORDS = table(
     col("record_id", "string", "Batch and position.", "pseudonym"), _SOURCE, col("received_at", "timestamp", "When it came."),
     col("identifier_key", "int64", "Strongest identifier it carries, if one could be read.", "pseudonym"),
     col("stage", "string", "decode, contract, mapping, identity."), col("what", "string", "What is wrong."), col("where", "string", "File and line, or path in the body."),
-    col("mend", "string", "How to mend it."), col("body", "json", "The record as it came.", "sensitive"), col("status", "string", "held, replayed, dropped."), _BATCH,
+    col("mend", "string", "How to mend it."), col("body", "json", "The record: as it came, or as it was mended.", "sensitive"), col("status", "string", "held, replayed, dropped."), _BATCH,
+    col("original", "json", "The record as it came, where it was mended since.", "sensitive"), col("note", "string", "Why it was dropped."),
     subject="identifier_key", retention_days=90,
 )  # fmt: skip
 
