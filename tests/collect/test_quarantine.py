@@ -55,6 +55,7 @@ def test_counts_by_source_and_reason_leave_the_values_out(held: Shop) -> None:
 
 def test_fields_are_mended_and_the_record_stays_as_it_came(held: Shop, state: State) -> None:
     record = days(held)[0]
+    assert json.loads(record.body) == {"no": "8", "day": "2026-02-30", "total": "2", "customer": "C8", "mail": "h@example.org"}
     fixed = quarantine.fix(held.lake, record.record_id, [amendment("day=2026-02-28"), amendment("total=4.50")], state=state)
     assert json.loads(fixed.body) | {"day": "2026-02-28", "total": "4.50"} == json.loads(fixed.body)
     assert fixed.original == record.body

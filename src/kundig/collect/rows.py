@@ -319,7 +319,7 @@ def currency_mend(code: str, into: str) -> str:
 
 
 def _broken(con: Connection, context: Context, table: Table, name: str, raw: Raw, unpriced: frozenset[tuple[dt.date, str]]) -> Iterable[Broken]:
-    found = con.execute(f"SELECT c._file, c._row, c._faults, {'c.identifier_key' if 'identifier_key' in table.names else 'NULL'}, CAST(to_json(r) AS VARCHAR) FROM {quoted(name)} c JOIN {quoted(raw.relation)} r USING (_file, _row) WHERE len(c._faults) > 0 ORDER BY 1, 2").fetchall()
+    found = con.execute(f"SELECT c._file, c._row, c._faults, {'c.identifier_key' if 'identifier_key' in table.names else 'NULL'}, CAST(json_merge_patch(to_json(r), json_object('_file', NULL, '_row', NULL)) AS VARCHAR) FROM {quoted(name)} c JOIN {quoted(raw.relation)} r USING (_file, _row) WHERE len(c._faults) > 0 ORDER BY 1, 2").fetchall()
     for file, row, faults, key, body in found:
         column, _, value = faults[0].partition(SEPARATOR)
         what, mend = _row_fault(context, table, column, value)
