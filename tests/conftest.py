@@ -13,6 +13,7 @@ _NEEDS = {
     "needs_node": lambda: "Node" if shutil.which("node") is None else "",
     "needs_chromium": lambda: "Chromium" if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")) else "",
     "needs_postgres": lambda: "PostgreSQL's server programs" if not _initdb() else "",
+    "needs_mariadb": lambda: "MariaDB's server programs" if shutil.which("mariadb-install-db") is None else "",
 }
 
 

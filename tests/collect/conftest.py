@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from tests.collect.shop import Shop
+from tests.mariadb import mariadb
 from tests.postgres import postgres
 
-__all__ = ["postgres"]
+__all__ = ["mariadb", "postgres", "shop"]
 
 
 @pytest.fixture

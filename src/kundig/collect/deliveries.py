@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from kundig.collect.sources.cursors import Mark
 from kundig.config.collect import Input, Source
+from kundig.config.fetching import is_remote
 from kundig.errors import Fault, SourceError, nearest
 
 GROUP_BYTES = 2_000_000_000
@@ -22,11 +24,13 @@ class Delivery:
     given: Input
     paths: tuple[Path, ...]
     format: str = ""
-    """Format the records first came in, where these files are a replay of theirs."""
+    """Format the records first came in, where these files are a replay of theirs, or were written of them."""
+    marks: tuple[Mark, ...] = ()
+    """How far the source was read with these files; kept in the commit that lands them."""
 
 
 def deliveries(root: Path, name: str, source: Source, files: Sequence[Path | str] | None) -> Iterator[Delivery]:
-    """The source's files, in the order of its inputs, in groups that land together.
+    """The source's files in this workspace, in the order of its inputs, in groups that land together; what lies elsewhere is `fetching`'s.
 
     Raises:
         SourceError: A file is missing, or belongs to no input.
@@ -37,7 +41,7 @@ def deliveries(root: Path, name: str, source: Source, files: Sequence[Path | str
     faults += [Fault(what="the file is missing", at=str(path), mend=nearest(path.name, _neighbours(path))) for path in asked if not path.is_file()]
     left = [path for path in asked if path.is_file()]
     for number, given in enumerate(source.inputs):
-        if not given.files:
+        if not given.files or is_remote(given.files[0]):
             continue
         if files is None:
             paths = sorted({path for glob in given.files for path in root.glob(glob) if path.is_file()})

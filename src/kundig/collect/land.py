@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import heapq
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,11 @@ from kundig.collect import documents, mapping
 from kundig.collect.cells import DUCK_TYPES
 from kundig.collect.deliveries import Delivery, deliveries
 from kundig.collect.digests import FileMemory
+from kundig.collect.fetching import fetched
 from kundig.collect.identifiers import Rules, literal, quoted
 from kundig.collect.rows import Canonical, canonical
 from kundig.collect.segment import read_segment
-from kundig.collect.sources import readers
+from kundig.collect.sources import cursors, readers, systems
 from kundig.collect.sources.readers import Broken, Connection
 from kundig.collect.tracking_plan import Plan, merged
 from kundig.collect.versions import VERSIONED, Versions, find_gone, upsert
@@ -112,18 +115,21 @@ def import_source(
         raise SourceError(faults=faults)
     landed = Landed(source=name)
     plan = merged(config.tracking_plan)
-    for delivery in found:
-        delivery, again = _not_landed(lake, delivery, source, name, plan)
-        landed = landed.with_(Landed(source=name, skipped=tuple(map(str, again))))
-        if not delivery.paths:
-            continue
-        progress(f"{name}: {len(delivery.paths)} {'file' if len(delivery.paths) == 1 else 'files'} of {delivery.given.files[0]}")
-        landed = landed.with_(land(lake, config, name, delivery, now=now or present(), state=state))
+    with closing(fetched(lake, config, name, files)) as elsewhere:
+        for delivery in heapq.merge(found, elsewhere, key=lambda delivery: delivery.number):
+            delivery, again = _not_landed(lake, delivery, source, name, plan)
+            landed = landed.with_(Landed(source=name, skipped=tuple(map(str, again))))
+            if not delivery.paths:
+                continue
+            progress(f"{name}: {len(delivery.paths)} {'file' if len(delivery.paths) == 1 else 'files'} of {delivery.given.place}")
+            landed = landed.with_(land(lake, config, name, delivery, now=now or present(), state=state))
     for number, given in enumerate(source.inputs):
         if given.format == "postgres_changes" and files is None:
             from kundig.collect.cdc.following import catch_up
 
             landed = landed.with_(catch_up(lake, config, name, number, now=now, state=state, progress=progress))
+    if landed.batches or landed.skipped:
+        systems.keep(lake, name, source)
     return landed
 
 
@@ -184,6 +190,7 @@ def land(
     shown = tuple(str(path) for path in delivery.paths)
     if lake.has_batch(batch.id):
         memory.landed(delivery.paths, batch.id)
+        cursors.move(lake, delivery.marks, batch.id, now)
         return Landed(source=name, skipped=shown)
     con = native(lake.duck)
     before = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()}
@@ -198,6 +205,7 @@ def land(
         changes = [*_changes(con, lake, existing, batch), *_rates(con, existing)]
         changes += _identifiers(con, existing, batch, name)
         changes += _quarantine(con, name, delivery, batch, existing, held)
+        changes += cursors.moved(delivery.marks, batch.id, now)
         if state is not None and "consent_records" in batch.final:
             _append_consents(con, state, batch.final["consent_records"])
         if changes or versions is not None:

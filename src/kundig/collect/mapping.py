@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from kundig.collect import cells
 from kundig.collect.identifiers import Named, Rules, joined_people_sql, literal, normalised_sql, quoted
-from kundig.config.collect import CHANGES, ColumnSpec, IdentifierSpec, Input, Landing, MatchSpec, Source
+from kundig.config.collect import CHANGES, FETCHED, ColumnSpec, IdentifierSpec, Input, Landing, MatchSpec, Source
 from kundig.errors import Fault, nearest
 from kundig.schema import Table
 from kundig.tables import LAKE
@@ -59,7 +59,7 @@ class Context:
     @property
     def decimal(self) -> str:
         """Decimal mark of the texts: files that know numbers write them with a point."""
-        return "." if self.format in ("parquet", "json", "ndjson", *CHANGES) else self.given.decimal or "."
+        return "." if self.format in ("parquet", "json", "ndjson", *CHANGES, *FETCHED) else self.given.decimal or "."
 
     @property
     def dates(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from kundig.clock import time_zones
 from kundig.config.base import FileKind, Record, plugged
+from kundig.config.fetching import Rest, RestInput, SqlInput, is_remote
 from kundig.errors import nearest
 
 FORMATS = ("csv", "xlsx", "json", "ndjson", "parquet", "segment_ndjson")
@@ -20,6 +21,8 @@ CHANGES = ("postgres_changes", "debezium")
 
 WRITTEN = ("epoch_days", "unix_ms", "unix_us", "unix_ns", "day_ms", "day_us", "day_ns", "base64", "json")
 """Ways in which Debezium writes a column, beside decimals, that a value alone does not show."""
+FETCHED = ("sql", "rest")
+"""Formats without files: rows of a database, records of a REST interface."""
 
 
 def _pattern(value: str) -> str:
@@ -173,8 +176,14 @@ class ChangedTable(Record):
 class Input(Record):
     """Files of one shape, and the tables their rows become."""
 
-    files: tuple[str, ...] = Field(default=(), description="Globs below the workspace.")
-    format: str = Field(default="csv", description="Kind of file: csv, xlsx, json, ndjson, parquet, segment_ndjson, or one that a package registers (kundig.sources).", json_schema_extra={"examples": list(FORMATS)})
+    files: tuple[str, ...] = Field(default=(), description="Globs below the workspace, or in an object store: s3://bucket/exports/orders-*.csv, gs://…, az://….")
+    format: str = Field(
+        default="csv", description="Kind of file: csv, xlsx, json, ndjson, parquet, segment_ndjson, or one that a package registers (kundig.sources); sql for a database, rest for a REST interface.",
+        json_schema_extra={"examples": [*FORMATS, *FETCHED]},
+    )  # fmt: skip
+    sql: SqlInput | None = Field(default=None, description="For sql: which rows of the source's `database`.")
+    rest: RestInput | None = Field(default=None, description="For rest: which endpoint of the source's `interface`.")
+    each: str = Field(default="", description="In JSON: a list in the record of which each element becomes a row of its own, beside the record's other fields; rows are counted through.")
     encoding: str = Field(default="", description="utf-8, cp1252, utf-16, …; utf-8 else.")
     delimiter: str = Field(default="", max_length=1, description="Between cells; a comma else.")
     quote: str = Field(default='"', max_length=1, description="Around cells that hold the delimiter.")
@@ -202,7 +211,7 @@ class Input(Record):
     @field_validator("format")
     @classmethod
     def _known_format(cls, value: str) -> str:
-        return plugged(value, "kundig.sources", also=(*FORMATS, *CHANGES), what="format")
+        return plugged(value, "kundig.sources", also=(*FORMATS, *CHANGES, *FETCHED), what="format")
 
     @field_validator("zone")
     @classmethod
@@ -226,8 +235,6 @@ class Input(Record):
                 raise ValueError(f"{self.format} lacks {', '.join(missing)}; write them, the url as ${{NAME}} of secrets.toml")
         elif self.tables or self.url or self.publication or self.slot:
             raise ValueError(f"`tables`, `url`, `publication` and `slot` are for changes, not for {self.format}; name the format: postgres_changes or debezium")
-        if not self.files and self.format not in CHANGES:
-            raise ValueError("no files are named; write `files`, globs below the workspace")
         return self
 
     @model_validator(mode="after")
@@ -238,9 +245,33 @@ class Input(Record):
             raise ValueError("Segment lines know their tables; leave out `lands`")
         if self.format != "segment_ndjson" and not self.lands:
             raise ValueError("the rows land nowhere; add `lands`")
-        if self.options and self.format in FORMATS:
+        if self.options and self.format in (*FORMATS, *FETCHED):
             raise ValueError(f"the format {self.format} takes no `options`; leave them out")
         return self
+
+    @model_validator(mode="after")
+    def _comes_from_somewhere(self) -> Input:
+        for kind in FETCHED:
+            if (getattr(self, kind) is not None) != (self.format == kind):
+                raise ValueError(f"`format: {kind}` and `{kind}:` go together; give both or neither")
+        if self.format in FETCHED and self.files:
+            raise ValueError(f"its rows come from `files` or from `{self.format}`; give one of them")
+        if not self.files and self.format not in (*CHANGES, *FETCHED):
+            raise ValueError("no files are named; write `files`, globs below the workspace or in an object store")
+        if any(map(is_remote, self.files)) and not all(map(is_remote, self.files)):
+            raise ValueError("some of its files lie in an object store and some here; give each place an input of its own")
+        if self.each and self.format not in ("json", "ndjson", "rest", "sql"):
+            raise ValueError(f"the format {self.format} has no lists; leave out `each`")
+        if self.format in FETCHED and any(isinstance(column, ColumnSpec) and column.number_within for landing in self.lands for column in landing.columns.values()):
+            raise ValueError("`number_within` counts the rows of one file, and each read of a cursor brings others; take a column that names the row")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Where its rows come from, in a word: the first glob, the table, the query, or the path."""
+        if self.sql is not None:
+            return self.sql.table or "the query"
+        return self.rest.path if self.rest is not None else self.files[0] if self.files else self.format
 
 
 class Source(Record):
@@ -267,7 +298,14 @@ class Source(Record):
     currency: str = Field(default="", pattern="^([A-Z]{3})?$", description="Default of its inputs; the workspace's currency else.")
     country: str = Field(default="", pattern="^([A-Z]{2})?$", description="Default of its inputs; the workspace's country else.")
     received_at: str = Field(default="import", description="as_occurred for backfills, import, or a column.")
-    inputs: tuple[Input, ...] = Field(min_length=1, description="Its files.")
+    known_from: Literal["", "documentation", "real export"] = Field(default="", description="What its mapping was made from; a mapping that is known from documentation alone has yet to meet a real export.")
+    documentation: str = Field(default="", description="Where its columns are described.")
+    store: dict[str, str | int | bool] = Field(
+        default_factory=dict, description="How its object store is opened, in obstore's words: region, endpoint, access_key_id, secret_access_key, account_name, …; `${NAME}` is a secret. The environment else."
+    )
+    database: str = Field(default="", description="URL of its database, as a secret: `${SHOP_DATABASE}`, which holds postgresql://…, mariadb://…, or any other that SQLAlchemy knows.")
+    interface: Rest | None = Field(default=None, description="Its REST interface.")
+    inputs: tuple[Input, ...] = Field(min_length=1, description="Its files, tables or endpoints.")
 
     @field_validator("dates", mode="before")
     @classmethod
@@ -278,6 +316,22 @@ class Source(Record):
     @classmethod
     def _known_zone(cls, value: str) -> str:
         return known_zone(value)
+
+    @field_validator("database")
+    @classmethod
+    def _no_password(cls, value: str) -> str:
+        if re.search(r"://[^/@:]*:[^/@$]+@", value):
+            raise ValueError("the password would stand in git for ever; put the URL into secrets.toml and write ${SHOP_DATABASE} here")
+        return value
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Source:
+        formats = {given.format for given in self.inputs}
+        if "sql" in formats and not self.database:
+            raise ValueError("an input reads a database, and `database` does not say which; write database: ${SHOP_DATABASE}")
+        if "rest" in formats and self.interface is None:
+            raise ValueError("an input reads a REST interface, and `interface` does not say which; give its url")
+        return self
 
     def of(self, given: Input) -> Input:
         """The input with this source's defaults filled in."""

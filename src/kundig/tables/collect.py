@@ -193,6 +193,21 @@ EXCHANGE_RATES = table(
     col("local_day", "date", "Day."), col("currency", "string", "ISO 4217."), col("rate", "float64", "Workspace currency for one unit."), _SOURCE,
 )  # fmt: skip
 
+SOURCE_CURSORS = table(
+    "collect", "source_cursors", "How far each source was read: moved in the commit that lands what was read, so that nothing is lost or taken twice.", ("cursor_id",),
+    col("cursor_id", "string", "Source, place and mapping; of an object store, also the object."), _SOURCE,
+    col("position", "string", "Newest value of the cursor, as JSON; of an object, its version."),
+    col("seen", "list<string>", "Hashes of the rows behind the cursor that were read already."),
+    col("moved_at", "timestamp", "When it moved."), _BATCH,
+)  # fmt: skip
+
+SOURCE_SYSTEMS = table(
+    "collect", "source_systems", "Where rows come from, as the sources' files say: whose data it is, and who answers for it; rows of other tables name their source.", ("source",),
+    _SOURCE, col("party", "string", "Whose data it is: first, second or third party."), col("meaning", "string", "What the system is."), col("owner", "string", "Who answers for it."),
+    col("known_from", "string", "What the mapping was made from: documentation or a real export."), col("documentation", "string", "Where its columns are described."),
+    col("version", "string", "Version of the export."), col("truth_for", "list<string>", "Attributes it is the source of truth for."),
+)  # fmt: skip
+
 QUARANTINED_RECORDS = table(
     "collect", "quarantined_records", "Records that could not be taken, with the reason, kept to be mended and replayed.", ("record_id",),
     col("record_id", "string", "Batch and position.", "pseudonym"), _SOURCE, col("received_at", "timestamp", "When it came."),
@@ -211,5 +226,6 @@ TOUCHED = table(
 
 COLLECT = (
     EVENTS, SESSIONS, ORDERS, ORDER_LINES, PRODUCTS, STOCK_LEVELS, COSTS, CONTACTS, DEALS, SUBSCRIPTIONS, TICKETS, SURVEY_ANSWERS, REFERRALS,
-    AD_SPEND, AD_CONTACTS, SOCIAL_CONTACTS, CAMPAIGN_MESSAGES, CONSENT_RECORDS, EXCHANGE_RATES, QUARANTINED_RECORDS, TOUCHED,
+    AD_SPEND, AD_CONTACTS, SOCIAL_CONTACTS, CAMPAIGN_MESSAGES, CONSENT_RECORDS, EXCHANGE_RATES, SOURCE_CURSORS, SOURCE_SYSTEMS,
+    QUARANTINED_RECORDS, TOUCHED,
 )  # fmt: skip
