@@ -30,7 +30,7 @@ from kundig.deliver.forward.targets import Answer, Parcel, Target
 from kundig.store.inbox import Entry, Inbox
 from kundig.store.state import State
 
-READ = 500
+READ = 100
 """Entries of the inbox read at once; what a crash may have to send again."""
 
 AT_ONCE = 5_000
