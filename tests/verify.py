@@ -40,6 +40,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         Check(name="newcomers' mistakes", count="all", command=_pytest("tests/collect", "tests/mistakes")),
     ),
     "collect": (
+        Check(name="intake: recorded and real SDKs, sent / arrived / sent again", count="9 SDKs", command=_pytest("tests/intake", "-k", "sdk")),
+        Check(name="intake: statuses, consent, kills, full disk, fuzzing, OpenAPI", count="full", command=_pytest("tests/intake", "-k", "not sdk")),
         Check(name="intake and landing: kills under load, with clients sending", count="210", command=_pytest("tests/crash/test_inbox_kills.py")),
         Check(name="live equals batch: random worlds", count="12", command=_pytest("tests/live")),
         Check(name="landing: every call an event, a duplicate or held", count="full", command=_pytest("tests/collect")),

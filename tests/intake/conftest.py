@@ -30,6 +30,7 @@ signals:
     advertising: [advertising/ad_audience]
   events:
     Unsubscribed: {status: withdrawn, covers: [newsletter/email, newsletter/push]}
+    "form:newsletter": {status: requested, covers: [newsletter/email], wording: 2025-01}
     Newsletter "Straße" bestellt: {status: requested, covers: [newsletter/email], wording: 2025-01}
 """
 

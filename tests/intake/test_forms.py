@@ -13,9 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kundig.collect.identifiers import identifier_key
+from kundig.collect.inbox_landing import land_inbox
 from kundig.collect.intake import Refused, forms
 from kundig.collect.intake.answers import GIF
 from kundig.collect.land import import_source
+from kundig.store.inbox import Inbox
 
 URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
 LEADS = b"Mail,Tag\nanna@example.org,2026-11-03\nbert@example.org,2026-11-03\n"
@@ -34,6 +37,24 @@ def test_a_plain_form_is_stored_as_its_fields(intake):
     ((source, kind, meta, stored),) = intake.stored()
     assert (source, kind, meta["form"], meta["path"]) == ("web", "form", "newsletter", "/v1/form/newsletter")
     assert json.loads(stored) == {"email": "anna@example.org", "topic": ["a", "b"], "name": "Grüß Gott & Co"}
+
+
+def test_a_form_becomes_a_contact_an_event_and_a_consent(intake, workspace):
+    for number, form in enumerate(("newsletter", "question")):
+        body = urlencode([("email", f"Anna{number}@example.org"), ("first_name", "Anna"), ("anonymousId", f"a{number}"), ("topic", "coats")]).encode()
+        assert intake.ask("POST", f"/v1/form/{form}", body, URLENCODED).status == 200
+    (row,) = workspace.state.select("consent_log")
+    assert (row["status"], row["purpose"], row["channel"], row["wording"]) == ("requested", "newsletter", "email", "2025-01")
+    assert {row["identifier_key"], *row["other_keys"]} == {identifier_key("email", "anna0@example.org"), identifier_key("anonymous_id", "a0")}
+    with workspace.writing("land"):
+        land_inbox(workspace.lake, workspace.config, Inbox(workspace.root / "data/inbox.sqlite"), state=workspace.state)
+    read = lambda sql: workspace.lake.duck.execute(sql).fetchall()  # noqa: E731
+    assert read(f"SELECT email, first_name, attributes FROM {workspace.lake.scan('contacts')} ORDER BY email") == [(f"anna{n}@example.org", "Anna", '{"topic":"coats"}') for n in range(2)]
+    events = read(f"SELECT name, json_extract_string(properties, '$.form'), CAST(properties AS VARCHAR) FROM {workspace.lake.scan('events')} WHERE name = 'form_submitted' ORDER BY 2")
+    assert [one[1] for one in events] == ["newsletter", "question"]
+    assert "example.org" not in str(events), "what names a person is not kept in events"
+    assert read(f"SELECT count(*) FROM {workspace.lake.scan('quarantined_records')}") == [(0,)]
+    assert read(f"SELECT status FROM {workspace.lake.scan('consent_records')}") == [("requested",)]
 
 
 def test_a_form_sends_its_browser_back_to_its_own_site_alone(intake):

@@ -19,6 +19,7 @@ from kundig.clock import now as present
 from kundig.collect.calls import calls_of
 from kundig.collect.consent_copy import copy_consents
 from kundig.collect.deliveries import Delivery
+from kundig.collect.form_calls import form_calls
 from kundig.collect.land import Landed, land
 from kundig.collect.sources.readers import Broken
 from kundig.config.collect import Input, SegmentSpec, Source
@@ -84,6 +85,11 @@ def read_calls(portion: Portion) -> Landed:
     return land_lines(portion, config, number, calls.lines, calls.broken)
 
 
+def read_forms(portion: Portion) -> Landed:
+    """Land forms that were filled in, as the calls they mean."""
+    return read_calls(dataclasses.replace(portion, entries=tuple(form_calls(entry) for entry in portion.entries)))
+
+
 def unknown_kind(portion: Portion) -> Landed:
     """Hold requests that nothing reads, until something does."""
     what = f"nothing reads requests of kind '{portion.kind}'"
@@ -92,7 +98,7 @@ def unknown_kind(portion: Portion) -> Landed:
     return land_lines(portion, config, number, (), broken)
 
 
-READERS: dict[str, Reader] = {"call": read_calls, "events": read_calls, "form": read_calls}
+READERS: dict[str, Reader] = {"call": read_calls, "events": read_calls, "form": read_forms}
 """What lands each kind of request."""
 
 

@@ -71,7 +71,7 @@ class Signals(Record):
     """How tracking calls speak of consent: they are in the consent log before they are acknowledged."""
 
     categories: dict[str, tuple[Covered, ...]] = Field(default_factory=dict, description="Category of context.consent.categoryPreferences → purpose/channel pairs that it stands for.")
-    events: dict[str, ConsentCall] = Field(default_factory=dict, description="Name of a track call → what it says.")
+    events: dict[str, ConsentCall] = Field(default_factory=dict, description="Name of a track call, or form:<name> for a form → what it says.")
 
     def covered(self) -> tuple[tuple[str, str, str], ...]:
         """Every purpose and channel that is named, with the place where it is."""

@@ -17,7 +17,7 @@ from kundig.clock import Clock, now
 from kundig.collect.intake import answers, bootstrap, forms, openapi, pixel
 from kundig.collect.intake.answers import Answer
 from kundig.collect.intake.bodies import INT64, Budget, Content, Gone, Receive, decoded, judged, read
-from kundig.collect.intake.consent import Listener, Recorder
+from kundig.collect.intake.consent import Heard, Listener, Recorder
 from kundig.collect.intake.keys import KeyBook, from_authorization
 from kundig.collect.intake.limits import Disk, Rates, Tally
 from kundig.collect.intake.refusals import Refused
@@ -171,16 +171,20 @@ class Intake:
         sent_at = _text(headers, b"sentat")
         type = "batch" if content.batch and type != "import" and kind == "call" else type
         meta = {"path": path, "type": type, "ip": self._ip(scope, headers), "agent": _text(headers, b"user-agent")[:512], "sent_at": sent_at[:64], **more}
-        if kind in ("call", "form") and self._listener.may_speak(body):
-            heard = self._listener.heard(body, source=source, kind=type, sent_at=sent_at, received_at=self.clock())
-            if heard.said or heard.carried:
-                await self.recorder.written(heard)
+        if kind == "call" and self._listener.may_speak(body):
+            await self._hear(self._listener.heard(body, source=source, kind=type, sent_at=sent_at, received_at=self.clock()))
+        elif kind == "form":
+            await self._hear(self._listener.of_form(body, source=source, form=more["form"], received_at=self.clock()))
         try:
             await self.inbox.stored(body, source=source, kind=kind, meta=_meta.encode(meta).decode())
         except StoreError as error:
             told = error.what
             raise Refused("disk_full" if any(word in told for word in _FULL) and "inbox is full" not in told else "busy" if "waits" in told or "full" in told else "stopping") from None
         self.tally.took(source, content.events)
+
+    async def _hear(self, heard: Heard) -> None:
+        if heard.said or heard.carried:
+            await self.recorder.written(heard)
 
     async def _pixel(self, scope: Scope, headers: Headers, path: str, kind: str) -> Answer:
         """A call by an image's address; the answer is an image also where it is refused, so that no page shows a broken one."""

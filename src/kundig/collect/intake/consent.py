@@ -33,6 +33,9 @@ UPDATED = "Segment Consent Preference Updated"
 
 CATEGORIES = "categoryPreferences"
 
+FORM = "form:"
+"""How the names of forms begin among the declared events."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9 _.:;,()@!?*$%#=|~^-]+")
 _LETTER = re.compile(rb"\\u00[2-7]")
 _anything = msgspec.json.Decoder()
@@ -72,7 +75,7 @@ class Listener:
         self._calls: dict[str, ConsentCall] = dict(purposes.signals.events)
         self._categories = {name: tuple(_pairs(pairs)) for name, pairs in purposes.signals.categories.items()}
         self._jurisdictions = {name: purpose.jurisdiction for name, purpose in purposes.purposes.items()}
-        names = [needle(name) for name in self._calls] + ([CATEGORIES.encode()] if self._categories else [])
+        names = [needle(name) for name in self._calls if not name.startswith(FORM)] + ([CATEGORIES.encode()] if self._categories else [])
         self._all = b"" in names
         self._needles = tuple(dict.fromkeys(name for name in names if name))
         self._rules = Rules(identity=config.identity)
@@ -103,6 +106,16 @@ class Listener:
             rows = list(self._rows(call, context, event, chosen, source=source, sent=sent, received_at=received_at))
             (said if event == UPDATED or event in self._calls else carried).extend(rows)
         return Heard(said=tuple(said), carried=tuple(carried))
+
+    def of_form(self, record: bytes, *, source: str, form: str, received_at: dt.datetime) -> Heard:
+        """The consent records of a form that was filled in; the form is declared as the event `form:<name>`."""
+        if f"{FORM}{form}" not in self._calls:
+            return Heard(said=(), carried=())
+        fields = _anything.decode(record)
+        call = {"userId": fields.get("userId"), "anonymousId": fields.get("anonymousId"), "traits": fields, "properties": fields}
+        digest = hashlib.sha256(record).hexdigest()[:16]
+        call["messageId"] = f"form-{digest}-{int(received_at.timestamp() * 1_000_000)}"
+        return Heard(said=tuple(self._rows(call, {}, f"{FORM}{form}", None, source=source, sent=None, received_at=received_at)), carried=())
 
     def _rows(self, call: Row, context: Row, event: str, chosen: Row | None, *, source: str, sent: Any, received_at: dt.datetime) -> Iterator[Row]:
         stated = list(self._stated(call, event, chosen))
