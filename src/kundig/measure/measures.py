@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Layer = Literal["topline", "experience", "action", "guardrail"]
 Unit = Literal["currency", "share", "count", "days", "ratio"]
+Interval = Literal["share", "given", "none"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +37,7 @@ class Measure:
     basis: str
     body: Callable[[Sources], ir.Table] | None
     period: Literal["month", "total"] = "month"
-    interval: Literal["share", "given", "none"] = "none"
+    interval: Interval = "none"
     absent: str = "source_missing"
     """Reason code when it cannot be computed here at all (`body` is None)."""
 
@@ -217,9 +218,7 @@ def complaint_rate(sources: Sources) -> ir.Table:
 
 def conversion_rate(sources: Sources) -> ir.Table:
     """Sessions with a purchase, of all sessions, in all and by channel of the visit."""
-    visits = sources["sessions"]
-    visits = visits.mutate(month=visits.local_day.truncate("M"))
-    everyone, members = _both(visits, "channel", bought=lambda t: t.converted.sum(), visits=lambda t: t.count())
+    everyone, members = _both(sources.visit_counts, "channel", bought=lambda t: t.converted.sum(), visits=lambda t: t.visits.sum())
     return _rows(everyone, numerator="bought", denominator="visits").union(
         _rows(members, dimension="channel", member="channel", numerator="bought", denominator="visits")
     )
@@ -227,25 +226,21 @@ def conversion_rate(sources: Sources) -> ir.Table:
 
 def content_consumption(sources: Sources) -> ir.Table:
     """Page views a session."""
-    visits = sources["sessions"]
-    visits = visits.mutate(month=visits.local_day.truncate("M"))
-    grouped = visits.group_by("month").aggregate(pages=visits.pages.sum().cast("int64"), visits=visits.count())
-    return _rows(grouped, numerator="pages", denominator="visits")
+    visits = sources.visit_counts
+    return _rows(visits.group_by("month").aggregate(pages=visits.pages.sum(), visits=visits.visits.sum()), numerator="pages", denominator="visits")
 
 
 def engagement_rate(sources: Sources) -> ir.Table:
     """Sessions with at least two page views, of all sessions."""
-    visits = sources["sessions"]
-    visits = visits.mutate(month=visits.local_day.truncate("M"))
-    grouped = visits.group_by("month").aggregate(engaged=(visits.pages >= 2).sum(), visits=visits.count())
-    return _rows(grouped, numerator="engaged", denominator="visits")
+    visits = sources.visit_counts
+    return _rows(visits.group_by("month").aggregate(engaged=visits.engaged.sum(), visits=visits.visits.sum()), numerator="engaged", denominator="visits")
 
 
 def reach(sources: Sources) -> ir.Table:
     """Persons who were sent a message in the month."""
     sent = sources.outcomes
     people = sources.of_persons(sent.filter(sent.outcome == "sent").select("identifier_key", "occurred_at", "month", "channel"))
-    everyone, members = _both(people, "channel", persons=lambda t: t.person_key.nunique())
+    everyone, members = _both(people.select("person_key", "month", "channel").distinct(), "channel", persons=lambda t: t.person_key.nunique())
     return _rows(everyone, numerator="persons", denominator=None).union(
         _rows(members, dimension="channel", member="channel", numerator="persons", denominator=None)
     )
@@ -292,8 +287,10 @@ def activation_cost(sources: Sources) -> ir.Table:
     return _rows(total, numerator="spent", denominator="persons")
 
 
-def _measure(name: str, layer: Layer, unit: Unit, needs: tuple[str, ...], body: Callable[[Sources], ir.Table] | None, basis: str, **more: object) -> Measure:
-    return Measure(name=name, layer=layer, unit=unit, needs=needs, body=body, basis=basis, **more)  # type: ignore[arg-type]
+def _measure(
+    name: str, layer: Layer, unit: Unit, needs: tuple[str, ...], body: Callable[[Sources], ir.Table] | None, basis: str, *, interval: Interval = "none", absent: str = "source_missing"
+) -> Measure:
+    return Measure(name=name, layer=layer, unit=unit, needs=needs, body=body, basis=basis, interval=interval, absent=absent)
 
 
 MEASURES: tuple[Measure, ...] = (

@@ -41,7 +41,7 @@ class Sources:
     def empty(self, name: str) -> bool:
         """No row of this table was ever landed or computed."""
         if name not in self._counts:
-            self._counts[name] = int(self.tables[name].limit(1).count().execute())
+            self._counts[name] = int(self.tables[name].limit(1).count().to_pyarrow().as_py())
         return self._counts[name] == 0
 
     def of_persons(self, rows: ir.Table) -> ir.Table:
@@ -61,29 +61,43 @@ class Sources:
 
     @cached_property
     def purchase_months(self) -> ir.Table:
-        """Distinct person and month with a purchase, and the net revenue of it."""
-        bought = self.of_persons(self.purchases.select("identifier_key", "occurred_at", "month", "net"))
-        return bought.group_by("person_key", "month").aggregate(net=bought.net.sum().cast("decimal(38,4)"))
+        """Distinct person and month with a purchase, and the first day of one in it; computed once and held by the engine."""
+        bought = self.of_persons(self.purchases.select("identifier_key", "occurred_at", "month", "local_day"))
+        return bought.group_by("person_key", "month").aggregate(first_day=bought.local_day.min()).cache()
 
     @cached_property
     def first_purchases(self) -> ir.Table:
         """Each buyer's first purchase day and its month."""
-        bought = self.of_persons(self.purchases.select("identifier_key", "occurred_at", "local_day"))
-        first = bought.group_by("person_key").aggregate(first_day=bought.local_day.min())
+        bought = self.purchase_months
+        first = bought.group_by("person_key").aggregate(first_day=bought.first_day.min())
         return first.mutate(month=first.first_day.truncate("M"))
 
     @cached_property
     def outcomes(self) -> ir.Table:
-        """Distinct messages by channel, month and outcome, wherever they were sent from."""
+        """Messages by channel, month and outcome, wherever they were sent from: one row a message and outcome."""
         sent = self.tables["campaign_messages"]
         return sent.mutate(month=sent.local_day.truncate("M"))
 
     @cached_property
     def outcome_counts(self) -> ir.Table:
-        """Distinct messages by month, channel, variant and outcome; a message has one channel and one variant.
+        """Messages by month, channel, variant and outcome; a message has one channel and one variant.
 
         Counted once and held, for the several measures that divide them.
         """
         sent = self.outcomes
-        counted = sent.group_by("month", "channel", "variant", "outcome").aggregate(messages=sent.message_id.nunique().cast("int64"))
-        return ibis.memtable(counted.to_pyarrow())
+        return _held(sent.group_by("month", "channel", "variant", "outcome").aggregate(messages=sent.count()))
+
+    @cached_property
+    def visit_counts(self) -> ir.Table:
+        """Sessions by month and channel: how many, their page views, and how many of them had two or more, or a purchase; counted once and held."""
+        visits = self.tables["sessions"]
+        visits = visits.mutate(month=visits.local_day.truncate("M"))
+        counted = visits.group_by("month", "channel").aggregate(
+            visits=visits.count(), pages=visits.pages.sum().cast("int64"), engaged=(visits.pages >= 2).sum().cast("int64"), converted=visits.converted.sum().cast("int64")
+        )
+        return _held(counted)
+
+
+def _held(counted: ir.Table) -> ir.Table:
+    """A small table, computed."""
+    return ibis.memtable(counted.to_pyarrow())
