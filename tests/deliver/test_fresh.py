@@ -115,10 +115,12 @@ class World:
             return {}
         records = [record for said in consent.records_of(self.state, keys).values() for record in said]
         history = consent.fold(records, purposes=self.config.purposes, at=AT, joined=None)
-        one = consent.standing(history, purpose="newsletter", channel=row["channel"], at=AT).consent
-        channels = self.config.purposes.purposes["newsletter"].channels
-        objected = any(consent.standing(history, purpose="newsletter", channel=channel, at=AT).status == "objected" for channel in channels)
-        return {"objected": objected, "consent_status": one.status if one else "missing", "consent_basis": one.basis if one else None, "consent_until": one.until if one else None}
+        standing = consent.standing(history, purpose="newsletter", channel=row["channel"], at=AT)
+        one = standing.consent
+        return {
+            "objected": standing.status == "objected", "consent_status": one.status if one else "missing", "consent_basis": one.basis if one else None,
+            "consent_until": one.until if one else None,
+        }  # fmt: skip
 
     def counted(self, fact, row):
         found = {}

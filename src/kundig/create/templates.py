@@ -157,7 +157,8 @@ def render(env: Environment, source: str, context: Mapping[str, Any], *, at: str
     except LiquidError as error:
         what = str(error).split("\n", 1)[0]
         given = re.match(r"(\w+)\.(\w+) is undefined", what)
-        line = error.context()[0] if error.token is not None and error.context() else 1  # type: ignore[index]
+        place = error.context() if error.token is not None else None
+        line = place[0] if place else 1
         known: Mapping[str, Any] = context.get(given[1], {}) if given else {}
         mend = nearest(given[2], known) if given and isinstance(known, Mapping) else f"known here: {', '.join(sorted(context))}"
         raise TemplateError(what, at=f"{at}, line {line}", mend=mend) from error

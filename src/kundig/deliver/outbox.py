@@ -145,7 +145,7 @@ def queue(state: State, messages: pa.Table, *, audiences: Iterable[str], at: dt.
     with state.transaction() as connection:
         found = connection.execute(sa.select(table.c.message_id, table.c.status).where(table.c.audience.in_(sorted(audiences)))).all()
         standing = {row.message_id: row.status for row in found}
-        new = messages.filter(pa.array([key not in standing for key in ids], pa.bool_()))
+        new = messages.filter(pa.array([key not in standing for key in ids], pa.bool_())).sort_by("message_id")  # in the order of its index
         again = messages.filter(pa.array([standing.get(key) in ("queued", "refused") for key in ids], pa.bool_())).to_pylist()
         gone = [key for key, status in standing.items() if status == "queued" and key not in given]
         fresh = {"status": pa.scalar("queued"), "run_id": pa.scalar(run_id), "queued_at": pa.scalar(at, pa.timestamp("us", "UTC")), "attempts": pa.scalar(0)}
@@ -190,7 +190,11 @@ def claim(state: State, ask: Ask, *, name: str, at: dt.datetime, limit: int = 10
                     reasons[answer.reason] += 1
             for reason, ids in refusals.items():
                 _mark(connection, table, ids, status="queued" if reason in PASSING else "refused", reason=reason)
-        _mark(connection, table, [row["message_id"] for row in taken], status="claimed", reason=None, claim=name, claimed_at=at, attempts=table.c.attempts + 1)
+        marks = {"status": "claimed", "reason": None, "claim": name, "claimed_at": at, "attempts": table.c.attempts + 1}
+        if rows and PASSING.isdisjoint(reasons):  # of those that were found and are still queued, all are taken
+            connection.execute(sa.update(table).where(*clauses, table.c.message_id <= rows[-1]["message_id"]).values(marks))
+        else:
+            _mark(connection, table, [row["message_id"] for row in taken], **marks)
     return Claimed(claim=name, rows=tuple(taken), reasons=reasons, seen=len(rows), last=rows[-1]["message_id"] if rows else after)
 
 

@@ -26,8 +26,7 @@ _TAG = re.compile(r"\{\{.*?\}\}|\{%-?\s*(?P<tag>\w+).*?-?%\}", re.DOTALL)
 _OPENS, _KNOWN_TAGS = frozenset({"if", "unless", "case"}), frozenset({"if", "unless", "case", "else", "elsif", "when"})
 _FIELD = re.compile(r"(?<![\w.-])(person|message)\.(\w+)")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
-MOST_REMEMBERED = 50_000
-"""Texts that are kept for equal values, a piece."""
+_MOST_REMEMBERED = 50_000
 
 
 class _Limited(Environment):
@@ -57,7 +56,7 @@ class Piece:
         key = tuple([values[space][name] for space, name in self.fields])
         found = self.remembered.get(key)
         if found is None:
-            if len(self.remembered) >= MOST_REMEMBERED:
+            if len(self.remembered) >= _MOST_REMEMBERED:
                 self.remembered.clear()
             found = self.remembered[key] = self.fill(values)
         return found
@@ -68,6 +67,11 @@ class Personal:
     """A template of the second stage, cut into literal text and pieces."""
 
     parts: tuple[str | Piece, ...]
+
+    @property
+    def per_message(self) -> bool:
+        """Whether a piece asks for something of the message itself."""
+        return any(part.per_message for part in self.parts if isinstance(part, Piece))
 
     def __call__(self, values: Values) -> str:
         """The whole text for one person.

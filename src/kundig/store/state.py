@@ -115,7 +115,7 @@ def _stored(values: pa.ChunkedArray, kind: str) -> list[Any]:
     import pyarrow as pa
 
     if kind == "timestamp":
-        return values.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()  # type: ignore[no-any-return]
+        values = values.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
     found: list[Any] = values.to_pylist()
     if kind.startswith("list<") or kind == "json":
         return [value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True) for value in found]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import datetime as dt
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import format_datetime
 from functools import lru_cache
 from itertools import groupby
@@ -17,10 +17,13 @@ from typing import NamedTuple
 
 from kundig.deliver.branches import Values
 from kundig.deliver.channels.packing import END, compressed, verbatim
-from kundig.deliver.personal import MOST_REMEMBERED, Known, Personal, Piece, personal
+from kundig.deliver.personal import Known, Personal, Piece, personal
 from kundig.errors import TemplateError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\x85]")
+MOST_PERSONS = 2_000
+"""Kinds of persons whose pieces are kept, a creative."""
+
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 
 
@@ -66,15 +69,28 @@ class Fixed(NamedTuple):
     compressed: bytes
 
 
+class Own(NamedTuple):
+    """What all mails of a creative to persons of the same fields have in common: subject, its header, and the encoded pieces that ask for those fields alone."""
+
+    subject: str
+    line: str
+    filled: tuple[bytes, ...]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Email:
-    """A creative ready to be written for many persons: `sent_by` is the From header, `body` all that follows the headers."""
+    """A creative ready to be written for many persons.
+
+    `sent_by` is the From header, `body` all that follows the headers; `asked` are the person's fields that subject and body ask for.
+    """
 
     subject: Personal
     body: tuple[Fixed | Piece, ...]
+    asked: tuple[str, ...]
     sender: Sender
     sent_by: str
     boundary: str
+    remembered: dict[tuple[str, ...], Own] = field(default_factory=dict)
 
     def __call__(self, values: Values, *, message_id: str, at: dt.datetime) -> Mail:
         """The mail for one person.
@@ -85,29 +101,44 @@ class Email:
         address, unsubscribe = values["message"]["address"], values["message"]["unsubscribe_url"]
         if not deliverable(address):
             raise TemplateError("the address cannot stand in a header", at="To", mend="mend the contact's address at its source")
-        subject = self.subject(values)
+        own = self._own(values)
         mine = (
-            f"{self.sent_by}\r\nTo: {address}\r\n{_subject(subject)}\r\nDate: {_date(at)}\r\n{header('Message-ID', f'<{message_id}@{self.sender.domain}>')}\r\n"
+            f"{self.sent_by}\r\nTo: {address}\r\n{own.line}\r\nDate: {_date(at)}\r\n{header('Message-ID', f'<{message_id}@{self.sender.domain}>')}\r\n"
             f"{header('List-Unsubscribe', f'<{unsubscribe}>')}\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\nMIME-Version: 1.0\r\n"
             f'Content-Type: multipart/alternative; boundary="{self.boundary}"\r\n\r\n'
         ).encode("ascii")
         plain: list[bytes] = [mine]
         stream: list[bytes] = []
+        filled = iter(own.filled)
         for part in self.body:
             if isinstance(part, Piece):
-                text = part(values)
-                filled = _quoted(text) if part.per_message else _quoted_often(text)
-                plain.append(filled)
-                mine += filled
+                mine += (piece := _quoted(part(values)) if part.per_message else next(filled))
+                plain.append(piece)
                 continue
-            plain.append(part.encoded)
-            if part.compressed:
-                stream += (verbatim(mine), part.compressed)
+            encoded, packed = part
+            plain.append(encoded)
+            if packed:
+                stream += (verbatim(mine), packed)
                 mine = b""
             else:
-                mine += part.encoded
+                mine += encoded
         stream += (verbatim(mine), END)
-        return Mail(b"".join(plain), b"".join(stream), subject)
+        return Mail(b"".join(plain), b"".join(stream), own.subject)
+
+    def _own(self, values: Values) -> Own:
+        """What depends on the person's fields alone; made once for equal fields, unless the subject asks for more than those."""
+        person = values["person"]
+        key = tuple([person[name] for name in self.asked])
+        found = self.remembered.get(key)
+        if found is None:
+            subject = self.subject(values)
+            own = tuple([_quoted(part(values)) for part in self.body if isinstance(part, Piece) and not part.per_message])
+            found = Own(subject, header("Subject", subject), own)
+            if len(self.remembered) >= MOST_PERSONS:
+                self.remembered.clear()
+            if not self.subject.per_message:
+                self.remembered[key] = found
+        return found
 
 
 def email(*, subject: str, html: str, text: str, sender: Sender, boundary: str, at: str, known: Known | None = None) -> Email:
@@ -129,7 +160,10 @@ def email(*, subject: str, html: str, text: str, sender: Sender, boundary: str, 
             body.append(Fixed(joined, blocks if len(blocks) < len(joined) else b""))
         else:
             body.extend(part for part in run if isinstance(part, Piece))
-    return Email(subject=personal(subject, html=False, at=f"{at}, subject", known=known), body=tuple(body), sender=sender, sent_by=sender.line, boundary=limit)
+    first = personal(subject, html=False, at=f"{at}, subject", known=known)
+    pieces = [part for part in (*first.parts, *body) if isinstance(part, Piece)]
+    asked = {name for piece in pieces for space, name in piece.fields if space == "person"}
+    return Email(subject=first, body=tuple(body), asked=tuple(sorted(asked)), sender=sender, sent_by=sender.line, boundary=limit)
 
 
 def _opening(boundary: str, kind: str) -> bytes:
@@ -194,11 +228,6 @@ def _bytes_within(signs: int) -> int:
     return max(6, (signs - len("=?utf-8?b??=")) // 4 * 3)
 
 
-@lru_cache(maxsize=MOST_REMEMBERED)
-def _subject(value: str) -> str:
-    return header("Subject", value)
-
-
 @lru_cache(maxsize=16)
 def _date(at: dt.datetime) -> str:
     return format_datetime(at)
@@ -206,11 +235,6 @@ def _date(at: dt.datetime) -> str:
 
 def _encoded(template: Personal) -> tuple[bytes | Piece, ...]:
     return tuple(_quoted(part) if isinstance(part, str) else part for part in template.parts)
-
-
-@lru_cache(maxsize=MOST_REMEMBERED)
-def _quoted_often(text: str) -> bytes:
-    return _quoted(text)
 
 
 def _quoted(text: str) -> bytes:

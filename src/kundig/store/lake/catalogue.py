@@ -100,7 +100,7 @@ class Catalogue:
     def _end(self, connection: sa.Connection, *, commit: bool) -> None:
         if not self.sqlite:
             connection.commit() if commit else connection.rollback()
-        elif commit or connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+        elif commit or getattr(connection.connection.dbapi_connection, "in_transaction", True):
             connection.exec_driver_sql("COMMIT" if commit else "ROLLBACK")
 
     def truncate_log(self, *, patience: float = 10.0) -> bool:

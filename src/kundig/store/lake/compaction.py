@@ -16,6 +16,8 @@ from kundig.store.lake.commit import Swap
 from kundig.store.lake.reading import FileRow, TableState, bound, newest, select, table_states
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from kundig.store.lake.lake import Lake
 
 MOST_FILES = 10
@@ -71,14 +73,14 @@ def _groups(state: TableState, days: dict[int, dt.date], *, force: bool) -> list
     return [tuple(group) for day, group in sorted(groups.items()) if len(group) > (1 if day < last else MOST_FILES)]
 
 
-def _days(connection: object, state: TableState) -> dict[int, dt.date]:
+def _days(connection: sa.Connection, state: TableState) -> dict[int, dt.date]:
     """Data file id → the one UTC day its rows were received on; files of several days are left out."""
     field = next((field for field in state.fields if field.name == RECEIVED), None)
     if field is None:
         return {}
     sql = "SELECT data_file_id, min_value, max_value FROM ducklake_file_column_stats WHERE column_id=:c AND data_file_id IN :ids"
     found = {}
-    for row in rows_in(connection, sql, [file.id for file in state.files], c=field.id):  # type: ignore[arg-type]
+    for row in rows_in(connection, sql, [file.id for file in state.files], c=field.id):
         low, high = bound(field, row.min_value), bound(field, row.max_value)
         if low is not None and high is not None and low.date() == high.date():
             found[row.data_file_id] = low.date()

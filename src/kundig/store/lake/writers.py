@@ -13,10 +13,13 @@ import threading
 import time
 import uuid
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kundig.errors import Conflict
 from kundig.store.lake.catalogue import Catalogue, execute, execute_in, insert, rows
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 LEASE_SECONDS = 120.0
 """A lease that was not renewed for so long has lapsed."""
@@ -29,7 +32,7 @@ class Presence(Protocol):
 
     name: str
 
-    def demand(self, connection: object) -> None:
+    def demand(self, connection: sa.Connection) -> None:
         """Raise when others may take this writer for dead."""
 
     def close(self) -> None:
@@ -51,7 +54,7 @@ class FileLock:
                 return
             self._file.close()
 
-    def demand(self, connection: object) -> None:
+    def demand(self, connection: sa.Connection) -> None:
         """Nothing to ask: while the process lives, so does the lock."""
 
     def close(self) -> None:
@@ -78,13 +81,13 @@ class LeaseRow:
             with self._catalogue.engine.begin() as connection:
                 execute(connection, "UPDATE kundig_writer SET seen=:now WHERE writer=:w", now=_now_us(), w=self.name)
 
-    def demand(self, connection: object) -> None:
+    def demand(self, connection: sa.Connection) -> None:
         """Raise when a sweep has taken this writer for dead: its files may be gone.
 
         Raises:
             Conflict: The lease has lapsed.
         """
-        if not rows(connection, "SELECT 1 FROM kundig_writer WHERE writer=:w", w=self.name):  # type: ignore[arg-type]
+        if not rows(connection, "SELECT 1 FROM kundig_writer WHERE writer=:w", w=self.name):
             raise Conflict("this writer's lease has lapsed, and what it had written may be swept", mend="compute again")
 
     def close(self) -> None:
