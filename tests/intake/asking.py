@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime as dt
 import json
 import os
 import sqlite3
@@ -16,7 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from kundig.clock import instant
+from kundig.collect.inbox_landing import land_inbox
 from kundig.collect.intake import make_intake
+from kundig.store.inbox import Inbox
 from kundig.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,6 +112,16 @@ def calls(root: Path) -> list[dict[str, Any]]:
         told = json.loads(body)
         found += told if isinstance(told, list) else told.get("batch", [told])
     return found
+
+
+def landed(workspace: Workspace) -> list[dt.datetime]:
+    """Land what the inbox holds; gives the moments of all events in the lake."""
+    with workspace.writing("land"):
+        land_inbox(workspace.lake, workspace.config, Inbox(workspace.root / "data/inbox.sqlite"), state=workspace.state)
+    found = workspace.lake.duck.execute(f"SELECT epoch_us(occurred_at) FROM {workspace.lake.scan('events')}").fetchall()
+    held = workspace.lake.duck.execute(f"SELECT count(*) FROM {workspace.lake.scan('quarantined_records')}").fetchone()
+    assert held == (0,)
+    return [instant(moment) for (moment,) in found]
 
 
 class Served:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,26 @@ def make_workspace(folder: Path, *, settings: str = "", signals: bool = True) ->
         with (folder / "purposes.yaml").open("a") as file:
             file.write(SIGNALS)
     return Workspace(folder)
+
+
+@dataclass
+class Table:
+    """What came of each run of an SDK."""
+
+    rows: list[tuple[str, str, str, int, int, int, str]] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """As a table of Markdown."""
+        head = ["| SDK | version | case | sent | arrived | sent again | landed |", "|---|---|---|---:|---:|---:|---:|"]
+        return head + [f"| {' | '.join(map(str, row))} |" for row in self.rows]
+
+
+@pytest.fixture(scope="session")
+def table():
+    """Filled by the tests of SDKs, printed at their end."""
+    made = Table()
+    yield made
+    print("\n" + "\n".join(made.lines()))
 
 
 @pytest.fixture

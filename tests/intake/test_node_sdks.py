@@ -6,38 +6,18 @@ import datetime as dt
 import shutil
 import sqlite3
 from collections import Counter
-from dataclasses import dataclass, field
 
 import pytest
 
 from tests.intake import sdks
-from tests.intake.asking import Served, calls
+from tests.intake.asking import Served, calls, landed
 from tests.intake.conftest import FULL
 
-CASES = {"": "", "500": "500 once", "500,500": "500 twice", "429": "429 once", "drop": "stored, connection closed", "hour": "clock an hour ahead"}
+CASES = {"": "all well", "500": "500 once", "500,500": "500 twice", "429": "429 once", "drop": "stored, connection closed", "hour": "clock an hour ahead"}
 LOSING = {"@jitsu/js", "jitsu", "rudder-beacon"}
 """SDKs that never send again: what is refused is lost on their side (jitsu), or nobody reads the answer (beacon)."""
 
 pytestmark = [pytest.mark.needs_node, pytest.mark.skipif(not FULL, reason="the SDKs of npm run with KUNDIG_FULL=1"), pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")]
-
-
-@dataclass
-class Table:
-    """What came of each run."""
-
-    rows: list[tuple[str, str, str, int, int, int]] = field(default_factory=list)
-
-    def lines(self) -> list[str]:
-        """As a table of Markdown."""
-        head = ["| SDK | version | case | sent | arrived | sent again |", "|---|---|---|---:|---:|---:|"]
-        return head + [f"| {name} | {version} | {case or 'all well'} | {sent} | {arrived} | {twice} |" for name, version, case, sent, arrived, twice in self.rows]
-
-
-@pytest.fixture(scope="session")
-def table():
-    made = Table()
-    yield made
-    print("\n" + "\n".join(made.lines()))
 
 
 @pytest.fixture(scope="session")
@@ -54,12 +34,15 @@ def arrived(root):
 
 def judged(name, package, case, workspace, table, folder, ran):
     counts = arrived(workspace.root)
-    table.rows.append((name, sdks.version(folder, package), CASES[case], sdks.EVENTS, len(counts), sum(counts.values()) - len(counts)))
+    moments = landed(workspace) if case in ("drop", "hour") else None
+    table.rows.append((name, sdks.version(folder, package), CASES[case], sdks.EVENTS, len(counts), sum(counts.values()) - len(counts), "" if moments is None else len(moments)))
     assert ran.code == 0, ran.output
     expected = sdks.EVENTS if case in ("", "drop", "hour") or name not in LOSING else None
     assert expected is None or len(counts) == expected, ran.output
     if expected is None:
         assert 0 <= len(counts) < sdks.EVENTS, "these never send again"
+    if moments is not None:
+        assert len(moments) == sdks.EVENTS, "what came twice lands once"
     if case in ("", "hour"):
         assert max(counts.values()) == 1
         names = {call.get("event", call["type"]) for call in calls(workspace.root)}
@@ -69,6 +52,7 @@ def judged(name, package, case, workspace, table, folder, ran):
         now = dt.datetime.now(dt.UTC)
         allowed = dt.timedelta(minutes=5) if package != "@customerio/cdp-analytics-node" else dt.timedelta(hours=2)  # it sends no sentAt: nobody can set its clock right
         assert all(now - allowed <= row["occurred_at"] <= now for row in logged)
+        assert all(abs(now - moment) <= allowed for moment in moments or ())
 
 
 @pytest.mark.parametrize("case", list(CASES))

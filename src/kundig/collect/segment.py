@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+
 from kundig.collect import cells, channels
 from kundig.collect.identifiers import Named, few, key_sql, literal, normalised_sql, people_sql, quoted
 from kundig.collect.mapping import Context
@@ -335,9 +337,10 @@ def _names(con: Connection, given: SegmentSpec) -> None:
     sent = [row[0] for row in con.execute("SELECT DISTINCT event FROM _lines WHERE kind = 'track' AND event IS NOT NULL").fetchall()]
     renamed = {snake(old): snake(new) for old, new in given.rename.items()}
     con.execute("CREATE OR REPLACE TEMP TABLE _names (sent VARCHAR, kept VARCHAR)")
-    if sent:
-        pairs = ", ".join(f"({literal(word)}, {literal(renamed.get(snake(word), snake(word)))})" for word in sent)
-        con.execute(f"INSERT INTO _names VALUES {pairs}")
+    if sent:  # as rows, not as SQL: a name may hold any character
+        con.register("_sent_names", pa.table({"sent": sent, "kept": [renamed.get(snake(word), snake(word)) for word in sent]}))
+        con.execute("INSERT INTO _names SELECT sent, kept FROM _sent_names")
+        con.unregister("_sent_names")
 
 
 def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, *, numbered: bool, nameless: bool) -> str:
