@@ -28,6 +28,8 @@ READS: dict[str, tuple[list[str], str]] = {
     "verify": ([], "every file, count and hash is as it should be"),
     "catalogue": ([], "lifetime_values"),
     "quarantine list": ([], "reason"),
+    "trackingplan draft": ([], "events:"),
+    "trackingplan drift": ([], "it"),
     "tail": (["--no-follow"], "nothing has come yet"),
     "consent show": (["{member}", "--as-of", END], "newsletter"),
 }

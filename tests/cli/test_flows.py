@@ -95,6 +95,21 @@ def test_quarantine_is_listed_mended_and_replayed(kundig: Kundig, copy: Path) ->
     assert json.loads(kundig("import", "desk", "-w", copy, "--json").out)[0]["rows"] == {}, "a file is taken once"
 
 
+def test_a_plan_is_drafted_written_and_held_against_what_is_sent(kundig: Kundig, copy: Path) -> None:
+    told = json.loads(kundig("trackingplan", "draft", "-w", copy, "--json").out)
+    assert told["events"] and told["file"] is None and all(f"  {name}:" in told["text"] for name in told["events"])
+    assert kundig("trackingplan", "draft", "-w", copy, "--output", "seen").out.startswith("tracking_plan/seen.yaml; fill in")
+    assert (copy / "tracking_plan" / "seen.yaml").read_text(encoding="utf-8") == told["text"]
+    assert kundig("trackingplan", "draft", "-w", copy).out == "every event that came is in the plan\n"
+    (copy / "tracking_plan" / "seen.yaml").write_text(told["text"] + "  never_sent: {owner: nobody}\n", encoding="utf-8")
+    drift = json.loads(kundig("trackingplan", "drift", "-w", copy, "--json").out)
+    assert [one["event"] for one in drift["drift"] if one["kind"] == "never_seen"] == ["never_sent"]
+    assert "'never_sent' is planned, and has not come" in kundig("trackingplan", "drift", "-w", copy).out
+    (copy / "tracking_plan" / "seen.yaml").write_text("events: {never_sent: {}}\n", encoding="utf-8")
+    again = kundig("trackingplan", "draft", "-w", copy, "--output", "seen")
+    assert again.code == 2 and "is there already" in again.err
+
+
 def test_what_is_of_no_use_is_dropped_with_a_word_why(kundig: Kundig, copy: Path) -> None:
     (copy / "sources" / "desk.yaml").write_text(DESK, encoding="utf-8")
     (copy / "exports" / "desk").mkdir()

@@ -14,11 +14,13 @@ from kundig.cli.destinations import destination
 from kundig.cli.keys import keys
 from kundig.cli.output import emit, line, say, table
 from kundig.cli.quarantine import quarantine
+from kundig.cli.trackingplan import trackingplan
 from kundig.errors import KundigError
 
 app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, help="kundig: customer data platform, predictive CRM and growth measurement, on your own machine.")
 consent = typer.Typer(no_args_is_help=True, help="What the consent log says.")
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(trackingplan, name="trackingplan")
 app.add_typer(consent, name="consent")
 app.add_typer(keys, name="key")
 app.add_typer(destination, name="destination")

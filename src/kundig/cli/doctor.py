@@ -11,6 +11,9 @@ from typing import Any
 
 from kundig.errors import KundigError
 
+DRIFTS_TOLD = 5
+"""Changes of events that are told one by one."""
+
 
 def examine(root: Path) -> list[dict[str, str]]:
     """Findings in the order of their weight: sign (✓, !, ✗), what, found, mend."""
@@ -43,11 +46,26 @@ def _workspace(root: Path) -> list[dict[str, str]]:
         found.append(_finding("✓", "release", f"{release.id} as of {release.moment:%Y-%m-%d %H:%M} UTC") if release else _finding("!", "release", "none yet", "kundig import, then kundig run"))
         faults = workspace.lake.verify()
         found += [_finding("✗", "lake", fault, "restore a backup, or import and run anew") for fault in faults] or [_finding("✓", "lake", "every file and count as the catalogue says")]
+        found += _drift(workspace)
     except KundigError as error:
         found.append(_finding("✗", "lake", error.what, error.mend))
     free = shutil.disk_usage(root).free / 1e9
     found.append(_finding("✓" if free > 5 else "!", "disk", f"{free:.0f} GB free", "" if free > 5 else "make room: a run writes beside what is there"))
     return found
+
+
+def _drift(workspace: Any) -> list[dict[str, str]]:
+    """What changed in the events of the last week, against the tracking plan and the four weeks before."""
+    from kundig.collect.plan_drift import drift
+    from kundig.collect.plan_seen import seen
+    from kundig.collect.tracking_plan import merged
+
+    plan = merged(workspace.config.tracking_plan)
+    found = [one for one in drift(seen(workspace.lake, plan), plan) if one.changed]
+    told = [_finding("!", "events", one.sentence, one.mend) for one in found[:DRIFTS_TOLD]]
+    if len(found) > DRIFTS_TOLD:
+        told.append(_finding("!", "events", f"{len(found) - DRIFTS_TOLD} more changes", "kundig trackingplan drift"))
+    return told or [_finding("✓", "events", "as agreed and as before")]
 
 
 def _optional() -> list[dict[str, str]]:

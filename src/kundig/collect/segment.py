@@ -16,7 +16,7 @@ from kundig.collect.identifiers import Named, few, key_sql, literal, normalised_
 from kundig.collect.mapping import Context
 from kundig.collect.rows import STRUCTURAL, Canonical, Existing, fill_rates
 from kundig.collect.sources.readers import LINE_LIMIT, Broken, Connection, json_path, store_lines
-from kundig.collect.tracking_plan import Plan, property_sql, spellings, violations_sql
+from kundig.collect.tracking_plan import Plan, holding_sql, property_sql, spellings, violations_sql
 from kundig.config.collect import SegmentSpec
 from kundig.errors import SourceError
 from kundig.schema import Table, snake
@@ -349,10 +349,8 @@ def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, 
     planned = "".join(f", {property_sql(name, p)} AS {quoted('v:' + name)}" for name, p in sorted(plan.properties.items()) if not p.drop)
     foreign = " AND ".join(f"kind NOT IN ({', '.join(map(literal, some))})" for some in few(KINDS))
     marks = violations_sql(plan, context.name)
-    held = ", ".join(literal(event) for event in sorted(plan.quarantined))
-    breaks = f"WHEN len(_marks) > 0 AND (name IN ({held}) OR list_contains(_marks, 'name: not in the plan')) THEN _marks[1]" if held or plan.unplanned == "quarantine" else ""
-    if not held and breaks:
-        breaks = "WHEN list_contains(_marks, 'name: not in the plan') THEN 'name: not in the plan'"
+    holding = holding_sql(plan, context.name)
+    held, breaks = (f", CASE WHEN len(_marks) > 0 THEN {holding} END AS _breaks", "WHEN _breaks IS NOT NULL THEN _breaks") if holding else ("", "")
     kept = _marked_sql(plan)
     columns = ", ".join(quoted(name) for name in table.names if name != "batch_id")
     place = "l._file, l._row" if numbered else "0 AS _file, l.rowid AS _row"
@@ -368,7 +366,7 @@ WITH named AS (
 ), typed AS (
   SELECT *{planned} FROM named
 ), judged AS (
-  SELECT *, {_amount_sql(plan)} AS amount_, {marks} AS _marks FROM typed
+  SELECT *, {_amount_sql(plan)} AS amount_, {marks} AS _marks{held} FROM typed
 ), made AS (
   SELECT _file, _row, {literal(context.name + ':')} || {id} AS event_id,
     {literal(context.name)} AS source, name, kind, occurred_at, received_at, j.local_day, identifier_key, other_keys,
@@ -399,7 +397,7 @@ def _amount_sql(plan: Plan) -> str:
 def _marked_sql(plan: Plan) -> str:
     """What stays in `properties`: what the plan does not name, and of marked events the values that break it, with the reasons."""
     plain = "CASE WHEN CAST(rest AS VARCHAR) <> '{}' THEN rest END"
-    if not plan.events:
+    if not plan.events and plan.unplanned == "keep":
         return plain
     unread = ", ".join(
         f"{literal(name)}, CASE WHEN {quoted('v:' + name)} IS NULL THEN {quoted('p:' + name)} END" for name, p in sorted(plan.properties.items()) if not p.drop and p.type != "string"

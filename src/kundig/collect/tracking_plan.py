@@ -12,17 +12,30 @@ from kundig.errors import ConfigError, Fault
 from kundig.schema import Column
 from kundig.tables.collect import EVENTS
 
+UNPLANNED = ("keep", "mark", "quarantine")
+"""What may happen to events that the plan does not name, the strictest last."""
+
+CALLS = ("identify", "page_viewed", "screen_viewed")
+"""Events that every tracker sends, whatever the plan says."""
+
 Plans = TrackingPlan | Mapping[str, TrackingPlan] | Iterable[TrackingPlan] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """All files of a tracking plan read as one."""
+    """All files of a tracking plan read as one; each event says what happens to it when it breaks the plan."""
 
     events: Mapping[str, PlannedEvent]
     properties: Mapping[str, Property]
-    quarantined: frozenset[str]
     unplanned: str = "keep"
+
+    def holds(self, event: str, name: str = "") -> bool:
+        """Whether an event is held when it breaks the plan, or when one of its properties does."""
+        agreed = self.events.get(event)
+        if agreed is None:
+            return False
+        own = agreed.properties.get(name)
+        return ((own.on_violation if own is not None else "") or agreed.on_violation) == "quarantine"
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -52,15 +65,12 @@ def merged(plans: Plans) -> Plan:
     events: dict[str, PlannedEvent] = {}
     properties: dict[str, Property] = {}
     origin: dict[str, str] = {}
-    quarantined: set[str] = set()
     for file, plan in files.items():
         at = f"tracking_plan/{file}.yaml"
         for name, event in plan.events.items():
             if name in events:
                 faults.append(Fault(what=f"the event '{name}' is planned twice", at=at, mend="keep it in one file"))
-            events[name] = event
-            if plan.on_violation == "quarantine":
-                quarantined.add(name)
+            events[name] = event.model_copy(update={"on_violation": event.on_violation or plan.on_violation})
             for word, planned in event.properties.items():
                 if word in EVENTS.names:
                     faults.append(Fault(what=f"the property '{word}' of '{name}' bears the name of a column of events", at=at, mend=f"call it {name}_{word}, with spelled: [{word}]"))
@@ -73,8 +83,8 @@ def merged(plans: Plans) -> Plan:
                     properties[word], origin[word] = planned, name
     if faults:
         raise ConfigError(faults=faults)
-    unplanned = "quarantine" if any(plan.unplanned == "quarantine" for plan in files.values()) else "keep"
-    return Plan(events=events, properties=properties, quarantined=frozenset(quarantined), unplanned=unplanned)
+    unplanned = max((plan.unplanned for plan in files.values()), key=UNPLANNED.index, default="keep")
+    return Plan(events=events, properties=properties, unplanned=unplanned)
 
 
 def _joined(one: Property, other: Property) -> Property:
@@ -82,7 +92,7 @@ def _joined(one: Property, other: Property) -> Property:
     return one.model_copy(
         update={
             "spelled": tuple(dict.fromkeys((*one.spelled, *other.spelled))), "drop": one.drop or other.drop, "meaning": one.meaning or other.meaning,
-            "personal": max(one.personal, other.personal, key=order.index), "required": False, "allowed": (),
+            "personal": max(one.personal, other.personal, key=order.index), "required": False, "allowed": (), "on_violation": "",
         }
     )  # fmt: skip
 
@@ -113,31 +123,63 @@ def spellings(name: str, planned: Property) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, camel, *planned.spelled)))
 
 
-def violations_sql(plan: Plan, source: str) -> str:
-    """A list of what breaks the plan, as texts 'property: reason'; of rows with `name`, `p:<property>` as text and `v:<property>` as value."""
-    tests: list[tuple[str, str]] = []
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Violation:
+    """One way to break the plan, as SQL over rows with `name`, `p:<property>` as text and `v:<property>` as value: when it is so, and when it holds the event."""
+
+    test: str
+    reason: str
+    holding: str
+
+
+def violations(plan: Plan, source: str) -> tuple[Violation, ...]:
+    """Every way in which a source's events can break the plan; reasons are 'property: what is wrong'."""
+    found: list[Violation] = []
     for name, planned in plan.properties.items():
         if planned.drop or planned.type == "string":
             continue
         text, value = quoted("p:" + name), quoted("v:" + name)
-        tests.append((f"{text} IS NOT NULL AND {value} IS NULL", f'{name}: no {planned.type}'))
+        held = [event for event in plan.events if plan.holds(event, name)]
+        holding = f"name IN ({', '.join(map(literal, held))})" if held else "false"
+        found.append(Violation(test=f"{text} IS NOT NULL AND {value} IS NULL", reason=f"{name}: no {planned.type}", holding=holding))
     for event, agreed in plan.events.items():
         here = f"name = {literal(event)}"
         if agreed.sources and source not in agreed.sources:
-            tests.append((f"{here}", f'source: {source} may not send it'))
+            found.append(Violation(test=here, reason=f"source: {source} may not send it", holding=_truth(plan.holds(event))))
         for name, planned in agreed.properties.items():
+            text, holding = quoted("p:" + name), _truth(plan.holds(event, name))
             if planned.required:
-                tests.append((f"{here} AND {quoted('p:' + name)} IS NULL", f'{name}: missing'))
+                found.append(Violation(test=f"{here} AND {text} IS NULL", reason=f"{name}: missing", holding=holding))
             if planned.allowed:
                 known = ", ".join(literal(value) for value in planned.allowed)
-                tests.append((f"{here} AND {quoted('p:' + name)} NOT IN ({known})", f'{name}: not one of the allowed values'))
-    if plan.unplanned == "quarantine":
-        known = ", ".join(literal(name) for name in (*plan.events, "identify", "page_viewed", "screen_viewed"))
-        tests.append((f"name NOT IN ({known})", "name: not in the plan"))
+                found.append(Violation(test=f"{here} AND {text} NOT IN ({known})", reason=f"{name}: not one of the allowed values", holding=holding))
+    if plan.unplanned != "keep":
+        known = ", ".join(literal(name) for name in (*plan.events, *CALLS))
+        found.append(Violation(test=f"name NOT IN ({known})", reason=UNKNOWN_EVENT, holding=_truth(plan.unplanned == "quarantine")))
+    return tuple(found)
+
+
+UNKNOWN_EVENT = "name: not in the plan"
+"""The reason of events that the plan does not name."""
+
+
+def _truth(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def violations_sql(plan: Plan, source: str) -> str:
+    """A list of all that breaks the plan, as texts 'property: reason'."""
+    tests = violations(plan, source)
     if not tests:
         return "[]::VARCHAR[]"
-    listed = ", ".join(f"CASE WHEN {test} THEN {literal(reason)} END" for test, reason in tests)
-    return f"CASE WHEN {' OR '.join(f'({test})' for test, _ in tests)} THEN list_filter([{listed}]::VARCHAR[], x -> x IS NOT NULL) ELSE [] END"
+    listed = ", ".join(f"CASE WHEN {one.test} THEN {literal(one.reason)} END" for one in tests)
+    return f"CASE WHEN {' OR '.join(f'({one.test})' for one in tests)} THEN list_filter([{listed}]::VARCHAR[], x -> x IS NOT NULL) ELSE [] END"
+
+
+def holding_sql(plan: Plan, source: str) -> str:
+    """The first reason for which the event is held, or NULL; empty where nothing is ever held."""
+    tests = [one for one in violations(plan, source) if one.holding != "false"]
+    return f"CASE {' '.join(f'WHEN ({one.test}) AND {one.holding} THEN {literal(one.reason)}' for one in tests)} END" if tests else ""
 
 
 def property_sql(name: str, planned: Property) -> str:

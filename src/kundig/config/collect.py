@@ -342,6 +342,9 @@ class Source(Record):
         return given.model_copy(update=fill | {"lands": lands})
 
 
+OnViolation = Literal["", "quarantine", "mark"]
+"""quarantine: the event is held with the reason; mark: it lands, with the reason beside it; empty: as the level above says."""
+
 PropertyType = Literal["string", "int64", "float64", "bool", "date", "timestamp", "decimal(18,4)", "list<string>"]
 
 
@@ -356,6 +359,7 @@ class Property(Record):
     personal: Literal["none", "pseudonym", "contact", "sensitive"] = Field(default="none", description="Label of personal data.")
     purpose: str = Field(default="analytics", description="What it is collected for.")
     drop: bool = Field(default=False, description="Never kept.")
+    on_violation: OnViolation = Field(default="", description="What happens to an event in which it breaks the plan: quarantine (held) or mark (let through, with the reason); as the event says else.")
 
 
 class PlannedEvent(Record):
@@ -365,14 +369,15 @@ class PlannedEvent(Record):
     owner: str = Field(default="", description="Who answers for it.")
     sources: tuple[str, ...] = Field(default=(), description="The only sources that may send it; any else.")
     value: str = Field(default="", description="The property that is its amount.")
+    on_violation: OnViolation = Field(default="", description="What happens to it when it breaks the plan: quarantine or mark; as the file says else.")
     properties: dict[str, Property] = Field(default_factory=dict, description="Its properties.")
 
 
 class TrackingPlan(Record):
     """Events agreed on; a workspace may hold several files, which are read as one plan."""
 
-    on_violation: Literal["quarantine", "mark"] = Field(default="mark", description="What happens to events that break the plan.")
-    unplanned: Literal["keep", "quarantine"] = Field(default="keep", description="What happens to events the plan does not name.")
+    on_violation: Literal["quarantine", "mark"] = Field(default="mark", description="What happens to events that break the plan: held, or let through with the reason; an event and a property may say otherwise.")
+    unplanned: Literal["keep", "mark", "quarantine"] = Field(default="keep", description="What happens to events the plan does not name; of several files the strictest counts.")
     events: dict[str, PlannedEvent] = Field(default_factory=dict, description="By name in snake case.")
 
     @field_validator("events")
