@@ -137,7 +137,7 @@ def _property(event: SeenEvent, name: str, key: str, one: SeenProperty, type: st
 
 
 def _said(text: str) -> str:
-    return text if re.fullmatch(r"[a-z][a-z0-9_]*", text) and text not in ("true", "false", "null", "yes", "no", "on", "off", "y", "n") else "'" + text.replace("'", "''") + "'"
+    return text if re.fullmatch(r"[a-z][a-z0-9_-]*", text) and text not in ("true", "false", "null", "yes", "no", "on", "off", "y", "n") else "'" + text.replace("'", "''") + "'"
 
 
 def _demand_valid(text: str) -> None:
