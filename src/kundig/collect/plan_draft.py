@@ -5,7 +5,6 @@ A draft is a proposal: it says what was sent, not what was meant. Meanings and o
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,7 +107,7 @@ def _event(event: SeenEvent, types: Mapping[str, str], plan: Plan, owners: Mappi
             continue
         name = _column(event.name, key)
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            rows.append(f"      # {json.dumps(key)}: left out, its name is not in snake case; give it one, with spelled: [{json.dumps(key)}]")
+            rows.append(f"      # {_said(key)}: left out, its name is not in snake case; give it one, with spelled: [{_said(key)}]")
         elif one.kinds.get("object"):
             rows.append(f"      # {name}: left out, it holds fields of its own")
         else:
@@ -124,7 +123,7 @@ def _property(event: SeenEvent, name: str, key: str, one: SeenProperty, type: st
     parts = [f"type: {_said(type)}", "meaning: ''"]
     count = one.before + one.recent
     if key not in spellings(name, Property()):
-        parts.append(f"spelled: [{json.dumps(key, ensure_ascii=False)}]")
+        parts.append(f"spelled: [{_said(key)}]")
     if count >= event.count >= SURE:
         parts.append("required: true")
     if _PERSONAL.search(name) or one.addresses * 2 > count:
@@ -132,12 +131,15 @@ def _property(event: SeenEvent, name: str, key: str, one: SeenProperty, type: st
     elif _PSEUDONYM.search(name):
         parts.append("personal: pseudonym")
     elif type == "string" and one.values and set(one.kinds) == {"text"} and not _NAME.search(name) and count >= PER_VALUE * len(one.values):
-        parts.append(f"allowed: [{', '.join(json.dumps(value, ensure_ascii=False) for value in one.values)}]")
+        parts.append(f"allowed: [{', '.join(_said(value) for value in one.values)}]")
     return ", ".join(parts)
 
 
 def _said(text: str) -> str:
-    return text if re.fullmatch(r"[a-z][a-z0-9_-]*", text) and text not in ("true", "false", "null", "yes", "no", "on", "off", "y", "n") else "'" + text.replace("'", "''") + "'"
+    """A text as YAML writes it: plain words as they are, others in quotes, with what no line may hold as escapes."""
+    if re.fullmatch(r"[a-z][a-z0-9_-]*", text) and text not in ("true", "false", "null", "yes", "no", "on", "off", "y", "n"):
+        return text
+    return '"' + "".join(char if char.isprintable() and char not in '"\\' else f"\\U{ord(char):08x}" for char in text) + '"'
 
 
 def _demand_valid(text: str) -> None:
