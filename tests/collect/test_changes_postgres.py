@@ -126,7 +126,7 @@ def test_a_value_that_cannot_be_read_is_held_and_a_newer_version_counts(shop: Fo
     landed = shop.land()
     assert (landed.quarantined, landed.rows["orders"]) == (2, 1)
     assert any("type of 'total'" in one for one in landed.told)
-    assert "'gross' is 'much'" in [held.what for held in quarantine.held(shop.shop.lake) if '"20"' in held.body][0]
+    assert "'gross' is 'much'" in next(held.what for held in quarantine.held(shop.shop.lake) if '"20"' in held.body)
     shop.do("UPDATE orders SET total = '7' WHERE no = 20")
     shop.land()
     for held in quarantine.held(shop.shop.lake):
@@ -149,7 +149,7 @@ def test_columns_added_and_lost_are_told_and_a_lost_one_that_is_mapped_stops_the
     shop.do("UPDATE orders SET total = 3 WHERE no = 1")
     shop.do("ALTER TABLE orders RENAME total TO amount")
     shop.do("UPDATE orders SET amount = 4 WHERE no = 1")
-    with pytest.raises(SourceError, match="column 'total' is missing from public.orders") as stopped:
+    with pytest.raises(SourceError, match=r"column 'total' is missing from public\.orders") as stopped:
         shop.land()
     assert "public.orders has a new column 'amount'" in str(stopped.value)
     assert dict(shop.shop.rows("orders", "order_id, gross"))["shop:1"] == 3, "what came before it has landed"

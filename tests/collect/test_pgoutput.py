@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import struct
 
@@ -14,7 +15,7 @@ from kundig.collect.cdc.pgoutput import UNCHANGED, decode
 from kundig.errors import SourceError
 
 
-def _row(*values: str | None | pgoutput.Unchanged) -> bytes:
+def _row(*values: str | pgoutput.Unchanged | None) -> bytes:
     out = struct.pack(">H", len(values))
     for value in values:
         if value is None:
@@ -58,10 +59,8 @@ def test_a_cut_message_is_told(data: bytes) -> None:
 
 @given(st.binary(max_size=60))
 def test_whatever_comes_is_a_message_or_a_fault(data: bytes) -> None:
-    try:
+    with contextlib.suppress(SourceError):
         decode(data)
-    except SourceError:
-        pass
 
 
 @given(st.integers(1, 2**40), st.integers(0, 40), st.sets(st.integers(0, 60), max_size=8), st.integers(-50, 60))
