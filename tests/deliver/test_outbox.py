@@ -131,6 +131,25 @@ def test_caps_hold_within_one_claim_and_over_audiences(state):
     assert done.reasons == {"cap_reached": 4}
 
 
+@pytest.mark.parametrize("resting", ["quiet_hours", "cap_reached"])
+def test_a_claim_takes_what_it_was_asked_for_and_nothing_between(state, resting):
+    rows = messages(range(60)).to_pylist()
+    for place, row in enumerate(rows):
+        row["channel"] = ("email", "push", "sms")[place % 3]
+    queue(state, pa.Table.from_pylist(rows), audiences=["win_back"], at=AT, run_id=1)
+    queued = sorted(row["message_id"] for row in rows if row["channel"] == "email")
+
+    def ask(connection, asked, at):
+        return [Answer(allow=row["message_id"] != queued[3], reason=resting) for row in asked]
+
+    done = claim(state, ask, name="1/part-1", at=AT, limit=12, channels=["email"])
+    assert [row["message_id"] for row in done.rows] == [key for key in queued[:12] if key != queued[3]]
+    assert {row["message_id"] for row in state.select("messages") if row["status"] == "claimed"} == set(queued[:12]) - {queued[3]}
+    rest = claim(state, yes, name="1/part-2", at=AT, but=["email", "sms"])
+    assert {row["channel"] for row in rest.rows} == {"push"}
+    assert Counter((row["channel"], row["claim"], row["attempts"]) for row in state.select("messages") if row["status"] == "claimed") == {("email", "1/part-1", 1): 11, ("push", "1/part-2", 1): 20}
+
+
 def test_turns_hold_each_person_once():
     rows = [{"person_key": person} for person in [1, 2, 1, 1, 3, 2]]
     assert [[row["person_key"] for row in turn] for turn in one_per_person(rows)] == [[1, 2, 3], [1, 2], [1]]

@@ -21,7 +21,7 @@ from kundig.deliver.personal import Known, Personal, Piece, personal
 from kundig.errors import TemplateError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\x85]")
-MOST_PERSONS = 2_000
+MOST_PERSONS = 1_000
 """Kinds of persons whose pieces are kept, a creative."""
 
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
