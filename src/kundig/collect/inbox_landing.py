@@ -98,7 +98,19 @@ def unknown_kind(portion: Portion) -> Landed:
     return land_lines(portion, config, number, (), broken)
 
 
-READERS: dict[str, Reader] = {"call": read_calls, "events": read_calls, "form": read_forms}
+def _read_changes(portion: Portion) -> Landed:
+    from kundig.collect.cdc.debezium import read_changes
+
+    return read_changes(portion)
+
+
+def _read_webhooks(portion: Portion) -> Landed:
+    from kundig.collect.webhooks.landing import read_webhooks
+
+    return read_webhooks(portion)
+
+
+READERS: dict[str, Reader] = {"call": read_calls, "events": read_calls, "form": read_forms, "change": _read_changes, "webhook": _read_webhooks}
 """What lands each kind of request."""
 
 

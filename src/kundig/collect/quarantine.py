@@ -318,6 +318,6 @@ def _replay_group(lake: Lake, config: Config, name: str, number: int, records: S
     with tempfile.TemporaryDirectory(prefix=_STAGED, dir=lake.data) as folder:
         path = Path(folder) / "replayed"
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        kind = "segment_ndjson" if given.format == "segment_ndjson" else "ndjson"
+        kind = given.format if given.format in ("segment_ndjson", "debezium") else "ndjson"
         delivery = Delivery(number=number, given=given.model_copy(update={"format": kind, "encoding": "utf-8"}), paths=(path,), format=given.format)
         return land(lake, config, name, delivery, now=now, state=state, strict=False, digest=digest, held=[record.record_id for record in ordered])

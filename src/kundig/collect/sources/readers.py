@@ -91,6 +91,8 @@ def read(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[
         return _xlsx(con, given, paths, needed, name)
     if given.format == "parquet":
         return _parquet(con, paths, needed, name)
+    if given.format == "debezium":
+        return _changes(con, given, paths, needed, name, strict=strict)
     if given.format != "ndjson":
         return _registered(con, given, paths, needed, name, strict=strict)
     return _json(con, given, paths, needed, name, strict=strict)
@@ -423,15 +425,53 @@ def _columns(con: Connection, paths: Sequence[Path], needed: Sequence[str] | Non
     """The columns of the JSON objects in `_objects`, which is dropped."""
     keys = [row[0] for row in con.execute("SELECT DISTINCT unnest(json_keys(line)) FROM (SELECT line FROM _objects LIMIT 50000) ORDER BY 1").fetchall()]
     if needed is not None:
-        tops = list(dict.fromkeys(column.split(".")[0] for column in needed))
+        tops = list(dict.fromkeys(column if column in keys else column.split(".")[0] for column in needed))
         faults = missing_columns(tops, keys, at=", ".join(str(path) for path in paths[:3]))
         if faults and con.execute("SELECT count(*) FROM _objects").fetchone()[0]:
             raise SourceError(faults=faults)
     columns = tuple(dict.fromkeys(needed)) if needed is not None else tuple(keys)
-    picks = ", ".join(f"json_extract_string(line, {literal(json_path(column))}) AS {quoted(column)}" for column in columns)
+    picks = ", ".join(f"{_picked(column, keys)} AS {quoted(column)}" for column in columns)
     con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT _file, _row{', ' if picks else ''}{picks} FROM _objects")
     con.execute("DROP TABLE _objects")
     return Raw(relation=name, columns=columns, broken=tuple(broken))
+
+
+def _picked(column: str, keys: Sequence[str]) -> str:
+    """A column of the JSON object: what a path with dots leads to, or, in a record that was held, a name with dots."""
+    led = f"json_extract_string(line, {literal(json_path(column))})"
+    return f"coalesce(json_extract_string(line, {literal(json_name(column))}), {led})" if "." in column and column in keys else led
+
+
+def json_name(name: str) -> str:
+    """The JSON path of a name that may have dots.
+
+    Examples:
+        >>> json_name("customer.mail")
+        '$."customer.mail"'
+    """
+    return '$."' + name.replace('"', '\\"') + '"'
+
+
+def _changes(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[str] | None, name: str, *, strict: bool) -> Raw:
+    """Files of Debezium's change events, one a line; a file of which most lines are none is refused."""
+    from kundig.collect.cdc.debezium import Translation
+
+    translation = Translation(given)
+    con.execute("CREATE OR REPLACE TEMP TABLE _objects (_file INTEGER, _row BIGINT, line VARCHAR)")
+    con.execute("INSERT INTO _objects VALUES (0, 0, ?)", [translation.heading])
+    broken: list[Broken] = []
+    for number, path in enumerate(paths):
+        with path.open(encoding="utf-8", errors="replace") as file:
+            found = list(translation.lines(((row, line) for row, line in enumerate(file, 1) if line.strip()), file=number))
+        faults = [one for one in found if isinstance(one, Broken)]
+        lines = [one for one in found if not isinstance(one, Broken)]
+        if strict and len(faults) > len(lines):
+            raise SourceError(f"most lines cannot be taken: {faults[0].what}", at=f"{path}, row {faults[0].row}", mend=faults[0].mend)
+        broken += faults
+        con.register("_incoming", pa.table({"_file": pa.array([number] * len(lines), pa.int32()), "_row": pa.array([row for row, _ in lines], pa.int64()), "line": pa.array([line for _, line in lines], pa.string())}))
+        con.execute("INSERT INTO _objects SELECT * FROM _incoming")
+        con.unregister("_incoming")
+    return _columns(con, paths, needed, name, broken)
 
 
 # registered formats -----------------------------------------------------------------------------------------------
