@@ -15,6 +15,7 @@ from kundig.cli.keys import keys
 from kundig.cli.output import emit, line, say, table
 from kundig.cli.quarantine import quarantine
 from kundig.cli.trackingplan import trackingplan
+from kundig.cli.webhooks import webhook
 from kundig.errors import KundigError
 
 app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, help="kundig: customer data platform, predictive CRM and growth measurement, on your own machine.")
@@ -24,6 +25,7 @@ app.add_typer(trackingplan, name="trackingplan")
 app.add_typer(consent, name="consent")
 app.add_typer(keys, name="key")
 app.add_typer(destination, name="destination")
+app.add_typer(webhook, name="webhook")
 
 Root = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.", envvar="KUNDIG_WORKSPACE")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="Moment to compute for: 2026-10-31, or 2026-10-31T18:00+01:00; now by default.")]

@@ -27,6 +27,7 @@ from kundig.collect.deliveries import Delivery
 from kundig.collect.identifiers import literal
 from kundig.collect.inbox_landing import FROM_INBOX, receiving
 from kundig.collect.land import Landed, land
+from kundig.collect.webhooks.landing import with_webhooks
 from kundig.config.collect import Source
 from kundig.config.load import Config
 from kundig.errors import Fault, SourceError, nearest
@@ -293,6 +294,7 @@ def replay(
     wanted = held(lake, source=source, ids=record_ids, reason=reason)
     groups: dict[tuple[str, int], list[Held]] = defaultdict(list)
     unread: Counter[str] = Counter()
+    config, _ = with_webhooks(config)
     for name in {record.source for record in wanted if record.where.startswith(f"{FROM_INBOX}, ")}:
         config, _ = receiving(config, name)
     for record in wanted:

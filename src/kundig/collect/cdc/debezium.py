@@ -144,6 +144,8 @@ class Translation:
         op, source = change["op"], change.get("source") or {}
         if op == "m":
             return None
+        if not isinstance(source, dict) or not source.get("table"):
+            raise NoChange("the change does not say of which table it is", "send the whole envelope, with its source")
         table = self._of(source)
         if table is None:
             return None

@@ -145,6 +145,9 @@ class Intake:
         if path == "/sourceConfig":
             key, source = self._source(headers, _query(scope), "")
             return answers.told(bootstrap.rudder_config(key, source), headers=(answers.NO_STORE,))
+        named = _NAMED.fullmatch(path)
+        if named is not None and named[1] == "webhook" and named[2] in self.webhooks:
+            return answers.TAKEN  # some vendors ask for the address before they send to it
         raise Refused("no_such_method" if path in CALLS or _NAMED.fullmatch(path) else "no_such_path", path[:80])
 
     # what is sent
@@ -242,9 +245,12 @@ class Intake:
         try:
             body = decoded(sent, headers.get(b"content-encoding", b""), most=self.most)
             told = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in headers.items()}
-            verifier.verify(Delivered(name=name, headers=told, query=_query(scope), body=body, sent_body=sent, at=self.clock()))
+            delivered = Delivered(name=name, headers=told, query=_query(scope), body=body, sent_body=sent, at=self.clock())
+            verifier.verify(delivered)
+            if said := verifier.said(delivered):
+                await self.recorder.written(Heard(said=tuple(map(dict, said)), carried=()))
             content = judged(body) if body.lstrip()[:1] in (b"{", b"[") else Content(1, False, "")
-            await self._store(scope, headers, body, content, source=verifier.source, kind="webhook", path=path, type="", webhook=name)
+            await self._store(scope, headers, body, content, source=verifier.source, kind="webhook", path=path, type="", webhook=name, told=dict(verifier.noted(delivered)))
         finally:
             self._budget.give(len(sent))
         return answers.TAKEN

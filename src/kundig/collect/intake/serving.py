@@ -13,7 +13,7 @@ from kundig.clock import Clock, now
 from kundig.collect.intake.app import Intake
 from kundig.collect.intake.consent import Recorder
 from kundig.collect.intake.keys import KeyBook
-from kundig.collect.intake.verifying import Verifier
+from kundig.collect.intake.verifying import Verifier, vendors
 from kundig.errors import RunError
 from kundig.store.broker import inbox_place, open_inbox
 
@@ -52,7 +52,7 @@ def make_intake(workspace: Place, *, webhooks: Mapping[str, Verifier] | None = N
 
     Args:
         workspace: Files and state.
-        webhooks: Checks of webhooks, by name.
+        webhooks: Checks of webhooks, by name; those that webhooks/ describes else.
         clock: The present moment.
     """
     config, state = workspace.config, workspace.state
@@ -63,7 +63,7 @@ def make_intake(workspace: Place, *, webhooks: Mapping[str, Verifier] | None = N
     try:
         recorder.warm()
         with KeyBook(state, folder / COPY) as keys:
-            yield Intake(config, inbox=inbox, keys=keys, recorder=recorder, webhooks=webhooks, clock=clock)
+            yield Intake(config, inbox=inbox, keys=keys, recorder=recorder, webhooks=vendors(config) if webhooks is None else webhooks, clock=clock)
     finally:
         recorder.close()
         inbox.close()

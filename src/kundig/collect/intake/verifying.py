@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kundig.collect.intake.refusals import Refused
+from kundig.collect.webhooks.checking import Checked, checks
+
+if TYPE_CHECKING:
+    from kundig.config.load import Config
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,3 +42,38 @@ class Verifier(Protocol):
             Refused: `unsigned`; the detail says what is wrong with it, never what would be right.
         """
         ...
+
+    def said(self, delivered: Delivered) -> Sequence[Mapping[str, Any]]:
+        """What it says of consent: records of the consent log, which are there before the vendor is answered."""
+        ...
+
+    def noted(self, delivered: Delivered) -> Mapping[str, str]:
+        """Headers that are kept beside the body, since its records need them."""
+        ...
+
+
+class Vendor:
+    """The check that a file of webhooks/ describes."""
+
+    def __init__(self, checked: Checked) -> None:
+        self.source = checked.source
+        self._checked = checked
+
+    def verify(self, delivered: Delivered) -> None:
+        """Pass only what the vendor sent; see `Verifier`."""
+        reason = self._checked.refusal(headers=delivered.headers, query=delivered.query, body=delivered.sent_body, now=delivered.at)
+        if reason is not None:
+            raise Refused("unsigned", reason)
+
+    def said(self, delivered: Delivered) -> Sequence[Mapping[str, Any]]:
+        """What it says of consent."""
+        return self._checked.said(delivered.body, self.noted(delivered), delivered.at)
+
+    def noted(self, delivered: Delivered) -> Mapping[str, str]:
+        """The headers that its mapping names."""
+        return self._checked.noted(delivered.headers)
+
+
+def vendors(config: Config) -> dict[str, Verifier]:
+    """The checks of a workspace's webhooks, by name."""
+    return {name: Vendor(checked) for name, checked in checks(config).items()}

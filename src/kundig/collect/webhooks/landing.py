@@ -40,16 +40,18 @@ def as_input(webhook: Webhook) -> Input:
 def with_webhooks(config: Config) -> tuple[Config, dict[str, int]]:
     """The workspace in which each webhook that lands rows is an input of its source, and the number of that input by webhook.
 
-    Webhooks come behind the inputs that sources/ describes, in the order of their names, so that what was held is found again.
+    Webhooks come behind the inputs that sources/ describes and the one for calls, in the order of their names, so that what was held is found again.
     """
+    for name in sorted({webhook.source or name for name, webhook in config.webhooks.items() if webhook.lands}):
+        config, _ = receiving(config, name)
     sources: dict[str, Source] = dict(config.sources)
     numbers: dict[str, int] = {}
     for name, webhook in sorted(config.webhooks.items()):
         if not webhook.lands:
             continue
         source = webhook.source or name
-        inputs = (*(sources[source].inputs if source in sources else ()), as_input(webhook))
-        sources[source] = sources[source].model_copy(update={"inputs": inputs}) if source in sources else Source(meaning=webhook.meaning, party=webhook.party, owner=webhook.owner, inputs=inputs)
+        inputs = (*sources[source].inputs, as_input(webhook))
+        sources[source] = sources[source].model_copy(update={"inputs": inputs})
         numbers[name] = len(inputs) - 1
     return dataclasses.replace(config, values={**config.values, "sources": sources}), numbers
 
@@ -85,7 +87,7 @@ def _land(portion: Portion, config: Config, name: str, numbers: Mapping[str, int
     checked = Checked(portion.config, name) if webhook.consents and portion.state is not None else None
     for row, entry in enumerate(portion.entries, 1):
         at = _EPOCH + dt.timedelta(microseconds=entry.received_at)
-        headers = _meta(entry).get("headers") or {}
+        headers = _meta(entry).get("told") or {}
         try:
             lines += [json.dumps(record, ensure_ascii=False, default=str).encode() for record in records(webhook, entry.body, headers, at)]
         except Unreadable as fault:

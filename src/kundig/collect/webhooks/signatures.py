@@ -83,7 +83,7 @@ def _signed(how: Signature, secret: str, headers: Mapping[str, str], body: bytes
         right = any(_is_theirs(secret, one, message) for one in given)
     else:
         digest = hmac.new(secret.encode(), message, getattr(hashlib, how.algorithm)).digest()
-        right = any([hmac.compare_digest(_bytes(one, how.encoding), digest) for one in given])
+        right = any(hmac.compare_digest(_bytes(one, how.encoding), digest) for one in given)
     return None if right else "the signature is not of this body"
 
 
