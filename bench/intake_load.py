@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import resource
 import time
@@ -14,12 +15,16 @@ from collections import Counter
 from pathlib import Path
 from typing import cast
 
+NUMBER = b"@@@@@@@@@@@@"
+"""Stands in a request for a number of twelve digits that is another one each time."""
+
 
 class Client(asyncio.Protocol):
     """One connection: sends, waits for the whole answer, notes how long it took since the moment it was due."""
 
     def __init__(self, request: bytes, interval: float, start: float, until: float, measured_from: float) -> None:
         self.request = request
+        self.numbered = NUMBER in request
         self.interval = interval
         self.due = start
         self.until = until
@@ -43,7 +48,7 @@ class Client(asyncio.Protocol):
             return
         if not self.interval:
             self.due = time.perf_counter()
-        self.transport.write(self.request)
+        self.transport.write(self.request.replace(NUMBER, b"%012d" % next(_numbers)) if self.numbered else self.request)
 
     def data_received(self, data: bytes) -> None:
         """Wait for the end of the answer, then go on."""
@@ -74,6 +79,9 @@ class Client(asyncio.Protocol):
         """The end of this client."""
         if not self.done.done():
             self.done.set_result(None)
+
+
+_numbers = itertools.count(1)
 
 
 async def load(port: int, request: bytes, *, connections: int, rate: float, warm: float, seconds: float) -> dict[str, float | dict[str, int]]:

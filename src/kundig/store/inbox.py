@@ -11,6 +11,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -306,7 +307,7 @@ class Inbox:
     def trim(self, *, at_once: int = 5_000, bytes: int = 8 << 20) -> int:
         """Delete what every cursor is past; gives how many. Without any cursor nothing is deleted.
 
-        Each transaction takes at most so many rows and bytes: the writer waits for none of them long.
+        Each transaction takes at most so many rows and bytes, and a pause as long as itself follows: the writer waits for none of them long.
         """
         gone = 0
         while True:
@@ -315,8 +316,10 @@ class Inbox:
                 until = _bound(connection.execute(behind, (at_once,)), 0, bytes)
                 if not until:
                     return gone
+                began = time.perf_counter()
                 with _transaction(connection):
                     gone += connection.execute("DELETE FROM requests WHERE seq <= min(?, (SELECT min(past) FROM cursors))", (until,)).rowcount
+            time.sleep(min(0.05, time.perf_counter() - began))
 
     def erase(self, rewritten: Callable[[Entry], bytes | None]) -> int:
         """Rewrite what is held of a person: the function gives an entry's body without the person, or None where the entry does not
