@@ -28,10 +28,10 @@ def test_every_address_and_refusal_is_described():
     assert described == set(REFUSALS) - {"no_such_method"}
 
 
-def test_anything_that_is_sent_gets_an_answer_that_is_described(served):
+def test_anything_that_is_sent_gets_an_answer_that_is_described(served, tmp_path):
     words = [str(Path(sys.executable).with_name("st")), "run", f"{served.url}/openapi.json", "--max-examples", "60" if FULL else "6", "--checks", CHECKS, "--seed", "7", "--no-color", "--phases", "fuzzing"]
     header = f"Authorization: {basic(served.key)['Authorization']}"
-    done = subprocess.run([*words, "-H", header], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False)
+    done = subprocess.run([*words, "-H", header], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-6_000:]
     assert re.search(r"\d+ generated, \d+ passed", done.stdout), done.stdout[-3_000:]
     with urllib.request.urlopen(f"{served.url}/metrics", timeout=30) as told:
