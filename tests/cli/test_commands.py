@@ -30,12 +30,11 @@ READS: dict[str, tuple[list[str], str]] = {
     "quarantine list": ([], "reason"),
     "trackingplan draft": ([], "events:"),
     "trackingplan drift": ([], "it"),
-    "tail": (["--no-follow"], "nothing has come yet"),
     "consent show": (["{member}", "--as-of", END], "newsletter"),
 }
 """Commands that change nothing: their words on the finished shop, and something they say."""
 ELSEWHERE = {
-    "demo", "init", "simulate", "import", "apply", "run", "deliver", "report", "serve", "export", "schema",
+    "demo", "init", "simulate", "import", "apply", "run", "deliver", "report", "serve", "tail", "export", "schema",
     "quarantine show", "quarantine fix", "quarantine replay", "quarantine drop",
     "key create", "key list", "key revoke",
     "destination list", "destination add", "destination letters", "destination replay", "destination drop",
@@ -175,3 +174,10 @@ def test_demo_told_counts_before_and_after_each_gate(root: Path) -> None:
     total, low, high = workspace.rows("SELECT sum(expected_value), sum(expected_value_low), sum(expected_value_high) FROM lifetime_values")[1][0]
     assert f"{total:,.0f} EUR ({low:,.0f} to {high:,.0f})" in said and "Where to look:" in said
     assert all(Path(line.strip().replace("shop.making", "shop")).exists() for line in said.splitlines() if line.strip().endswith((".html", "messages/1")))
+
+
+def test_tail_says_what_to_do_while_nothing_has_come_and_is_lines_for_machines(kundig: Kundig, root: Path) -> None:
+    told = kundig("tail", "--no-follow", "-w", root)
+    assert told.code == 0 and "kundig key create SOURCE" in told.out
+    assert kundig("tail", "--no-follow", "--json", "-w", root).out == ""
+    assert kundig("tail", "--no-follow", "--source", "wep", "-w", root).code == 2

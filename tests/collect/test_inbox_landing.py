@@ -93,6 +93,18 @@ def test_the_senders_clock_is_corrected_and_the_moment_of_receipt_is_ours(taken:
     assert found["web:m3"] == (first + dt.timedelta(seconds=2),) * 2
 
 
+def test_a_history_keeps_its_clocks_where_the_source_may_tell_one(taken: Taken) -> None:
+    old = call(1, timestamp="2024-05-01T10:00:00Z", receivedAt="2024-05-01T10:00:05Z")
+    taken.send({"batch": [old]}, type="import")
+    taken.send({"batch": [old | {"messageId": "m2"}]}, type="batch")
+    taken.send({"batch": [old | {"messageId": "m3"}]}, source="unheard_of", type="import")
+    taken.land()
+    found = {row[0]: row[1:] for row in taken.shop.rows("events", "event_id, occurred_at, received_at")}
+    assert found["web:m1"] == (dt.datetime(2024, 5, 1, 10, tzinfo=dt.UTC), dt.datetime(2024, 5, 1, 10, 0, 5, tzinfo=dt.UTC))
+    assert found["web:m2"][1] == NOW + dt.timedelta(seconds=2), "what comes as it happens is received when it comes"
+    assert found["unheard_of:m3"][1] == NOW + dt.timedelta(seconds=3), "a source that no file lets tell of the past cannot date itself back"
+
+
 def test_one_bad_call_is_held_with_its_reason_and_the_others_land(taken: Taken) -> None:
     bad = [call(2, anonymousId=None), call(3, type="tracked"), call(4, event=None), 7, call(5, properties={"text": "x" * 40_000})]
     taken.send({"batch": [call(1), *bad]})

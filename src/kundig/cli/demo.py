@@ -20,6 +20,8 @@ SHOP_END = dt.date(2026, 10, 31)
 RETAIL_END = dt.date(2011, 12, 9)
 _EXAMPLES = {"shop": "shop", "online-retail": "online_retail"}
 _MARK = ".kundig-demo"
+FED = "web"
+"""The source whose events come through the intake."""
 
 
 def run_demo(folder: Path, *, data: str, persons: int, seed: int) -> None:
@@ -45,8 +47,11 @@ def run_demo(folder: Path, *, data: str, persons: int, seed: int) -> None:
 
     workspace = Workspace(folder)
     with _stage("import"):
-        landed = workspace.import_()
+        landed = workspace.import_(() if data != "shop" else tuple(name for name in workspace.config.sources if name != FED))
         _show_import(landed)
+    if data == "shop":
+        with _stage("web events over HTTP, as a tracker sends them"):
+            _feed(workspace, folder)
     with _stage("run"):
         from kundig.cli.progress import steps_shown
 
@@ -73,6 +78,13 @@ def run_demo(folder: Path, *, data: str, persons: int, seed: int) -> None:
         line(f"  {where}")
     line(f"  kundig serve -w {folder}        pages on http://127.0.0.1:{workspace.config.settings.serve.port}")
     line(f"  kundig why {_someone(workspace)} -w {folder}")
+
+
+def _feed(workspace: Any, folder: Path) -> None:
+    from kundig.cli.feeding import feed
+
+    fed = feed(workspace, FED, sorted((folder / "exports" / FED).glob("*.jsonl")))
+    line(f"    {fed.calls:,} calls in {fed.requests:,} requests: {fed.landed:,} landed, {fed.repeated:,} had been sent before, {fed.held:,} held, {fed.refused:,} refused")
 
 
 def _empty(folder: Path) -> None:

@@ -80,11 +80,12 @@ def meta_of(entry: Entry) -> Meta:
         return Meta()
 
 
-def calls_of(entries: Iterable[Entry]) -> Calls:
+def calls_of(entries: Iterable[Entry], *, past: bool = False) -> Calls:
     """The calls of requests, in their order.
 
     A call gets the moment it was received, and where it lacks them the envelope's `sentAt` and `context` and the `type` its path says;
-    one without a moment happened when it was received. `receivedAt` is never taken from the sender.
+    one without a moment happened when it was received. `receivedAt` is not taken from the sender; with `past` it is, of calls sent to
+    `/v1/import`: a history that others recorded keeps its clocks.
 
     Examples:
         >>> body = b'{"batch": [{"type": "track", "event": "A"}, 7], "sentAt": "2026-01-01T00:00:00Z"}'
@@ -99,7 +100,7 @@ def calls_of(entries: Iterable[Entry]) -> Calls:
     broken: list[Broken] = []
     for place, entry in enumerate(entries):
         try:
-            found = list(_lines(entry))
+            found = list(_lines(entry, past=past))
         except (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeDecodeError) as error:
             broken.append(_broken(place, 1, f"the body is no JSON that holds calls: {error}", "mend the sender; kundig quarantine fix, then replay", entry.body))
             continue
@@ -112,7 +113,7 @@ def calls_of(entries: Iterable[Entry]) -> Calls:
     return Calls(lines=tuple(lines), origins=tuple(origins), broken=tuple(broken))
 
 
-def _lines(entry: Entry) -> Iterator[tuple[bytes, str, str]]:
+def _lines(entry: Entry, *, past: bool) -> Iterator[tuple[bytes, str, str]]:
     """Each call with what is wrong with it and the mend; empty where nothing is."""
     entry.body.decode()
     meta = meta_of(entry)
@@ -127,15 +128,18 @@ def _lines(entry: Entry) -> Iterator[tuple[bytes, str, str]]:
     sent = bytes(envelope.sentAt) if not isinstance(envelope.sentAt, UnsetType) else msgspec.json.encode(meta.sent_at) if meta.sent_at else b""
     context = bytes(envelope.context) if not isinstance(envelope.context, UnsetType) and envelope.batch is not UNSET else b""
     kind = msgspec.json.encode(meta.type) if meta.type in TYPES else b""
+    recorded = past and meta.type == "import"
     for raw in raws:
-        yield _line(bytes(raw).strip(), received, sent, context, kind)
+        call = bytes(raw).strip()
+        if call[:1] != b"{":
+            yield call, "the call is no JSON object", "send one object per call"
+        elif len(call) > LARGEST_CALL:
+            yield call, f"the call has {len(call):,} bytes, and {LARGEST_CALL:,} are the most", "send less; large texts do not belong into events"
+        else:
+            yield _in_one_line(call if recorded else _stamped(call, received, sent, context, kind)), "", ""
 
 
-def _line(call: bytes, received: bytes, sent: bytes, context: bytes, kind: bytes) -> tuple[bytes, str, str]:
-    if call[:1] != b"{":
-        return call, "the call is no JSON object", "send one object per call"
-    if len(call) > LARGEST_CALL:
-        return call, f"the call has {len(call):,} bytes, and {LARGEST_CALL:,} are the most", "send less; large texts do not belong into events"
+def _stamped(call: bytes, received: bytes, sent: bytes, context: bytes, kind: bytes) -> bytes:
     known = _call.decode(call)
     timeless = _silent(known.timestamp) and _silent(known.originalTimestamp)
     if known.receivedAt is not UNSET:
@@ -151,8 +155,11 @@ def _line(call: bytes, received: bytes, sent: bytes, context: bytes, kind: bytes
         more += b',"type":' + kind
     if context and known.context is UNSET:
         more += b',"context":' + context
-    line = call[:-1] + (b"," if call[1:-1].strip() else b"") + more + b"}"
-    return (line if b"\n" not in line and b"\r" not in line else line.replace(b"\n", b" ").replace(b"\r", b" ")), "", ""
+    return call[:-1] + (b"," if call[1:-1].strip() else b"") + more + b"}"
+
+
+def _in_one_line(call: bytes) -> bytes:
+    return call if b"\n" not in call and b"\r" not in call else call.replace(b"\n", b" ").replace(b"\r", b" ")
 
 
 def _without(call: bytes, *names: str) -> bytes:

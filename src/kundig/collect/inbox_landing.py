@@ -80,14 +80,19 @@ def land_lines(portion: Portion, config: Config, number: int, lines: Sequence[by
 
 def read_calls(portion: Portion) -> Landed:
     """Land Segment calls, single or in batches."""
-    calls = calls_of(portion.entries)
     config, number = receiving(portion.config, portion.source)
+    calls = calls_of(portion.entries, past=keeps_past(config.sources[portion.source]))
     return land_lines(portion, config, number, calls.lines, calls.broken)
 
 
 def read_forms(portion: Portion) -> Landed:
     """Land forms that were filled in, as the calls they mean."""
     return read_calls(dataclasses.replace(portion, entries=tuple(form_calls(entry) for entry in portion.entries)))
+
+
+def keeps_past(source: Source) -> bool:
+    """Whether a source may tell of the past under its own clocks: its file does not say that what it hands over is known from the import on."""
+    return source.received_at != "import"
 
 
 def unknown_kind(portion: Portion) -> Landed:
@@ -143,7 +148,7 @@ def portions(lake: Lake, config: Config, batch: Batch, *, now: dt.datetime, stat
 
 
 def land_inbox(
-    lake: Lake, config: Config, inbox: Inbox, *, state: Any = None, clock: Clock = present, most: int = 100_000, batches: int | None = None, trim: bool = True,
+    lake: Lake, config: Config, inbox: Inbox, *, state: Any = None, clock: Clock = present, most: int = 100_000, bytes: int = 64 << 20, batches: int | None = None, trim: bool = True,
     told: Callable[[str], None] = lambda step: None,
 ) -> tuple[Landed, ...]:  # fmt: skip
     """Land what waits in the inbox, batch by batch: commit, then advance, then trim.
@@ -155,6 +160,7 @@ def land_inbox(
         state: Where the consent log is kept.
         clock: The moment of landing.
         most: Requests of a batch, at most.
+        bytes: Bytes of their bodies, at most.
         batches: How many batches; None: until nothing waits.
         trim: Delete what every cursor is past.
         told: Hears the name of each step that has been done: landed, advanced, trimmed.
@@ -167,7 +173,7 @@ def land_inbox(
         shutil.rmtree(left, ignore_errors=True)
     done: list[Landed] = []
     count = 0
-    while (batches is None or count < batches) and (batch := inbox.read(CURSOR, most=most)) is not None:
+    while (batches is None or count < batches) and (batch := inbox.read(CURSOR, most=most, bytes=bytes)) is not None:
         for portion in portions(lake, config, batch, now=clock(), state=state):
             done.append(READERS.get(portion.kind, unknown_kind)(portion))
         told("landed")

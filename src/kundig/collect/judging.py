@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kundig.collect.calls import calls_of
 from kundig.collect.identifiers import Rules, quoted
-from kundig.collect.inbox_landing import receiving
+from kundig.collect.inbox_landing import keeps_past, receiving
 from kundig.collect.mapping import Context
 from kundig.collect.segment import read_segment
 from kundig.collect.sources.readers import Broken, Connection
@@ -68,7 +68,7 @@ def judged(
     described: Source = known.sources[source]
     workspace = config.settings.workspace
     given = described.of(described.inputs[number])
-    calls = calls_of(entries)
+    calls = calls_of(entries, past=keeps_past(described))
     context = Context(
         name=source, source=described, given=given, format=given.format, zone=workspace.zone, currency=workspace.currency, country=workspace.country, now=now.astimezone(dt.UTC),
         rules=Rules(identity=config.identity),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kundig.clock import Clock, instant, micros
 from kundig.clock import now as present
-from kundig.collect.inbox_landing import READERS, read_calls
+from kundig.collect.inbox_landing import READERS, form_calls, read_calls, read_forms
 from kundig.collect.judging import READ, Carried, judged
 from kundig.live.record import Visit, record
 from kundig.live.ties import Known, Name, Ties
@@ -88,7 +88,11 @@ class Live:
         groups: dict[str, list[Entry]] = {}
         others: list[Entry] = []
         for entry in batch.entries:
-            groups.setdefault(entry.source, []).append(entry) if READERS.get(entry.kind) is read_calls else others.append(entry)
+            reader = READERS.get(entry.kind)
+            if reader in (read_calls, read_forms):
+                groups.setdefault(entry.source, []).append(form_calls(entry) if reader is read_forms else entry)
+            else:
+                others.append(entry)
         heard: list[Heard] = [Heard(received_at=e.received_at, source=e.source, event_id="", name=e.kind, verdict="waiting", reason="judged when it lands") for e in others]
         minutes: list[Minute] = [_minute(entry.source, entry.received_at, Counter()) for entry in others]
         events: list[LiveEvent] = []

@@ -275,6 +275,35 @@ class BrokerInbox(Inbox):
 
         return self._do(work())
 
+    def waiting_by_source(self, cursor: str) -> dict[str, int]:
+        """How many entries of each source a cursor has before it, of the next ones as far as one batch goes."""
+
+        async def work() -> dict[str, int]:
+            found: dict[str, int] = {}
+            for entry in await self._next(cursor, most=2_000):
+                found[entry.source] = found.get(entry.source, 0) + 1
+            return found
+
+        return self._do(work())
+
+    def oldest(self, cursor: str) -> int | None:
+        """When the first entry before a cursor came, in microseconds since 1970; None where nothing waits."""
+
+        async def work() -> int | None:
+            found = await self._next(cursor, most=1)
+            return found[0].received_at if found else None
+
+        return self._do(work())
+
+    async def _next(self, cursor: str, *, most: int) -> list[Entry]:
+        from nats.js.errors import KeyNotFoundError
+
+        try:
+            _, past, _, _ = _read_place(await self._cursors.get(_key(cursor)))
+        except KeyNotFoundError:
+            return []
+        return await self._entries(past, most=most)
+
     async def _bounds(self) -> tuple[int, int]:
         state = (await self._stream.stream_info(self._name)).state
         return (int(state.first_seq) if state.messages else int(state.last_seq) + 1), int(state.last_seq)
