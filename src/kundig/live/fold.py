@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from kundig.clock import Clock, instant, micros
 from kundig.clock import now as present
-from kundig.collect.inbox_landing import READERS, form_calls, read_calls, read_forms
+from kundig.collect.form_calls import form_calls
+from kundig.collect.inbox_landing import READERS, read_calls, read_forms
 from kundig.collect.judging import READ, Carried, judged
 from kundig.live.record import Visit, record
 from kundig.live.ties import Known, Name, Ties
