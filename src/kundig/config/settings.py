@@ -81,7 +81,7 @@ class IntakeSettings(Record):
     events_per_second: int = Field(default=0, ge=0, description="Events a source may send each second before it is answered 429; 0: any number, and only the disk sets a limit.")
     disk_reserve_mb: int = Field(default=200, ge=0, description="Free space in MB below which nothing more is taken in (503), so that what was taken in can still land.")
     waiting_mb: int = Field(default=256, ge=1, description="Bodies in MB that may be held in memory at once; beyond it 503.")
-    slow_seconds: int = Field(default=30, ge=1, description="Seconds within which a body must arrive.")
+    slow_seconds: int = Field(default=30, ge=1, description="Seconds within which a request's head, and then its body, must arrive.")
     proxies: tuple[str, ...] = Field(default=("127.0.0.1", "::1"), description="Addresses of reverse proxies whose X-Forwarded-For is believed.")
 
 

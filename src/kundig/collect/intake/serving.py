@@ -77,11 +77,14 @@ def run_intake(workspace: Place, host: str | None = None, port: int | None = Non
     """
     import uvicorn
 
+    from kundig.collect.intake.guarding import Guarded
+
     settings = workspace.config.settings.serve
+    guarded = type("Guarded", (Guarded,), {"seconds": float(workspace.config.settings.intake.slow_seconds)})
     with listening(host or settings.host, settings.intake_port if port is None else port) as taken, make_intake(workspace, webhooks=webhooks) as intake:
         server = uvicorn.Server(
             uvicorn.Config(
-                intake, loop="auto", http="httptools", ws="none", lifespan="off", log_level="warning", access_log=False, server_header=False, date_header=False, proxy_headers=False,
+                intake, loop="auto", http=guarded, ws="none", lifespan="off", log_level="warning", access_log=False, server_header=False, date_header=False, proxy_headers=False,
                 timeout_keep_alive=75, timeout_graceful_shutdown=10, limit_concurrency=OPEN_CONNECTIONS, backlog=2_048,
             )
         )  # fmt: skip
