@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.collect.database import Followed, followed
+from tests.forks import Nursery
 from tests.postgres import Server
 
 pytestmark = pytest.mark.needs_postgres
 
 
-class Nursery:
-    """Makes passes in processes that die where they are told to."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "tests.collect.changes_nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n"
-
-    def land(self, root: Path, point: int | str = -1) -> dict[str, Any]:
-        """One pass that dies at the point."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{root}\t{point}\n")
-        self.process.stdin.flush()
-        found: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return found
-
-
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
-    made = Nursery()
+    made = Nursery("tests.collect.changes_nursery")
     yield made
-    assert made.process.stdin is not None
-    made.process.stdin.close()
-    made.process.wait(timeout=30)
+    made.close()
 
 
 def _write(shop: Followed, chance: random.Random, number: int) -> None:
@@ -63,9 +40,9 @@ def _is_whole(shop: Followed, orders_ever: int) -> None:
 def test_killed_at_every_point_of_the_first_pass_and_of_the_next(nursery: Nursery, tmp_path: Path, postgres: Server) -> None:
     with followed(tmp_path / "live", postgres) as shop:
         _write(shop, random.Random(1), 100)
-        first = nursery.land(tmp_path / "live")["points"]
+        first = nursery.start(tmp_path / "live")["points"]
         _write(shop, random.Random(2), 101)
-        second = nursery.land(tmp_path / "live")["points"]
+        second = nursery.start(tmp_path / "live")["points"]
     assert {"after create", "before land", "before commit", "after commit", "after land"} <= set(first)
     assert {"before read", "after read", "before commit", "after commit", "before advance", "after advance"} <= set(second)
     every = 1 if os.environ.get("KUNDIG_FULL") else 3
@@ -74,14 +51,14 @@ def test_killed_at_every_point_of_the_first_pass_and_of_the_next(nursery: Nurser
     with followed(root, postgres) as shop:  # one workspace lives through all of them
         _write(shop, random.Random(3), 100)
         for point in range(1, len(first) + 1, every):
-            kills += nursery.land(root, point)["killed"]
-        assert nursery.land(root)["code"] == 0
+            kills += nursery.start(root, point=point)["killed"]
+        assert nursery.start(root)["code"] == 0
         _is_whole(shop, orders)
         for point in range(1, len(second) + 1, every):
             for _ in range(2):  # what comes after the kill lands with what came before it
                 _write(shop, random.Random(orders), 100 + orders)
                 orders += 1
-                kills += nursery.land(root, point)["killed"]
+                kills += nursery.start(root, point=point)["killed"]
                 point = -1
             _is_whole(shop, orders)
     assert kills >= (len(first) + len(second)) // every // 2
@@ -92,10 +69,10 @@ def test_a_commit_that_the_server_was_never_told_of_is_known_by_its_place(nurser
     """The plain case, step by step: landed, killed before the slot moved, told again, left out."""
     with followed(tmp_path, postgres) as shop:
         _write(shop, random.Random(4), 100)
-        nursery.land(tmp_path)
+        nursery.start(tmp_path)
         _write(shop, random.Random(5), 101)
         stood = shop.confirmed()
-        died = nursery.land(tmp_path, "before advance")
+        died = nursery.start(tmp_path, point="before advance")
         assert died["killed"]
         assert died["points"][-2:] == ["after land", "before advance"]
         assert shop.confirmed() == stood

@@ -155,6 +155,15 @@ def test_a_draft_leaves_what_is_planned_and_keeps_its_types(shop: Shop) -> None:
     assert plan_draft.draft({}, found) == ""
 
 
+def test_names_that_no_plan_can_hold_are_told(shop: Shop) -> None:
+    landed(shop, sent(1, event="Größe gewählt"), sent(2))
+    found = seen(shop.lake, merged(None), days=90, before=0)
+    text = plan_draft.draft(found, merged(None))
+    TrackingPlan.model_validate(YAML(typ="safe").load(text))
+    assert all(name in text for name in found), "drafted, or named as left out"
+    assert '# "größe_gewählt": left out' in text and "  product_viewed:" in text
+
+
 names = st.sampled_from(["price", "value", "sku", "a b", "Preis €", "camelCase", "order", "no", "on", "kind", "x-y", "name", "e_mail"])
 
 

@@ -13,7 +13,7 @@ import pytest
 from kundig import audit
 from kundig.store.state import State
 from tests.collect.shop import ORDERS, Shop
-from tests.crash.nursery import Nursery
+from tests.forks import Nursery
 
 pytestmark = pytest.mark.xdist_group("crash")
 EVERY = 1 if os.environ.get("KUNDIG_FULL") else 3
@@ -31,7 +31,7 @@ ACTS = {"fix": f"{BAD}|day=2026-03-05", "replay": "", "drop": BAD}
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
-    made = Nursery()
+    made = Nursery("tests.crash.nursery")
     yield made
     made.close()
 
@@ -91,25 +91,25 @@ def test_a_killed_act_is_wholly_done_or_not_at_all_and_done_again_is_done_once(a
     if act == "replay":
         assert len(after["orders"]) == 5 and len(after["consents"]) == len(after["log"]) == 4
         assert {status for _, status, _, _, _ in after["held"]} == {"replayed"}
-    points = sorted({*range(2, counted["points"], EVERY), *(number for number, name in enumerate(counted["names"], 1) if "commit" in name)})
+    points = sorted({*range(2, len(counted["points"]), EVERY), *(number for number, name in enumerate(counted["points"], 1) if "commit" in name)})
     done = 0
     for point in points:
         place = tmp_path / f"kill-{point}"
         shutil.copytree(prepared[act], place)
-        died = nursery.start(place, act, ACTS[act], point)
+        died = nursery.start(place, act, ACTS[act], point=point)
         assert died["killed"], "the child was not killed: nothing is tested"
         seen = contents(place)
-        assert all(one in (old, new) for one, old, new in zip(seen["held"], before["held"], after["held"], strict=True)), died["last"]
+        assert all(one in (old, new) for one, old, new in zip(seen["held"], before["held"], after["held"], strict=True)), died["points"][-1]
         if act == "replay":  # one commit a source: what landed is marked in the same one
             for table, source in (("orders", "shop"), ("consents", "crm")):
                 marked = {status for _, status, _, _, origin in seen["held"] if origin == source} == {"replayed"}
-                assert seen[table] == (after if marked else before)[table], f"landed and not marked, or the reverse (killed at {died['last']})"
+                assert seen[table] == (after if marked else before)[table], f"landed and not marked, or the reverse (killed at {died['points'][-1]})"
         if seen["held"] == after["held"] and act != "replay":
-            assert seen["audit"] == after["audit"], f"changed untold (killed at {died['last']})"
+            assert seen["audit"] == after["audit"], f"changed untold (killed at {died['points'][-1]})"
         done += seen["held"] == after["held"]
         assert nursery.start(place, act, ACTS[act])["code"] == 0
         again = contents(place)
-        assert {name: again[name] for name in ("held", "orders", "consents", "log")} == {name: after[name] for name in ("held", "orders", "consents", "log")}, died["last"]
+        assert {name: again[name] for name in ("held", "orders", "consents", "log")} == {name: after[name] for name in ("held", "orders", "consents", "log")}, died["points"][-1]
         shutil.rmtree(place)
     assert 0 < done < len(points), "kills before and after the commit"
-    print(f"\n{act}: {len(points)} kills over {counted['points']} points; lost 0, doubled 0, untold 0")
+    print(f"\n{act}: {len(points)} kills over {len(counted['points'])} points; lost 0, doubled 0, untold 0")

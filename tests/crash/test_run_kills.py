@@ -15,7 +15,7 @@ from kundig.store.engines.duckdb import connect
 from kundig.store.lake import Lake
 from kundig.tables import LAKE
 from kundig.testing import END, World, default_workspace, land
-from tests.crash.nursery import Nursery
+from tests.forks import Nursery
 
 pytestmark = pytest.mark.xdist_group("crash")
 KILLS = 100 if os.environ.get("KUNDIG_FULL") else 5
@@ -44,8 +44,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Nursery]:
     world = World(3, people=12)
     lake = _open(root)
     land(lake, world.rows(until=END, events=150, orders=40), batch="first")
-    nursery = Nursery()
-    assert nursery.run(root, END)["code"] == 0
+    nursery = Nursery("tests.crash.nursery")
+    assert nursery.start(root, "run", END)["code"] == 0
     land(lake, world.rows(until=DAY, days=2, events=20, orders=6), batch="second")
     lake.close()
     return root, nursery
@@ -55,12 +55,12 @@ def test_killed_runs_are_finished_by_the_next(prepared: tuple[Path, Nursery], tm
     root, nursery = prepared
     whole = tmp_path / "whole"
     shutil.copytree(root, whole)
-    counted = nursery.run(whole, DAY)
+    counted = nursery.start(whole, "run", DAY)
     assert counted["code"] == 0
     lake = _open(whole)
     wanted = _contents(lake, lake.release().snapshot_id)  # type: ignore[union-attr]
     lake.close()
-    points = counted["points"]
+    points = len(counted["points"])
     targets = sorted({1 + number * (points - 1) // max(1, KILLS - 1) for number in range(KILLS)} | {points})
     histogram: Counter[str] = Counter()
     for target in targets:
@@ -70,22 +70,22 @@ def test_killed_runs_are_finished_by_the_next(prepared: tuple[Path, Nursery], tm
         before = lake.release()
         assert before is not None
         seen = _contents(lake, before.snapshot_id)
-        died = nursery.run(place, DAY, target)
+        died = nursery.start(place, "run", DAY, point=target)
         assert died["killed"], "the child was not killed: nothing is tested"
-        histogram[died["last"]] += 1
+        histogram[died["points"][-1]] += 1
         after = lake.release()
         assert after is not None
         if after.id == before.id:
-            assert _contents(lake, after.snapshot_id) == seen, f"a reader sees the killed run's rows (killed at {died['last']})"
+            assert _contents(lake, after.snapshot_id) == seen, f"a reader sees the killed run's rows (killed at {died['points'][-1]})"
         else:
-            assert _contents(lake, after.snapshot_id) == wanted, f"a release that is not whole (killed at {died['last']})"
-        again = nursery.run(place, DAY)
-        assert again["code"] == 0, f"the next run failed (killed at {died['last']})"
+            assert _contents(lake, after.snapshot_id) == wanted, f"a release that is not whole (killed at {died['points'][-1]})"
+        again = nursery.start(place, "run", DAY)
+        assert again["code"] == 0, f"the next run failed (killed at {died['points'][-1]})"
         newest = lake.release()
         assert newest is not None
-        assert _contents(lake, newest.snapshot_id) == wanted, f"another result (killed at {died['last']})"
+        assert _contents(lake, newest.snapshot_id) == wanted, f"another result (killed at {died['points'][-1]})"
         lake.sweep()
-        assert lake.verify() == [], f"orphans or missing files (killed at {died['last']})"
+        assert lake.verify() == [], f"orphans or missing files (killed at {died['points'][-1]})"
         lake.close()
         shutil.rmtree(place)
     print(f"\n{len(targets)} kills over {points} points of a run; lost 0, mixed 0, orphans 0")

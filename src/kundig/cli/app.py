@@ -12,6 +12,7 @@ import typer
 
 from kundig.cli.destinations import destination
 from kundig.cli.keys import keys
+from kundig.cli.options import HERE, AsOf, Json, Root, opened
 from kundig.cli.output import emit, line, say, table
 from kundig.cli.quarantine import quarantine
 from kundig.cli.trackingplan import trackingplan
@@ -26,18 +27,6 @@ app.add_typer(consent, name="consent")
 app.add_typer(keys, name="key")
 app.add_typer(destination, name="destination")
 app.add_typer(webhook, name="webhook")
-
-Root = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.", envvar="KUNDIG_WORKSPACE")]
-AsOf = Annotated[str | None, typer.Option("--as-of", help="Moment to compute for: 2026-10-31, or 2026-10-31T18:00+01:00; now by default.")]
-Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
-HERE = Path()
-
-
-def opened(root: Path) -> Any:
-    """The workspace at a folder."""
-    from kundig.workspace import Workspace
-
-    return Workspace(root)
 
 
 def moment(text: str | None, zone: str) -> dt.datetime | None:

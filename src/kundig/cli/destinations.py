@@ -7,22 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from kundig.cli.options import HERE, Json, Root, opened
 from kundig.cli.output import emit, line, table
 from kundig.errors import ConfigError, nearest
 
 destination = typer.Typer(no_args_is_help=True, help="Where accepted events are forwarded to: list, add, dead letters.")
 
-Root = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.", envvar="KUNDIG_WORKSPACE")]
-Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
 Name = Annotated[str, typer.Argument(help="Name of the destination, as its file is called.")]
 Letters = Annotated[list[str] | None, typer.Argument(help="Ids of letters; all that are held by default.")]
-HERE = Path()
 
 
 def _opened(root: Path, name: str = "") -> Any:
-    from kundig.workspace import Workspace
-
-    workspace = Workspace(root)
+    workspace = opened(root)
     if name and name not in workspace.config.destinations:
         raise ConfigError(f"there is no destination '{name}'", at="destinations/", mend=nearest(name, workspace.config.destinations) if workspace.config.destinations else "kundig destination add")
     return workspace

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from kundig.cli.options import HERE, Json, Root, opened
 from kundig.cli.output import emit, line, table
 
 keys = typer.Typer(no_args_is_help=True, help="Write keys: who may send events to the intake.")
-
-Root = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.", envvar="KUNDIG_WORKSPACE")]
-Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
-HERE = Path()
-
-
-def _opened(root: Path) -> Any:
-    from kundig.workspace import Workspace
-
-    return Workspace(root)
 
 
 @keys.command("create")
@@ -33,7 +23,7 @@ def create(
     from kundig.collect.intake.keys import create as make
     from kundig.errors import nearest
 
-    workspace = _opened(root)
+    workspace = opened(root)
     key = make(workspace.state, source, label=label)
     known = workspace.config.sources
     if as_json:
@@ -49,7 +39,7 @@ def list_(source: Annotated[str | None, typer.Argument(help="Source; all by defa
     """Write keys by their id, without the key itself; the revoked ones too."""
     from kundig.collect.intake.keys import listed
 
-    found = listed(_opened(root).state, source)
+    found = listed(opened(root).state, source)
     rows = [(one.id, one.source, one.label, one.created_at, one.revoked_at) for one in found]
     names = ["id", "source", "label", "created_at", "revoked_at"]
     emit([dict(zip(names, row, strict=True)) for row in rows]) if as_json else table(names, rows)
@@ -65,5 +55,5 @@ def revoke(
     """Take a write key out of use for ever: within a second the intake refuses it."""
     from kundig.collect.intake.keys import revoke as take
 
-    for one in take(_opened(root).state, source, key=key, every=every):
+    for one in take(opened(root).state, source, key=key, every=every):
         line(f"revoked {one.id} of {one.source}")

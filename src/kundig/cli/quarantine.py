@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from kundig.cli.options import HERE, Json, Of, Root, opened
 from kundig.cli.output import emit, line, say, table
 
 quarantine = typer.Typer(no_args_is_help=True, help="Records that could not be taken: list, look, mend, replay, drop.")
 
-Root = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.", envvar="KUNDIG_WORKSPACE")]
-Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
 Source = Annotated[str | None, typer.Argument(help="Source; all by default.")]
-Of = Annotated[str | None, typer.Option("--source", help="Of this source only.")]
 Reason = Annotated[str, typer.Option("--reason", help="Of this reason only, or of those that say this (kundig quarantine list).")]
-HERE = Path()
-
-
-def _opened(root: Path) -> Any:
-    from kundig.workspace import Workspace
-
-    return Workspace(root)
 
 
 @quarantine.command("list")
@@ -40,7 +30,7 @@ def list_(
     if status not in (*STATUSES, "all"):
         raise typer.BadParameter(f"'{status}' is no status; known: {', '.join((*STATUSES, 'all'))}")
     chosen = None if status == "all" else status
-    lake = _opened(root).lake
+    lake = opened(root).lake
     if records:
         each = held(lake, source=source, status=chosen, reason=reason)
         emit([dataclasses.asdict(one) for one in each]) if as_json else table(["record", "source", "stage", "what", "mend"], [(r.record_id, r.source, r.stage, r.what, r.mend) for r in each])
@@ -57,7 +47,7 @@ def show(record: Annotated[str, typer.Argument(help="Id of the record.")], root:
     """One record with its reason, its place and the mend; where it was mended, also as it came."""
     from kundig.collect.quarantine import show as one
 
-    found = one(_opened(root).lake, record)
+    found = one(opened(root).lake, record)
     if as_json:
         emit(dataclasses.asdict(found))
         return
@@ -78,7 +68,7 @@ def fix(
     from kundig.collect.quarantine import fix as mend
     from kundig.collect.quarantine import fix_all
 
-    workspace = _opened(root)
+    workspace = opened(root)
     if reason:
         changes = [amendment(text) for text in what]
         with workspace.writing("fix"):
@@ -108,7 +98,7 @@ def replay(
     from kundig.collect.quarantine import groups
     from kundig.collect.quarantine import replay as again
 
-    workspace = _opened(root)
+    workspace = opened(root)
     with workspace.writing("replay"):
         found = again(workspace.lake, workspace.config, record, source=source, reason=reason, state=workspace.state)
     if as_json:
@@ -132,7 +122,7 @@ def drop(
 
     if bool(records) == bool(reason):
         raise typer.BadParameter("name records by their ids, or all of one reason with --reason")
-    workspace = _opened(root)
+    workspace = opened(root)
     with workspace.writing("drop"):
         count = give_up(workspace.lake, records or None, note=because, reason=reason, source=source, state=workspace.state)
     emit({"dropped": count}) if as_json else line(f"{count:,} {'record' if count == 1 else 'records'} dropped")

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from kundig.cli.options import HERE, Json, Of, Root, opened
 from kundig.cli.output import emit, line, table
 
 trackingplan = typer.Typer(no_args_is_help=True, help="The tracking plan: drafted from what was seen, and where events drift from it.")
-
-Root = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.", envvar="KUNDIG_WORKSPACE")]
-Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
-Of = Annotated[str | None, typer.Option("--source", help="Of this source only.")]
-HERE = Path()
-
-
-def _opened(root: Path) -> Any:
-    from kundig.workspace import Workspace
-
-    return Workspace(root)
 
 
 @trackingplan.command("draft")
@@ -37,7 +27,7 @@ def draft(
     from kundig.collect.tracking_plan import merged
     from kundig.errors import ConfigError
 
-    workspace = _opened(root)
+    workspace = opened(root)
     plan = merged(workspace.config.tracking_plan)
     found = seen(workspace.lake, plan, days=days, before=0, source=source)
     text = plan_draft.draft(found, plan, owners={name: one.owner for name, one in workspace.config.sources.items()})
@@ -71,7 +61,7 @@ def drift(
     from kundig.collect.plan_seen import seen
     from kundig.collect.tracking_plan import merged
 
-    workspace = _opened(root)
+    workspace = opened(root)
     plan = merged(workspace.config.tracking_plan)
     found = seen(workspace.lake, plan, days=days, before=before, source=source)
     every = [one for one in plan_drift.drift(found, plan, days=days, before=before) if (one.changed or not changes) and (source is None or one.kind != "never_seen")]

@@ -46,13 +46,15 @@ def draft(found: Mapping[str, SeenEvent], plan: Plan, *, owners: Mapping[str, st
         plan: The plan as it is; its types hold for properties of the same name.
         owners: Source → who answers for it: proposed as the owner of what that source alone sends.
     """
-    new = [event for name, event in sorted(found.items()) if name not in plan.events and re.fullmatch(r"[a-z][a-z0-9_]*", name)]
-    if not new:
+    unplanned = [event for name, event in sorted(found.items()) if name not in plan.events]
+    if not unplanned:
         return ""
+    new = [event for event in unplanned if re.fullmatch(r"[a-z][a-z0-9_]*", event.name)]
     types = _types(new, plan)
-    lines = ["# Drafted from what was seen: fill in meanings and owners, strike what is not meant.", "on_violation: mark", "unplanned: keep", "events:"]
+    lines = ["# Drafted from what was seen: fill in meanings and owners, strike what is not meant.", "on_violation: mark", "unplanned: keep", "events:" if new else "events: {}"]
     for event in new:
         lines += _event(event, types, plan, owners or {})
+    lines += [f"# {_said(event.name)}: left out, its name is not in snake case; rename it in its source" for event in unplanned if event not in new]
     text = "\n".join(lines) + "\n"
     _demand_valid(text)
     return text
