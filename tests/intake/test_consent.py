@@ -142,6 +142,18 @@ def test_when_the_log_cannot_be_written_the_answer_is_503(intake, track, monkeyp
     assert len(log(intake.workspace.state)) == 2
 
 
+def test_a_log_that_somebody_holds_is_not_waited_for_without_end(intake, track):
+    intake.app.recorder.seconds = 0.3
+    with intake.workspace.state.transaction():
+        assert intake.post("/v1/track", track(1)).status == 200, "calls without consent do not wait"
+        told = intake.post("/v1/track", track(2, event="Unsubscribed"))
+        assert (told.status, told.code) == (503, "consent_log")
+    intake.app.recorder.seconds = 10.0
+    assert intake.post("/v1/track", track(2, event="Unsubscribed")).status == 200
+    assert len(log(intake.workspace.state)) == 2
+    assert [call["messageId"] for call in calls(intake.workspace.root)] == ["m1", "m2"]
+
+
 def test_signals_must_name_what_purposes_declare(tmp_path):
     root = make_workspace(tmp_path / "shop", signals=False).root
     with (root / "purposes.yaml").open("a") as file:

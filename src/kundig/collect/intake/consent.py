@@ -207,10 +207,12 @@ class Recorder:
     Args:
         state: Where the log is kept.
         remembered: Persons and purposes whose last word is kept in memory.
+        seconds: Within which the log must be written; after that the sender is told to come again, and finds it written or not.
     """
 
-    def __init__(self, state: State, *, remembered: int = 200_000) -> None:
+    def __init__(self, state: State, *, remembered: int = 200_000, seconds: float = 10.0) -> None:
         self.state = state
+        self.seconds = seconds
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="consent")
         self._pending: list[tuple[Heard, asyncio.Future[int]]] = []
         self._task: asyncio.Task[None] | None = None
@@ -229,13 +231,16 @@ class Recorder:
         """Wait until the records are in the log; gives how many were new among those written together.
 
         Raises:
-            Refused: The log cannot be written.
+            Refused: The log cannot be written, or somebody else writes into state for too long.
         """
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._pending.append((heard, future))
         if self._task is None:
             self._task = asyncio.create_task(self._drain())
-        return await future
+        try:
+            return await asyncio.wait_for(future, self.seconds)
+        except TimeoutError:
+            raise Refused("consent_log", f"not within {self.seconds:.0f} s") from None
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
