@@ -11,11 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kundig.clock import Clock, micros
 from kundig.clock import now as present
+from kundig.collect.cdc.following import catch_up, followed_inputs
 from kundig.collect.inbox_landing import CURSOR as LANDING
 from kundig.collect.inbox_landing import land_inbox
 from kundig.errors import Busy
@@ -68,6 +70,7 @@ class Worker:
         """What it does; others may be added before it runs."""
         self.stop = threading.Event()
         self.duties += [Duty(name=one.cursor, seconds=settings.fold_seconds, do=_forwarding(one)) for one in open_forwarders(workspace, clock=clock, stop=self.stop)]
+        self.duties += [Duty(name=f"follow {name}", seconds=settings.follow_seconds, do=self._following(name, number)) for name, number in followed_inputs(workspace.config)]
         self._landed_at = time.monotonic()
         self._landed_calls = 0
 
@@ -119,6 +122,17 @@ class Worker:
             return False
         self.store.prune(before=int((self.clock() - dt.timedelta(days=KEPT_DAYS)).timestamp()))
         return False
+
+    def _following(self, name: str, number: int) -> Callable[[], bool]:
+        """The duty of a source that follows a database: the writer's lease is taken for each landing alone, so that looking keeps nobody waiting."""
+
+        def step() -> bool:
+            workspace = self.workspace
+            with suppress(Busy):
+                catch_up(workspace.lake, workspace.config, name, number, now=self.clock(), state=workspace.state, writing=lambda: workspace.writing(WRITER))
+            return False
+
+        return step
 
     def _keep(self, duty: Duty) -> None:
         """Do a duty in its rhythm; one that fails says so, and is tried again after a while."""

@@ -190,6 +190,17 @@ def test_changes_over_http_land_once_from_the_inbox(shop: Shop) -> None:
     with_inbox.close()
 
 
+def test_the_line_that_names_all_columns_counts_wherever_the_engine_puts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kundig.collect.sources import readers
+    from kundig.store.engines.duckdb import connect
+
+    con = connect(threads=2, memory="500MB")
+    monkeypatch.setattr(readers, "LOOKED_AT", 1)
+    con.execute("""CREATE TEMP TABLE _objects AS SELECT 0 AS _file, unnest([3, 2, 1]) AS _row, unnest(['{"a": 3}', '{"a": 2}', '{"a": null, "b": null}']) AS line""")
+    raw = readers._columns(con, [Path("x")], ("a", "b"), "_raw", ())
+    assert con.execute(f"SELECT count(a), count(b) FROM {raw.relation}").fetchall() == [(2, 0)]
+
+
 STEP = st.tuples(st.sampled_from("cud"), st.integers(1, 4), st.integers(0, 99))
 
 

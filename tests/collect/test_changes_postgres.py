@@ -119,6 +119,25 @@ def test_the_texts_of_types(tmp_path: Path, postgres: Server) -> None:
     assert one[0].isoformat() == "2026-03-01T09:00:00+00:00", "a moment without zone is of the input's"
 
 
+def test_tables_whose_key_has_several_columns(tmp_path: Path, postgres: Server) -> None:
+    """A row that goes leaves the others of its article and day alone."""
+    source = SOURCE.split("      orders:")[0] + (
+        "      stock:\n        lands: [{table: stock_levels, columns: {product_id: sku, place: place, quantity: pieces, occurred_at: at}}]\n"
+        "      spend:\n        lands: [{table: ad_spend, columns: {local_day: day, platform: platform, campaign: campaign, amount: amount}}]\n"
+    )
+    tables = (
+        "CREATE TABLE stock (sku text, place text, pieces int, at timestamptz DEFAULT now(), PRIMARY KEY (sku, place));"
+        "CREATE TABLE spend (day date, platform text, campaign text, amount numeric, PRIMARY KEY (day, platform, campaign)); CREATE PUBLICATION kundig FOR TABLE stock, spend"
+    )
+    with followed(tmp_path, postgres, source=source, tables=tables) as shop:
+        shop.do("INSERT INTO stock VALUES ('A', 'x', 1), ('A', 'y', 2), ('B', 'x', 3)", "INSERT INTO spend VALUES ('2026-03-01', 'g', 'a', 1), ('2026-03-01', 'g', 'b', 2), ('2026-03-02', 'g', 'a', 3)")
+        shop.land()
+        shop.do("DELETE FROM stock WHERE place = 'y'", "UPDATE stock SET pieces = 9 WHERE sku = 'B'", "DELETE FROM spend WHERE day = '2026-03-02'", "UPDATE spend SET amount = 5, campaign = 'c' WHERE campaign = 'b'")
+        shop.land()
+        assert sorted(shop.shop.rows("stock_levels", "product_id, place, quantity")) == [("A", "x", 1), ("B", "x", 9)]
+        assert sorted((str(day), campaign, float(amount)) for day, campaign, amount in shop.shop.rows("ad_spend", "local_day, campaign, amount")) == [("2026-03-01", "a", 1), ("2026-03-01", "c", 5)]
+
+
 def test_a_value_that_cannot_be_read_is_held_and_a_newer_version_counts(shop: Followed) -> None:
     shop.land()
     shop.do("ALTER TABLE orders ALTER total TYPE text")
@@ -248,28 +267,27 @@ def test_a_server_that_is_away_is_told_without_its_password(shop: Followed) -> N
     assert "hidden" not in str(away.value)
 
 
-def test_following_goes_on_until_it_is_stopped(shop: Followed) -> None:
-    stop, landed, faults = threading.Event(), [], []
-    config, lake = shop.shop.config, shop.shop.lake
+def test_the_worker_follows_and_goes_on_after_a_fault(shop: Followed) -> None:
+    from kundig.worker import Worker
+    from kundig.workspace import Workspace
 
-    def heard(one: Any) -> None:
-        landed.append(one)
-        if len(landed) == 1:
-            shop.do("DROP PUBLICATION kundig")
-        else:
-            stop.set()
-
-    def faulty(told: Any) -> None:
-        faults.append(told)
-        shop.do("CREATE PUBLICATION kundig FOR TABLE orders, items, people")
-        shop.do("UPDATE orders SET total = 5 WHERE no = 1")
-
-    timer = threading.Timer(60, stop.set)
-    timer.start()
-    following.follow(lake, config, "shop", 0, stop=stop, pause=0.05, landed=heard, faulty=faulty)
-    timer.cancel()
-    assert (len(landed), len(faults)) == (2, 1)
-    assert shop.differences() == []
+    shop.shop.write("kundig.toml", '[workspace]\nzone = "Europe/Berlin"\ncurrency = "EUR"\n[worker]\nfollow_seconds = 0.05\n')
+    workspace = Workspace(shop.shop.root)
+    worker = Worker(workspace)
+    (step,) = (duty.do for duty in worker.duties if duty.name == "follow shop")
+    with workspace.state.lease("writer", "another:1:run", 60):
+        step()
+        assert workspace.lake.snapshot() == 0, "while another writes it waits, and loses nothing"
+    step()
+    shop.do("UPDATE orders SET total = 5 WHERE no = 1", "ALTER PUBLICATION kundig DROP TABLE people")
+    with pytest.raises(SourceError, match=r"does not name public\.people"):
+        step()
+    shop.do("ALTER PUBLICATION kundig ADD TABLE people")
+    step()
+    lake = workspace.lake
+    assert float(dict(lake.duck.execute(f"SELECT order_id, gross FROM {lake.scan('orders')}").fetchall())["shop:1"]) == 5
+    with workspace.state.lease("writer", "another:1:run", 60):
+        step()  # nothing has changed: it looks, and asks for no lease
 
 
 # the oracle: the tables themselves ------------------------------------------------------------------------------------

@@ -260,6 +260,8 @@ def _collect_mapped(con: Connection, lake: Lake, context: mapping.Context, deliv
     if batch.versions is not None:
         find_gone(con, context, raw, existing, batch.versions, lake.known)
     for number, landing in enumerate(given.lands):
+        if batch.versions is not None and number in batch.versions.silent:
+            continue
         table = lake.known(landing.table)
         relation = f"_rows{number}"
         rows = canonical(con, context, landing, table, raw, delivery.paths, _with_own_orders(existing, batch), name=relation, strict=strict)

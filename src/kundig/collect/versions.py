@@ -31,6 +31,8 @@ class Versions:
     gone: dict[str, str] = field(default_factory=dict)
     """Canonical table → temporary table of keys that are gone, with the place of that change."""
     removed: dict[str, int] = field(default_factory=dict)
+    silent: set[int] = field(default_factory=set)
+    """Landings of whose tables nothing is told: nothing of them need be looked at."""
     touched: list[str] = field(default_factory=list)
     """Queries of identifier keys whose rows were replaced or removed."""
 
@@ -46,9 +48,12 @@ def find_gone(con: Connection, context: Context, raw: Raw, existing: Existing, v
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE _told AS SELECT _file, _row, _table AS mark, TRY_CAST(_at AS TIMESTAMPTZ) AS told_at, row_number() OVER (ORDER BY {order}) AS place FROM {quoted(raw.relation)}"
     )
+    marks = {str(mark).lstrip(GONE + EMPTIED) for (mark,) in con.execute("SELECT DISTINCT mark FROM _told").fetchall()}
     for number, (name, landing) in enumerate(told(context.given)):
         table = table_of(landing.table)
-        if table.name not in VERSIONED:
+        if name not in marks:
+            versions.silent.add(number)
+        if name not in marks or table.name not in VERSIONED:
             continue
         key = ", ".join(quoted(column) for column in table.key)
         parts = [_keys(con, context, landing, table, raw, f"_table = {literal(GONE + name)}", f"_line{number}")]
@@ -106,6 +111,11 @@ def upsert(con: Connection, rows: Canonical, existing: Existing, versions: Versi
     if landed is None:
         con.execute(f"DELETE FROM {gone}")
     else:
+        first = quoted(table.key[0])
+        keys = f"SELECT {first} FROM _placed UNION SELECT {first} FROM {gone}"
+        was = quoted(f"_was_{table.name}")
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {was} AS SELECT * FROM {landed} WHERE {first} IN ({keys})")
+        landed = was  # what has landed under these keys: the whole table is looked at once
         if not versions.ordered and "received_at" in table.names:
             for relation in ("_placed", gone):
                 again += con.execute(f"DELETE FROM {relation} n USING {landed} o WHERE {on} AND n.told_at < o.received_at").fetchone()[0] * (relation == "_placed")

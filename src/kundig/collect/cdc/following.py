@@ -12,10 +12,9 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 
 from kundig.clock import now as present
 from kundig.collect.cdc import pgoutput
@@ -29,7 +28,7 @@ from kundig.collect.mapping import needed
 from kundig.collect.versions import Versions
 from kundig.config.collect import Input, Source
 from kundig.config.load import Config
-from kundig.errors import Fault, KundigError, SourceError
+from kundig.errors import Fault, SourceError
 from kundig.store import Lake
 
 AT_ONCE = 20_000
@@ -52,6 +51,7 @@ class Pass:
     now: dt.datetime
     state: object
     progress: Progress
+    writing: Callable[[], AbstractContextManager[object]]
 
     def __post_init__(self) -> None:
         self.tables = followed(self.given)
@@ -136,7 +136,8 @@ class Pass:
 
     def _land(self, lines: ChangeFile, batch: str, *, strict: bool) -> Landed:
         delivery = Delivery(number=self.number, given=self.given.model_copy(update={"format": "ndjson", "encoding": "utf-8"}), paths=(lines.path,), format=self.given.format)
-        return land(self.lake, self.config, self.name, delivery, now=self.now, state=self.state, strict=strict, batch_id=batch, versions=Versions())
+        with self.writing():
+            return land(self.lake, self.config, self.name, delivery, now=self.now, state=self.state, strict=strict, batch_id=batch, versions=Versions())
 
     @contextmanager
     def _file(self, place: str) -> Iterator[ChangeFile]:
@@ -294,7 +295,10 @@ def fingerprint(given: Input) -> str:
     return hashlib.sha256(given.model_dump_json(exclude={"url", "publication", "slot", "files", "optional"}).encode()).hexdigest()[:12]
 
 
-def catch_up(lake: Lake, config: Config, name: str, number: int, *, now: dt.datetime | None = None, state: object = None, progress: Progress = lambda text: None) -> Landed:
+def catch_up(
+    lake: Lake, config: Config, name: str, number: int, *, now: dt.datetime | None = None, state: object = None, progress: Progress = lambda text: None,
+    writing: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Landed:  # fmt: skip
     """Land everything that has changed in a source's database up to now: the snapshot first where there is none yet.
 
     Args:
@@ -305,30 +309,18 @@ def catch_up(lake: Lake, config: Config, name: str, number: int, *, now: dt.date
         now: The moment of the pass.
         state: Where the consent log is kept.
         progress: Told what is being done.
+        writing: Entered for each landing; gives the writer's lease to those that do not hold it all along.
 
     Raises:
         SourceError: The database cannot be followed, or its tables have lost what the mapping reads. What came before has landed; the slot holds the rest.
-        Busy: Another process follows the slot.
+        Busy: Another process follows the slot, or writes.
     """
     source: Source = config.sources[name]
     given = source.of(source.inputs[number])
     with Server.open(config.secret(given.url), at=f"sources/{name}.yaml, inputs[{number}].url", slot=given.slot) as server:
-        return Pass(lake=lake, config=config, name=name, number=number, given=given, server=server, now=now or present(), state=state, progress=progress).run()
+        return Pass(lake=lake, config=config, name=name, number=number, given=given, server=server, now=now or present(), state=state, progress=progress, writing=writing).run()
 
 
-def follow(
-    lake: Lake, config: Config, name: str, number: int, *, stop: Event, state: object = None, pause: float = 1.0, longest: float = 60.0,
-    landed: Callable[[Landed], None] = lambda one: None, faulty: Callable[[tuple[Fault, ...]], None] = lambda faults: None,
-) -> None:  # fmt: skip
-    """Catch up again and again until `stop` is set; a fault is told, and tried again after a pause that doubles up to `longest` seconds."""
-    wait = pause
-    while not stop.is_set():
-        try:
-            done = catch_up(lake, config, name, number, state=state)
-            wait = pause
-            if done.batches:
-                landed(done)
-        except KundigError as error:
-            faulty(error.faults)
-            wait = min(wait * 2, longest)
-        stop.wait(wait)
+def followed_inputs(config: Config) -> tuple[tuple[str, int], ...]:
+    """The sources that follow a database, each with the number of that input."""
+    return tuple((name, number) for name, source in sorted(config.sources.items()) for number, given in enumerate(source.inputs) if given.format == "postgres_changes")

@@ -28,6 +28,9 @@ Connection = Any
 BLOCK = 8 * 1024 * 1024
 """Bytes of CSV parsed at a time."""
 
+LOOKED_AT = 50_000
+"""JSON objects whose names make up the columns of a file, beside the first of each file."""
+
 LINE_LIMIT = 64 * 1024 * 1024
 """Longest JSON line that is read, in bytes."""
 
@@ -423,7 +426,7 @@ def _json(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence
 
 def _columns(con: Connection, paths: Sequence[Path], needed: Sequence[str] | None, name: str, broken: Sequence[Broken]) -> Raw:
     """The columns of the JSON objects in `_objects`, which is dropped."""
-    keys = [row[0] for row in con.execute("SELECT DISTINCT unnest(json_keys(line)) FROM (SELECT line FROM _objects LIMIT 50000) ORDER BY 1").fetchall()]
+    keys = [row[0] for row in con.execute(f"SELECT DISTINCT unnest(json_keys(line)) FROM (SELECT line FROM _objects WHERE _row <= 1 UNION ALL (SELECT line FROM _objects LIMIT {LOOKED_AT})) ORDER BY 1").fetchall()]
     if needed is not None:
         tops = list(dict.fromkeys(column if column in keys else column.split(".")[0] for column in needed))
         faults = missing_columns(tops, keys, at=", ".join(str(path) for path in paths[:3]))
