@@ -105,7 +105,43 @@ def tables() -> str:
     return as_markdown()
 
 
-PAGES = {"commands.md": commands, "settings.md": settings, "reasons.md": reasons, "tables.md": tables}
+def ready_mappings() -> str:
+    """Every ready mapping with the columns it reads and what they become."""
+    from kundig.collect.ready import listed
+
+    found = listed()
+    parts = [
+        "# Ready mappings", "",
+        "Made from the mappings themselves; how to use them says [ready-sources.md](ready-sources.md). Known from: *documentation* has yet to meet a real export, and a column that yours lacks is told at the import.", "",
+        "| mapping | party | tables | known from |", "|---|---|---|---|",
+        *(f"| [{one.name}](#{one.name}) | {one.source.party} | {', '.join(one.tables)} | {one.source.known_from} |" for one in found), "",
+    ]  # fmt: skip
+    for one in found:
+        source = one.source
+        parts += [f"## {one.name}", "", f"{source.meaning}. {source.party.capitalize()} party; known from {source.known_from}: <{source.documentation}>." if "://" in source.documentation else f"{source.meaning}. {source.party.capitalize()} party; the columns are the mapping's own.", ""]
+        parts += [text for text in (source.transformations, source.authentication and f"Authentication: {source.authentication}.", source.rate_limit and f"Rate limit: {source.rate_limit}.") if text]
+        parts += ["", "| from | table | column | made of |", "|---|---|---|---|"]
+        for given in source.inputs:
+            for landing in given.lands:
+                place = given.place if not given.each else f"{given.place}, each of {given.each}"
+                parts += [f"| `{place}` | {landing.table} | {column} | {_made(spec)} |" for column, spec in landing.columns.items()]
+                parts += [f"| `{place}` | {landing.table} | *{identifier.namespace}* | `{identifier.column}` |" for identifier in landing.identifiers]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _made(given: Any) -> str:
+    """What a column is made of, in a few words."""
+    from kundig.collect.mapping import spec
+
+    column = spec(given)
+    origin = f"always {column.value}" if column.value is not None else " or ".join(f"`{name}`" for name in column.picks)
+    origin = f"{origin}, numbered" if column.number_within else origin
+    mapped = "; ".join(f"{old} → {new}" for old, new in column.map.items())
+    return f"{origin}{f': {mapped}' if mapped else ''}{f'; else {column.default}' if column.default is not None else ''}"
+
+
+PAGES = {"ready-mappings.md": ready_mappings, "commands.md": commands, "settings.md": settings, "reasons.md": reasons, "tables.md": tables}
 
 
 def main() -> None:

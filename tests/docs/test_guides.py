@@ -18,6 +18,7 @@ from kundig import clock
 from kundig.config import load as config_load
 from kundig.config.load import kinds
 from kundig.errors import RuleError
+from kundig.workspace import Workspace
 from tests.docs.guides import DOCS, GUIDES, Block, Shell, blocks, differences, steps
 
 PYTHON = [block for path in GUIDES for block in blocks(path, "python") if not block.file]
@@ -59,6 +60,24 @@ def test_the_first_day_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not [path for path in tracked if path.startswith(("exports/", "data/", "out/", "secrets"))], "personal data in git"
     for command in ("init", "plan", "apply", "import", "run", "person", "why", "report", "serve", "quarantine show", "quarantine fix", "quarantine replay"):
         assert any(line.startswith(f"kundig {command}") for line in shell.ran), f"the first day leaves out kundig {command}"
+
+
+def test_the_guide_of_ready_sources_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands work and print what it quotes, its files make a valid workspace, and its query is answered."""
+    monkeypatch.setenv("COLUMNS", "200")
+    shell = Shell(folder=tmp_path, port=0)
+    quoted = 0
+    for block, expected in steps(DOCS / "ready-sources.md"):
+        output = shell.run(block)
+        if expected is not None:
+            missing = differences(expected.text, output)
+            assert not missing, f"{expected.place}: {missing}\n{output}"
+            quoted += 1
+    assert quoted == 2
+    workspace = Workspace(tmp_path)
+    assert set(workspace.config.sources) == {"stock", "shop_database", "partner", "helpdesk"}
+    (query,) = blocks(DOCS / "ready-sources.md", "sql")
+    assert workspace.rows_now(query.text.replace("ad_spend", "stock_levels"))[1] == [("first", 2)]
 
 
 def test_a_command_that_fails_and_a_line_that_is_not_printed_are_seen(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from kundig.cli.keys import keys
 from kundig.cli.options import HERE, AsOf, Json, Root, opened
 from kundig.cli.output import emit, line, say, table
 from kundig.cli.quarantine import quarantine
+from kundig.cli.sources import source
 from kundig.cli.trackingplan import trackingplan
 from kundig.cli.webhooks import webhook
 from kundig.errors import KundigError
@@ -26,6 +27,7 @@ app.add_typer(trackingplan, name="trackingplan")
 app.add_typer(consent, name="consent")
 app.add_typer(keys, name="key")
 app.add_typer(destination, name="destination")
+app.add_typer(source, name="source")
 app.add_typer(webhook, name="webhook")
 
 

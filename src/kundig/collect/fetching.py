@@ -20,6 +20,7 @@ from kundig.collect.deliveries import Delivery
 from kundig.collect.mapping import keeps_all, needed
 from kundig.collect.sources import cursors, databases, objects, rest
 from kundig.collect.sources.cursors import Mark, Value, Window
+from kundig.collect.sources.readers import exploded
 from kundig.config.collect import Input, Source
 from kundig.config.fetching import Cursor, is_remote
 from kundig.config.load import Config
@@ -93,9 +94,10 @@ def _endpoint(config: Config, name: str, source: Source, number: int, given: Inp
     cursor_id = f"{name}/{given.rest.path}/{shape(given)}"
     window = _window(given.rest.cursor, cursor_id, marks, at)
     first = window is None or window.mark is None
-    filled = () if first or keeps_all(given) else tuple(dict.fromkeys(given.each or column.partition(".")[0] for column in needed(given)))
+    filled = () if first or keeps_all(given) else tuple(dict.fromkeys(column.partition(".")[0] for column in needed(given)))
     records = rest.records(config, source.interface, given.rest, since=window.since if window else None, at=at)
-    rows = ((value, dict.fromkeys(filled) | dict(record)) for value, record in records)
+    each = ((value, element) for value, record in records for _, element in exploded([(0, record)], given.each))
+    rows = ((value, dict.fromkeys(filled) | dict(record)) for value, record in each)
     ordered = given.rest.cursor is not None and given.rest.cursor.ordered
     with closing(records):
         yield from _parts(number, given, rows, window, cursor_id, name, folder, size=given.rest.rows, ordered=ordered)
@@ -128,9 +130,10 @@ def _parts(
         return Delivery(number=number, given=changed, paths=(path,), format=given.format, marks=marks)
 
     for value, record in rows:
-        line = msgspec.json.encode({column: plain(cell) for column, cell in record.items()})
+        cells = {column: plain(cell) for column, cell in record.items()}
+        line = msgspec.json.encode(cells)
         if window is not None:
-            digest = cursors.hashed(line)
+            digest = cursors.hashed(msgspec.json.encode({column: cell for column, cell in cells.items() if cell is not None}, order="sorted"))
             fresh = window.is_fresh(digest)
             if fresh and len(lines) >= size:
                 delivery = part(last=False)

@@ -344,7 +344,7 @@ def _changes(con: Connection, lake: Lake, existing: Callable[[str], str | None],
         if len(relations) > 1:
             shared = ", ".join(quoted(c) for c in ("_file", "_row", *(c for c in table.names if c != "batch_id")))
             con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(one)} AS {' UNION ALL '.join(f'SELECT {shared} FROM {quoted(r.relation)}' for r in relations)}")
-        rows = Canonical(relation=one, table=table, namespaces=(), derived=all(relation.derived for relation in relations))
+        rows = Canonical(relation=one, table=table, namespaces=(), undated=all(relation.undated for relation in relations), derived=all(relation.derived for relation in relations))
         if batch.versions is not None and name in VERSIONED:
             change, changed, again = upsert(con, rows, existing, batch.versions, lambda rows=rows: _select(con, rows, existing, batch))  # type: ignore[misc]
             batch.changed |= {name: changed} if changed else {}
@@ -388,7 +388,7 @@ def _newer(con: Connection, rows: Canonical, existing: Callable[[str], str | Non
     landed = existing(table.name)
     if landed is not None:
         on = " AND ".join(f"n.{quoted(c)} IS NOT DISTINCT FROM o.{quoted(c)}" for c in table.key)
-        told = [c for c in table.names if c not in table.key and c not in ("batch_id", "received_at", "seq")]
+        told = [c for c in table.names if c not in table.key and c not in ("batch_id", "received_at", "seq", "occurred_at" if rows.undated else "")]
         same = " AND ".join(f"CAST(n.{quoted(c)} AS VARCHAR) IS NOT DISTINCT FROM CAST(o.{quoted(c)} AS VARCHAR)" for c in told) or "true"
         older = " OR n.received_at < o.received_at" if "received_at" in table.names else ""
         gone = con.execute(f"DELETE FROM {name} n USING {landed} o WHERE {on} AND (({same}){older})").fetchone()[0]

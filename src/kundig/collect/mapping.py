@@ -33,8 +33,12 @@ TARGETS = frozenset(MUTABLE) | {"order_lines", "survey_answers", "ad_contacts", 
 
 HELPERS: Mapping[str, Mapping[str, str]] = {
     "order_lines": {"tax_rate": "float64", "discount": "decimal(18,4)", "unit_cost": "decimal(18,4)"},
+    "orders": {"refunded": "decimal(18,4)"},
 }
-"""Columns of a mapping that are no column of the table: others are counted from them. A tax rate is 19 or 0.19."""
+"""Columns of a mapping that are no column of the table: others are counted from them. A tax rate is 19 or 0.19; what was refunded is taken off gross, and off net, tax and shipping by its share."""
+
+UNDATED = frozenset({"contacts", "stock_levels"})
+"""Tables of states: an export that does not say since when tells what is at the import."""
 
 FILLED = frozenset({"source", "batch_id", "identifier_key", "other_keys", "referred_key", "seq"})
 """Columns landing fills by itself."""
@@ -181,7 +185,7 @@ def type_of(table: Table, name: str) -> str:
 def required(table: Table, landing: Landing) -> tuple[str, ...]:
     """Columns without which a row cannot land."""
     key = [column for column in table.key if column not in FILLED]
-    if "occurred_at" in table.names and not landing.from_order:
+    if "occurred_at" in table.names and not landing.from_order and ("occurred_at" in landing.columns or table.name not in UNDATED):
         key.append("occurred_at")
     if table.name == "order_lines":
         key += ["order_id", "quantity"]

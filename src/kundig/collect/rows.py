@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from kundig.collect import cells, money
 from kundig.collect.identifiers import few, literal, people_sql, quoted
-from kundig.collect.mapping import LENIENT, SEPARATOR, Context, money_columns, named_columns, named_sql, spec, type_of, typed_sql
+from kundig.collect.mapping import LENIENT, SEPARATOR, UNDATED, Context, money_columns, named_columns, named_sql, spec, type_of, typed_sql
 from kundig.collect.sources import sniff
 from kundig.collect.sources.readers import Broken, Connection, Raw
 from kundig.config.collect import Landing
@@ -38,6 +38,8 @@ class Canonical:
     broken: tuple[Broken, ...] = ()
     callers: str = ""
     """Temporary table that holds `_n<n>` and `_k<n>` once per caller, where the rows have only the number of theirs, `_caller`."""
+    undated: bool = False
+    """The rows bear the moment of the import for want of one of their own: a later one alone makes no newer row."""
     derived: bool = False
     """Made from other rows of the same import: what it repeats is no record sent again."""
 
@@ -78,7 +80,7 @@ def canonical(con: Connection, context: Context, landing: Landing, table: Table,
     broken = tuple(_broken(con, context, table, name, raw, unpriced)) if faulty else ()
     if broken:
         con.execute(f"DELETE FROM {quoted(name)} WHERE len(_faults) > 0")
-    return Canonical(relation=name, table=table, namespaces=tuple(one.namespace for one in named), broken=broken, callers=people)
+    return Canonical(relation=name, table=table, namespaces=tuple(one.namespace for one in named), broken=broken, callers=people, undated=table.name in UNDATED and "occurred_at" not in landing.columns)
 
 
 def _refuse_structural(con: Connection, context: Context, landing: Landing, table: Table, paths: Sequence[Any], typed: str) -> None:
@@ -221,7 +223,11 @@ def _column_sql(context: Context, landing: Landing, table: Table, name: str, map
     if name == "source":
         return literal(context.name)
     if name == "occurred_at":
-        return "o.occurred_at" if landing.from_order else has
+        return "o.occurred_at" if landing.from_order else _now_sql(context) if name not in mapped and table.name in UNDATED else has
+    if table.name == "orders" and name in ("gross", "net", "tax", "shipping") and {"refunded", "gross"} <= mapped:
+        whole = _column_sql(context, landing, table, name, mapped - {"refunded"}, code, day)
+        kept = f"CAST(round(CAST({whole} AS DOUBLE) * (1 - CAST(coalesce(abs(t.refunded), 0) AS DOUBLE) / CAST(t.gross AS DOUBLE)), 4) AS DECIMAL(18, 4))"
+        return f"CASE WHEN t.gross <> 0 AND t.refunded <> 0 THEN {kept} ELSE {whole} END"
     if name == "received_at":
         return _received_sql(context, landing, mapped)
     if name == "local_day":
@@ -237,7 +243,8 @@ def _column_sql(context: Context, landing: Landing, table: Table, name: str, map
     if name == "line_kind":
         return f"coalesce({has}, t._kind)"
     if name == "status" and table.name == "orders":
-        return f"CASE WHEN t._cancels THEN 'cancelled' ELSE coalesce({has}, 'completed') END"
+        returned = f" WHEN t.refunded <> 0 AND coalesce({has}, 'completed') = 'completed' THEN 'returned'" if "refunded" in mapped else ""
+        return f"CASE WHEN t._cancels THEN 'cancelled'{returned} ELSE coalesce({has}, 'completed') END"
     if table.name == "orders" and name == "net" and name not in mapped and "gross" in mapped:
         return "t.gross" + "".join(f" - coalesce(t.{part}, 0)" for part in ("tax", "shipping") if part in mapped)
     if table.name == "orders" and name == "gross" and name not in mapped and "net" in mapped:
@@ -271,9 +278,13 @@ def _line_amount_sql(name: str, mapped: set[str]) -> str:
     return f"CAST(round(CAST({value} AS DOUBLE) / (1 + {rate}), 4) AS DECIMAL(18, 4))"
 
 
+def _now_sql(context: Context) -> str:
+    return f"TIMESTAMPTZ '{context.now.astimezone(dt.UTC).isoformat(sep=' ')}'"
+
+
 def _received_sql(context: Context, landing: Landing, mapped: set[str]) -> str:
     how = landing.received_at or context.source.received_at
-    now = f"TIMESTAMPTZ '{context.now.astimezone(dt.UTC).isoformat(sep=' ')}'"
+    now = _now_sql(context)
     occurred = "o.occurred_at" if landing.from_order else "t.occurred_at" if "occurred_at" in mapped else "NULL"
     if how == "import":
         return now

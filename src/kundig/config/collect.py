@@ -183,7 +183,7 @@ class Input(Record):
     )  # fmt: skip
     sql: SqlInput | None = Field(default=None, description="For sql: which rows of the source's `database`.")
     rest: RestInput | None = Field(default=None, description="For rest: which endpoint of the source's `interface`.")
-    each: str = Field(default="", description="In JSON: a list in the record of which each element becomes a row of its own, beside the record's other fields; rows are counted through.")
+    each: str = Field(default="", description="In JSON documents and REST: a list in the record of which each element becomes a row of its own, beside the record's other fields; rows are counted through.")
     encoding: str = Field(default="", description="utf-8, cp1252, utf-16, …; utf-8 else.")
     delimiter: str = Field(default="", max_length=1, description="Between cells; a comma else.")
     quote: str = Field(default='"', max_length=1, description="Around cells that hold the delimiter.")
@@ -260,7 +260,7 @@ class Input(Record):
             raise ValueError("no files are named; write `files`, globs below the workspace or in an object store")
         if any(map(is_remote, self.files)) and not all(map(is_remote, self.files)):
             raise ValueError("some of its files lie in an object store and some here; give each place an input of its own")
-        if self.each and self.format not in ("json", "ndjson", "rest", "sql"):
+        if self.each and self.format not in ("json", "rest"):
             raise ValueError(f"the format {self.format} has no lists; leave out `each`")
         if self.format in FETCHED and any(isinstance(column, ColumnSpec) and column.number_within for landing in self.lands for column in landing.columns.values()):
             raise ValueError("`number_within` counts the rows of one file, and each read of a cursor brings others; take a column that names the row")

@@ -6,7 +6,7 @@ import codecs
 import csv
 import datetime as dt
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -440,9 +440,14 @@ def _columns(con: Connection, paths: Sequence[Path], needed: Sequence[str] | Non
 
 
 def _picked(column: str, keys: Sequence[str]) -> str:
-    """A column of the JSON object: what a path with dots leads to, or, in a record that was held, a name with dots."""
-    led = f"json_extract_string(line, {literal(json_path(column))})"
-    return f"coalesce(json_extract_string(line, {literal(json_name(column))}), {led})" if "." in column and column in keys else led
+    """A column of the JSON object: what a path with dots leads to (a number counts in a list, from 0), or a name that has the dots itself: a report's, or a held record's."""
+    parts = column.split(".")
+    pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+    paths = [pointer if any(part.isdigit() for part in parts) else json_path(column)] if all(parts) else []
+    if "." in column and column in keys:
+        paths = [json_name(column), *paths]
+    picks = [f"json_extract_string(line, {literal(path)})" for path in paths]
+    return f"coalesce({', '.join(picks)})" if len(picks) > 1 else picks[0] if picks else "CAST(NULL AS VARCHAR)"
 
 
 def json_name(name: str) -> str:
@@ -511,7 +516,7 @@ def _registered(con: Connection, given: Input, paths: Sequence[Path], needed: Se
     for number, path in enumerate(paths):
         rows: list[int] = []
         lines: list[str] = []
-        for row, record in _rows_of(reader, path, options, given.format):
+        for row, record in exploded(_rows_of(reader, path, options, given.format), given.each):
             if isinstance(record, Mapping):
                 rows.append(row)
                 lines.append(_object(record, "." if given.format == "json" else given.decimal))
@@ -523,6 +528,27 @@ def _registered(con: Connection, given: Input, paths: Sequence[Path], needed: Se
         con.execute("INSERT INTO _objects SELECT * FROM _incoming")
         con.unregister("_incoming")
     return _columns(con, paths, needed, name, broken)
+
+
+def exploded(rows: Iterable[tuple[Any, Any]], each: str) -> Iterator[tuple[Any, Any]]:
+    """A row for each element of the list `each` in a record, beside the record's other fields, counted through; the rows as they are without one.
+
+    Examples:
+        >>> list(exploded([(1, {"no": 7, "lines": [{"sku": "a"}, {"sku": "b"}]})], "lines"))
+        [(1, {'no': 7, 'lines': {'sku': 'a'}}), (2, {'no': 7, 'lines': {'sku': 'b'}})]
+    """
+    if not each:
+        yield from rows
+        return
+    number = 0
+    for _, record in rows:
+        if not isinstance(record, Mapping) or not isinstance(record.get(each), list | tuple):
+            number += 1
+            yield number, record
+            continue
+        for element in record[each]:
+            number += 1
+            yield number, {**record, each: element}
 
 
 def _rows_of(reader: Reader, path: Path, options: Mapping[str, Any], format: str) -> Iterator[tuple[int, Any]]:
