@@ -99,6 +99,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     figures: dict[str, float] = {}
     try:
         (root / "kundig.toml").write_text("")
+        shutil.copy(ROOT / "src/kundig/config/defaults/purposes.yaml", root)
         workspace = Workspace(root)
         key = keys.create(workspace.state, "web")
         batch = root / "batch.http"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,10 +41,8 @@ def make_workspace(folder: Path, *, settings: str = "", signals: bool = True) ->
     (folder / "kundig.toml").write_text(settings or "[intake]\ndisk_reserve_mb = 0\n")
     (folder / "sources/web.yaml").write_text(SOURCE)
     defaults = Path(__file__).resolve().parents[2] / "src/kundig/config/defaults/purposes.yaml"
-    shutil.copy(defaults, folder / "purposes.yaml")
-    if signals:
-        with (folder / "purposes.yaml").open("a") as file:
-            file.write(SIGNALS)
+    plain = defaults.read_text(encoding="utf-8").partition("\nsignals:")[0]
+    (folder / "purposes.yaml").write_text(plain + (SIGNALS if signals else ""), encoding="utf-8")
     return Workspace(folder)
 
 
