@@ -12,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.collect.shop import Shop
 
@@ -370,3 +372,33 @@ def test_states_without_a_date_are_as_of_the_import_and_change_only_when_they_ch
     shop.write("exports/shopify/customers-3.csv", cells(SHOPIFY_CUSTOMERS, row | {"First Name": "Anna"}))
     assert shop.land("shopify", now=later).changed == {"contacts": 1}
     assert shop.rows("contacts", "contact_id, first_name, CAST(occurred_at AS VARCHAR)", "ORDER BY 1") == [("shopify:1", "Anna", "2026-11-05 00:00:00+00"), ("shopify:2", None, "2026-11-05 00:00:00+00")]
+
+
+def test_ga4_tables_as_parquet_are_the_same_as_lines(shop: Shop) -> None:
+    case = next(case for case in CASES if case.name == "ga4")
+    text = case.files["exports/ga4/events_20261001.json"]
+    assert isinstance(text, str)
+    rows = [json.loads(line) | {"event_timestamp": int(json.loads(line)["event_timestamp"])} for line in text.splitlines()]
+    for row in rows:
+        for pair in row["event_params"]:
+            pair["value"]["int_value"] = None if pair["value"]["int_value"] is None else int(pair["value"]["int_value"])
+    ready.add(shop.root, "ga4")
+    (shop.root / "exports/ga4").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), shop.root / "exports/ga4/events_20261001.parquet")
+    shop.land("ga4")
+    shop.write("exports/ga4/events_20261001.json", text)
+    assert shop.land("ga4").rows == {}, "the same events in the other form are known by their ids"
+    for (table, columns), expected in case.expected.items():
+        assert shop.rows(table, columns, "ORDER BY 1, 2") == list(expected)
+
+
+def test_a_report_in_another_encoding_or_without_its_option_is_told(shop: Shop) -> None:
+    ready.add(shop.root, "linkedin_ads")
+    (shop.root / "exports/linkedin_ads").mkdir(parents=True)
+    shop.write("exports/linkedin_ads/r.csv", b"Start Date (in UTC)\tCampaign Name\n10/01/2026\tB2B\n")
+    with pytest.raises(SourceError, match="the file is not utf-16"):
+        shop.land("linkedin_ads")
+    path = shop.root / "sources/linkedin_ads.yaml"
+    path.write_text(path.read_text().replace("{begins: 'Start Date (in UTC)'}", "{other: x}"))
+    with pytest.raises(SourceError, match="a report needs the option `begins`"):
+        shop.land("linkedin_ads")

@@ -9,13 +9,14 @@ import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tests.collect.shop import Shop
 
-from kundig.collect import quarantine, ready
+from kundig.collect import money, quarantine, ready
 from kundig.errors import ConfigError, SourceError
 
 pytest.importorskip("dlt")
@@ -253,3 +254,36 @@ def test_woocommerces_interface(shop: Shop, interface: Interface) -> None:
     assert shop.rows("contacts", "contact_id, phone, city") == [("woocommerce:25", "+491712345678", "Dresden")]
     assert shop.rows("products", "product_id, price, active") == [("Bar3", Decimal("12"), True)]
     assert sorted(shop.rows("identifiers", "DISTINCT namespace")) == [("email",), ("phone",), ("woocommerce_customer",)]
+
+
+# bodies as their makers publish them --------------------------------------------------------------------------------
+
+SAMPLES = Path(__file__).resolve().parent.parent / "data" / "vendor_samples"
+
+
+def sample(name: str) -> Any:
+    """A body of tests/data/vendor_samples."""
+    return json.loads((SAMPLES / name).read_text(encoding="utf-8"))
+
+
+def test_an_order_as_shopify_publishes_it(shop: Shop, interface: Interface) -> None:
+    interface.bodies = {"/orders.json": [{"orders": [sample("shopify/order.json")["order"]]}], "/customers.json": [{"customers": []}]}
+    shop.write("secrets.toml", f'SHOPIFY_API = "{interface.url}"\nSHOPIFY_TOKEN = "t"\n')
+    ready.add(shop.root, "shopify_api")
+    assert shop.land("shopify_api").quarantined == 0
+    rate = Decimal(str(money.rates([(dt.date(2008, 1, 10), "USD")], "EUR", {})[0].column("rate")[0].as_py()))
+    assert shop.rows("orders", "order_id, CAST(occurred_at AS VARCHAR), gross, net, original_currency, offer_code") == [
+        ("shopify_api:450789469", "2008-01-10 16:00:00+00", round(Decimal("409.94") * rate, 4), round(398 * rate, 4), "USD", "TENOFF")
+    ]
+    assert shop.rows("order_lines", "product_id, CAST(quantity AS INT)", "ORDER BY 1") == [("IPOD2008BLACK", 1), ("IPOD2008GREEN", 1), ("IPOD2008RED", 1)]
+
+
+def test_bodies_as_woocommerce_publishes_them(shop: Shop, interface: Interface) -> None:
+    interface.bodies = {f"/{name}": [sample(f"woocommerce/{name}.json")] for name in ("orders", "customers", "products")}
+    shop.write("secrets.toml", f'WOOCOMMERCE_API = "{interface.url}"\nWOOCOMMERCE_KEY = "k"\nWOOCOMMERCE_SECRET = "s"\n')
+    ready.add(shop.root, "woocommerce")
+    assert shop.land("woocommerce").quarantined == 0
+    assert shop.rows("orders", "order_id, CAST(occurred_at AS VARCHAR), status, original_currency") == [("woocommerce:727", "2017-03-22 19:28:02+00", "completed", "USD")]
+    assert shop.rows("order_lines", "line_id, product_id", "ORDER BY 1") == [("woocommerce:315", "93"), ("woocommerce:316", "Bar3")]
+    assert shop.rows("contacts", "contact_id, city, country") == [("woocommerce:25", "San Francisco", "US")]
+    assert shop.rows("products", "product_id, name, price") == [("794", "Premium Quality", Decimal("21.99"))]

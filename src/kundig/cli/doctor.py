@@ -72,6 +72,8 @@ def _optional() -> list[dict[str, str]]:
     checks: list[tuple[str, Any, str]] = [
         ("Spark", importlib.util.find_spec("pyspark") is not None and shutil.which("java") is not None, "for one machine's end: pip install 'kundig[spark]', and Java 17"),
         ("PostgreSQL driver", importlib.util.find_spec("psycopg") is not None, "for several hosts: pip install 'kundig[postgres]'"),
+        ("MariaDB and MySQL driver", importlib.util.find_spec("pymysql") is not None, "for sources in such databases: pip install 'kundig[mysql]'"),
+        ("dlt", importlib.util.find_spec("dlt") is not None, "for sources with a REST interface: pip install 'kundig[rest]'"),
         ("hunspell", shutil.which("hunspell") is not None, "spelling of copy is not checked without it"),
     ]
     return [_finding("✓" if present else "!", what, "found" if present else "not found (optional)", "" if present else mend) for what, present, mend in checks] + [

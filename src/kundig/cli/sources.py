@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from kundig.cli.options import HERE, Json, Root, opened
 from kundig.cli.output import emit, line, table
 
 source = typer.Typer(no_args_is_help=True, help="Ready mappings of well-known systems: list them, put one into the workspace.")
-
-Root = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.", envvar="KUNDIG_WORKSPACE")]
-Json = Annotated[bool, typer.Option("--json", help="For machines: JSON on standard output.")]
-HERE = Path()
 
 
 @source.command("list")
@@ -35,9 +31,8 @@ def add(
 ) -> None:
     """Write a ready mapping to sources/NAME.yaml, to be read and edited; says which files it finds and which secrets it needs."""
     from kundig.collect.ready import add as write
-    from kundig.workspace import Workspace
 
-    added = write(Workspace(root).root, name, files=files or (), into=as_name)
+    added = write(opened(root).root, name, files=files or (), into=as_name)
     line(f"{added.path}")
     if added.secrets:
         line(f"secrets it needs (secrets.toml, or the environment): {', '.join(added.secrets)}")
