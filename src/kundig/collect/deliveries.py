@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from kundig.collect.sources.cursors import Mark
-from kundig.config.collect import Input, Source
+from kundig.config.collect import FORMATS, Input, Source
 from kundig.config.fetching import is_remote
 from kundig.errors import Fault, SourceError, nearest
 
@@ -62,7 +62,7 @@ def deliveries(root: Path, name: str, source: Source, files: Sequence[Path | str
 
 def _shaped(number: int, given: Input, paths: Sequence[Path]) -> Iterator[Delivery]:
     """Groups of an input's files. A `.parquet` among them holds the same texts as columns (of Segment calls: the column `body`)."""
-    stored = [path for path in paths if path.suffix == ".parquet" and given.format not in ("parquet", "segment_ndjson")]
+    stored = [path for path in paths if path.suffix == ".parquet" and given.format in FORMATS and given.format not in ("parquet", "segment_ndjson")]
     plain = [path for path in paths if path not in stored]
     for group in _groups(stored):
         yield Delivery(number=number, given=given.model_copy(update={"format": "parquet"}), paths=group, format=given.format)
