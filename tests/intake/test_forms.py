@@ -30,6 +30,11 @@ def multipart(fields=(), files=(), boundary="----x7"):
     return b"".join(parts) + f"--{boundary}--\r\n".encode(), {"Content-Type": f"multipart/form-data; boundary={boundary}"}
 
 
+def landed_forms(workspace):
+    with workspace.writing("land"):
+        return land_inbox(workspace.lake, workspace.config, Inbox(workspace.root / "data/inbox.sqlite"), state=workspace.state)
+
+
 def test_a_plain_form_is_stored_as_its_fields(intake):
     body = urlencode([("writeKey", intake.key), ("email", " anna@example.org "), ("topic", "a"), ("topic", "b"), ("empty", ""), ("name", "Grüß Gott & Co")]).encode()
     told = intake.ask("POST", "/v1/form/newsletter", body, URLENCODED, keyed=False)
@@ -46,8 +51,7 @@ def test_a_form_becomes_a_contact_an_event_and_a_consent(intake, workspace):
     (row,) = workspace.state.select("consent_log")
     assert (row["status"], row["purpose"], row["channel"], row["wording"]) == ("requested", "newsletter", "email", "2025-01")
     assert {row["identifier_key"], *row["other_keys"]} == {identifier_key("email", "anna0@example.org"), identifier_key("anonymous_id", "a0")}
-    with workspace.writing("land"):
-        land_inbox(workspace.lake, workspace.config, Inbox(workspace.root / "data/inbox.sqlite"), state=workspace.state)
+    landed_forms(workspace)
     read = lambda sql: workspace.lake.duck.execute(sql).fetchall()  # noqa: E731
     assert read(f"SELECT email, first_name, attributes FROM {workspace.lake.scan('contacts')} ORDER BY email") == [(f"anna{n}@example.org", "Anna", '{"topic":"coats"}') for n in range(2)]
     events = read(f"SELECT name, json_extract_string(properties, '$.form'), CAST(properties AS VARCHAR) FROM {workspace.lake.scan('events')} WHERE name = 'form_submitted' ORDER BY 2")
@@ -77,8 +81,16 @@ def test_an_uploaded_list_is_a_delivery_of_the_source(intake, workspace):
     assert len(list((workspace.root / "exports/fair").iterdir())) == 1, "the same list twice is one delivery"
     _, _, meta, fields = intake.stored()[0]
     assert (meta["files"], json.loads(fields)) == ([path], {"fair": "2026"})
-    landed = import_source(workspace.lake, workspace.config, "web", state=workspace.state)
-    assert landed.rows["contacts"] == 2
+    landed_forms(workspace)
+    emails = lambda: [row[0] for row in workspace.lake.duck.execute(f"SELECT email FROM {workspace.lake.scan('contacts')} ORDER BY 1").fetchall()]  # noqa: E731
+    assert emails() == ["anna@example.org", "bert@example.org"]
+    assert import_source(workspace.lake, workspace.config, "web", state=workspace.state).rows == {}, "landed with the form, once"
+    body, headers = multipart([("email", "carla@example.org")], [("list", "broken.csv", b"Name,Ort\nx,y\n")])
+    assert intake.ask("POST", "/v1/form/leads", body, headers).status == 200
+    landed_forms(workspace)
+    assert emails() == ["anna@example.org", "bert@example.org", "carla@example.org"]
+    (held,) = workspace.lake.duck.execute(f"SELECT what, body FROM {workspace.lake.scan('quarantined_records')}").fetchall()
+    assert "Mail" in held[0] and "broken-" in held[1], "a list that cannot be taken is held, and holds nothing else up"
 
 
 def workbook(size=10):

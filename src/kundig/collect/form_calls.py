@@ -17,9 +17,25 @@ EVENT = "Form Submitted"
 NAMED = ("userId", "anonymousId")
 """Fields, mostly hidden ones that a tracker fills, that name who it is."""
 
+PERSONAL = ("email", "e_mail", "phone", "phone_number", "mobile", *NAMED)
+"""Fields by which a form names somebody."""
+
+
+class _Files(msgspec.Struct):
+    files: tuple[str, ...] = ()
+
+
+_files = msgspec.json.Decoder(_Files)
+
+
+def files_of(entry: Entry) -> tuple[str, ...]:
+    """Paths, below the workspace, of the lists that were uploaded with a form."""
+    return _files.decode(entry.meta).files
+
 
 def form_calls(entry: Entry) -> Entry:
-    """The request as a batch of two calls: an identify call whose traits are the fields, and a track call.
+    """The request as a batch of two calls: an identify call whose traits are the fields, and a track call. A form with an uploaded list
+    that names nobody itself is that list alone, and makes no call.
 
     Their ids are made of the moment and the content, so that landing the request again gives the same ones.
 
@@ -29,6 +45,8 @@ def form_calls(entry: Entry) -> Entry:
         [('identify', {'email': 'anna@example.org'}), ('track', {'form': 'newsletter', 'email': 'anna@example.org'})]
     """
     told: dict[str, Any] = msgspec.json.decode(entry.body)
+    if files_of(entry) and not any(told.get(name) for name in PERSONAL):
+        return replace(entry, body=b'{"batch":[]}')
     traits = {name: value for name, value in told.items() if name not in NAMED}
     who = {name: told[name] for name in NAMED if name in told}
     stem = f"form-{entry.received_at}-{zlib.crc32(entry.body):08x}"

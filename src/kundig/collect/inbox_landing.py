@@ -19,7 +19,6 @@ from kundig.clock import now as present
 from kundig.collect.calls import calls_of
 from kundig.collect.consent_copy import copy_consents
 from kundig.collect.deliveries import Delivery
-from kundig.collect.form_calls import form_calls
 from kundig.collect.land import Landed, land
 from kundig.collect.sources.readers import Broken
 from kundig.config.collect import Input, SegmentSpec, Source
@@ -86,8 +85,10 @@ def read_calls(portion: Portion) -> Landed:
 
 
 def read_forms(portion: Portion) -> Landed:
-    """Land forms that were filled in, as the calls they mean."""
-    return read_calls(dataclasses.replace(portion, entries=tuple(form_calls(entry) for entry in portion.entries)))
+    """Land forms that were filled in: the calls they mean, and the lists uploaded with them."""
+    from kundig.collect.form_landing import read_forms
+
+    return read_forms(portion)
 
 
 def keeps_past(source: Source) -> bool:

@@ -224,10 +224,7 @@ class Intake:
                 files = await asyncio.get_running_loop().run_in_executor(None, forms.keep, self.config.root, placed) if placed else ()
             except OSError as error:
                 raise Refused("disk_full", error.strerror or "") from None
-            if record != b"{}":
-                await self._store(scope, headers, record, Content(1, False, ""), source=source, kind="form", path=path, type="", form=name, **({"files": files} if files else {}))
-            else:
-                self.tally.took(source, 0)
+            await self._store(scope, headers, record, Content(1, False, ""), source=source, kind="form", path=path, type="", form=name, **({"files": files} if files else {}))
         finally:
             self._budget.give(len(sent))
         page = forms.next_page(form.value("_next"), {"origin": _text(headers, b"origin"), "referer": _text(headers, b"referer")})
