@@ -193,7 +193,7 @@ def land(
         cursors.move(lake, delivery.marks, batch.id, now)
         return Landed(source=name, skipped=shown)
     con = native(lake.duck)
-    before = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()}
+    before = _temporary(con)
     try:
         expect = lake.snapshot()
         existing = _existing(lake, expect)
@@ -214,11 +214,15 @@ def land(
     except AlreadyLanded:
         return Landed(source=name, skipped=shown)
     finally:
-        made = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()} - before
-        for table in sorted(made):
-            con.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
+        for kind, made in sorted(_temporary(con) - before, reverse=True):
+            con.execute(f"DROP {kind} IF EXISTS {quoted(made)}")
     removed = versions.removed if versions is not None else {}
     return Landed(source=name, rows=batch.counts, changed=batch.changed, removed=removed, duplicates=batch.duplicates, quarantined=len(_first_of_each(batch.broken) if held else batch.broken), batches=(batch.id,))
+
+
+def _temporary(con: Connection) -> set[tuple[str, str]]:
+    """The temporary views and tables of the connection."""
+    return set(con.execute("SELECT 'TABLE', table_name FROM duckdb_tables() WHERE temporary UNION ALL SELECT 'VIEW', view_name FROM duckdb_views() WHERE temporary AND NOT internal").fetchall())
 
 
 def _existing(lake: Lake, snapshot: int) -> Callable[[str], str | None]:
@@ -321,11 +325,10 @@ def _count(con: Connection, context: mapping.Context, rows: Canonical, existing:
 def _leave_out_landed(con: Connection, rows: Canonical, existing: Callable[[str], str | None], batch: Batch) -> None:
     """Delete rows of a log that have landed before, or stand twice in the delivery (the first one counts)."""
     key = ", ".join(quoted(column) for column in rows.table.key)
-    name = quoted(rows.relation)
-    twice = con.execute(f"SELECT count(*) - count(DISTINCT hash({key})) FROM {name}").fetchone()[0]
-    if twice:
-        again = f"SELECT hash({key}) FROM {name} GROUP BY 1 HAVING count(*) > 1"
-        ranked = f"SELECT rowid AS id, row_number() OVER (PARTITION BY {key} ORDER BY received_at, _file, _row) AS place FROM {name} WHERE hash({key}) IN ({again})"
+    name = quoted(rows.stored or rows.relation)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _again AS SELECT hash({key}) AS hashed FROM {name} GROUP BY 1 HAVING count(*) > 1")
+    if con.execute("SELECT count(*) FROM _again").fetchone()[0]:
+        ranked = f"SELECT rowid AS id, row_number() OVER (PARTITION BY {key} ORDER BY received_at, {rows.order}) AS place FROM {name} WHERE hash({key}) IN (SELECT hashed FROM _again)"
         gone = con.execute(f"DELETE FROM {name} WHERE rowid IN (SELECT id FROM ({ranked}) WHERE place > 1)").fetchone()[0]
         batch.duplicates += 0 if rows.derived else gone
     landed = existing(rows.table.name)
@@ -344,7 +347,8 @@ def _changes(con: Connection, lake: Lake, existing: Callable[[str], str | None],
         if len(relations) > 1:
             shared = ", ".join(quoted(c) for c in ("_file", "_row", *(c for c in table.names if c != "batch_id")))
             con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(one)} AS {' UNION ALL '.join(f'SELECT {shared} FROM {quoted(r.relation)}' for r in relations)}")
-        rows = Canonical(relation=one, table=table, namespaces=(), undated=all(relation.undated for relation in relations), derived=all(relation.derived for relation in relations))
+        alone = relations[0] if len(relations) == 1 else Canonical(relation=one, table=table, namespaces=())
+        rows = replace(alone, undated=all(relation.undated for relation in relations), derived=all(relation.derived for relation in relations))
         if batch.versions is not None and name in VERSIONED:
             change, changed, again = upsert(con, rows, existing, batch.versions, lambda rows=rows: _select(con, rows, existing, batch))  # type: ignore[misc]
             batch.changed |= {name: changed} if changed else {}
@@ -354,7 +358,7 @@ def _changes(con: Connection, lake: Lake, existing: Callable[[str], str | None],
         else:
             _leave_out_landed(con, rows, existing, batch)
             change = Append(table=name, source=lake.stage(name, _select(con, rows, existing, batch)))
-        count = con.execute(f"SELECT count(*) FROM {quoted(one)}").fetchone()[0]
+        count = con.execute(f"SELECT count(*) FROM {quoted(rows.stored or one)}").fetchone()[0]
         batch.final[name] = _select(con, rows, existing, batch)
         if count or (batch.versions is not None and name in batch.versions.removed):
             changes.append(change)
@@ -419,7 +423,7 @@ def _identifiers(con: Connection, existing: Callable[[str], str | None], batch: 
     touched: list[str] = list(batch.versions.touched) if batch.versions is not None else []
     for rows in (rows for relations in batch.rows.values() for rows in relations):
         moment = "occurred_at" if "occurred_at" in rows.table.names else "_occurred"
-        named = quoted(rows.relation)
+        named = quoted(rows.stored or rows.relation)
         if rows.callers:
             named = f"(SELECT * FROM (SELECT _caller, min({moment}) AS {moment} FROM {named} GROUP BY _caller) JOIN {quoted(rows.callers)} USING (_caller))"
         for number, namespace in enumerate(rows.namespaces):

@@ -30,7 +30,7 @@ STRUCTURAL = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Canonical:
-    """The canonical rows of one landing: a temporary table, its identifier columns, and the rows that did not become one."""
+    """The canonical rows of one landing: a temporary table (or view), its identifier columns, and the rows that did not become one."""
 
     relation: str
     table: Table
@@ -40,6 +40,10 @@ class Canonical:
     """Temporary table that holds `_n<n>` and `_k<n>` once per caller, where the rows have only the number of theirs, `_caller`."""
     undated: bool = False
     """The rows bear the moment of the import for want of one of their own: a later one alone makes no newer row."""
+    stored: str = ""
+    """Of a view: the temporary table each of whose rows is one of its rows, with its key, `received_at`, `occurred_at` and `_caller`; to count and to delete from."""
+    order: str = "_file, _row"
+    """Columns that tell which of two rows that arrived at once stands first."""
     derived: bool = False
     """Made from other rows of the same import: what it repeats is no record sent again."""
 

@@ -69,7 +69,7 @@ TRAITS: dict[str, tuple[str, ...]] = {
 
 
 def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[Path], existing: Existing, *, table: Table, name: str, strict: bool = True) -> tuple[Canonical, Canonical | None]:
-    """Events (temporary table `name`), and the contacts of identify calls (`name`_contacts) where they are kept.
+    """Events (temporary view `name` over the lines, which are read once and written once), and the contacts of identify calls (`name`_contacts) where they are kept.
 
     Args:
         con: DuckDB connection.
@@ -78,7 +78,7 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
         paths: Files of JSON lines.
         existing: Landed exchange rates.
         table: `events` with the plan's columns.
-        name: Name of the temporary table.
+        name: Name of the temporary view.
         strict: Refuse files most of whose lines are no calls; without it each stands alone (replay).
 
     Raises:
@@ -88,42 +88,64 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
     paths = sorted(paths, key=lambda path: path.suffix == ".parquet")
     _refuse_empty(paths)
     try:
-        _judge(con, context, given, plan, existing, table, name, _given_columns(paths, LINE_USUAL), numbered=False)
+        faulty = _judge(con, context, given, plan, existing, table, name, _given_columns(paths, LINE_USUAL), numbered=False)
     except Exception as error:
         if "maximum_object_size" not in str(error):
             raise
-        _judge(con, context, given, plan, existing, table, name, _given_columns(paths, LINE_LIMIT), numbered=False)
+        faulty = _judge(con, context, given, plan, existing, table, name, _given_columns(paths, LINE_LIMIT), numbered=False)
     broken: tuple[Broken, ...] = ()
-    if con.execute(f"SELECT count(*) FROM {quoted(name)} WHERE _fault IS NOT NULL").fetchone()[0]:
+    if faulty:
         _judge(con, context, given, plan, existing, table, name, _numbered_lines(con, paths), numbered=True)
-        broken = tuple(_explained(con, name))
+        broken = tuple(_explained(con))
         if strict:
-            _refuse_foreign(con, name, broken, paths)
-        con.execute(f"DELETE FROM {quoted(name)} WHERE _fault IS NOT NULL")
+            _refuse_foreign(con, broken, paths)
+        con.execute("DELETE FROM _lines WHERE rowid IN (SELECT _id FROM _faulty)")
         con.execute("DROP TABLE _numbered")
     contacts = _contacts(con, context, given, name) if given.contacts else None
-    return Canonical(relation=name, table=table, namespaces=_namespaces(context, given), broken=broken, callers="_callers"), contacts
+    return Canonical(relation=name, table=table, namespaces=_namespaces(context, given), broken=broken, callers="_callers", stored="_lines", order="_file, _row" if faulty else "rowid"), contacts
 
 
 def _judge(
     con: Connection, context: Context, given: SegmentSpec, plan: Plan, existing: Existing, table: Table, name: str, source: str, *, numbered: bool
-) -> None:
-    """Fill the temporary table `name` with all events of the source, each with its fault or none.
+) -> int:
+    """Lay the source's lines down in `_lines`, with the view `name` of the events they are, and `_faulty` with those that cannot be taken; how many these are.
 
     What depends on few values (who calls, from which page, on which day, under which name) is worked out once per value and joined.
     """
     con.execute(f"CREATE OR REPLACE TEMP TABLE _lines AS {_lines_sql(context, given, plan, source, numbered=numbered)}")
-    _names(con, given)
     con.execute(f"CREATE OR REPLACE TEMP TABLE _callers AS {_callers_sql(context, given)}")
     con.execute(f"CREATE OR REPLACE TEMP TABLE _pages AS {_pages_sql(given)}")
+    _tell_apart(con, "_callers", "_caller", _CALLER)
+    _tell_apart(con, "_pages", "_page", _PAGE)
     con.execute(f"CREATE OR REPLACE TEMP TABLE _days AS {_days_sql(context)}")
     con.execute("CREATE OR REPLACE TEMP TABLE _rates (local_day DATE, currency VARCHAR, rate DOUBLE, source VARCHAR)")
     pairs = con.execute(f"SELECT DISTINCT {_day_sql(context)}, currency FROM _lines l {_JOINED_DAY} WHERE currency <> ? AND priced AND occurred_at IS NOT NULL", [context.currency]).fetchall()
-    fill_rates(con, pairs, context.currency, existing)
-    nameless = bool(con.execute("SELECT count(*) - count(message_id) FROM _lines").fetchone()[0])
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {_events_sql(context, given, plan, table, numbered=numbered, nameless=nameless)}")
-    for used in ("_lines", "_names", "_pages", "_days"):
-        con.execute(f"DROP TABLE {used}")
+    unpriced = fill_rates(con, pairs, context.currency, existing)
+    whole = _names(con, given)
+    nameless, without = con.execute("SELECT count(*) - count(event_id), count(*) FILTER (occurred_at IS NULL OR too_large) FROM _lines").fetchone()
+    nobody = con.execute("SELECT count(*) FROM _callers WHERE identifier_key IS NULL").fetchone()[0]
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {_events_sql(context, given, plan, table, numbered=numbered, priced=bool(pairs))}")
+    if nameless:
+        said = f"{literal(context.name + ':md5-')} || md5(concat_ws('|', e.kind, e.name, c.said, e.occurred_at, e.rest))"
+        con.execute(f"UPDATE _lines SET event_id = {said} FROM {quoted(name)} e JOIN _callers c USING (_caller) WHERE _lines.rowid = e._id AND _lines.event_id IS NULL")
+    if whole and not (without or nobody or unpriced or holding_sql(plan, context.name)):
+        return 0
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _faulty AS SELECT _id, _file, _row, _fault, identifier_key FROM {quoted(name)} WHERE _fault IS NOT NULL")
+    return int(con.execute("SELECT count(*) FROM _faulty").fetchone()[0])
+
+
+def hashed(columns: Sequence[str]) -> str:
+    """SQL of a number for what these columns hold together. Two combinations may have the same one: `_tell_apart` sees to it."""
+    return f"hash({', '.join(columns)})"
+
+
+def _tell_apart(con: Connection, values: str, number: str, columns: Sequence[str]) -> None:
+    """Give each row of `values` a number of its own, and the lines that hold the same in these columns too, where hashes met."""
+    if not con.execute(f"SELECT count(*) - count(DISTINCT {number}) FROM {values}").fetchone()[0]:
+        return
+    same = " AND ".join(f"l.{column} IS NOT DISTINCT FROM v.{column}" for column in columns)
+    con.execute(f"UPDATE {values} SET {number} = rowid")
+    con.execute(f"UPDATE _lines l SET {number} = v.{number} FROM {values} v WHERE {same}")
 
 
 def _given_columns(paths: Sequence[Path], longest: int) -> str:
@@ -163,16 +185,16 @@ def _numbered_lines(con: Connection, paths: Sequence[Path]) -> str:
     return f"(SELECT _file, _row, line, whole, unnest(from_json(CASE WHEN whole THEN line ELSE '{{}}' END, {literal(json.dumps(STRUCTURE))})) FROM _numbered)"
 
 
-def _explained(con: Connection, name: str) -> Iterator[Broken]:
+def _explained(con: Connection) -> Iterator[Broken]:
     """The rows that are held, with what is wrong and how to mend it."""
-    rows = con.execute(f"SELECT e._file, e._row, CASE WHEN n.whole THEN e._fault ELSE 'json' END, n.line, e.identifier_key FROM {quoted(name)} e JOIN _numbered n USING (_file, _row) WHERE e._fault IS NOT NULL ORDER BY 1, 2")
+    rows = con.execute("SELECT e._file, e._row, CASE WHEN n.whole THEN e._fault ELSE 'json' END, n.line, e.identifier_key FROM _faulty e JOIN _numbered n USING (_file, _row) ORDER BY 1, 2")
     for file, row, fault, body, key in rows.fetchall():
         what, mend = REASONS.get(fault, (f"the tracking plan is broken: {fault}", "mend the tracker, or the plan; kundig quarantine fix, then replay"))
         yield Broken(file=file, row=row, what=what, mend=mend, body=body, stage="decode" if fault == "json" else "contract", identifier_key=key)
 
 
-def _refuse_foreign(con: Connection, name: str, broken: Sequence[Broken], paths: Sequence[Path]) -> None:
-    wrong, whole = con.execute(f"SELECT count(*) FILTER (_fault IN ('type', 'ids', 'timestamp')), count(*) FROM {quoted(name)}").fetchone()
+def _refuse_foreign(con: Connection, broken: Sequence[Broken], paths: Sequence[Path]) -> None:
+    wrong, whole = con.execute("SELECT count(*) FILTER (_fault IN ('type', 'ids', 'timestamp')), (SELECT count(*) FROM _lines) FROM _faulty").fetchone()
     if wrong >= 2 and wrong >= STRUCTURAL * whole:
         what = f"{wrong:,} of {whole:,} lines are no Segment calls, the first: {broken[0].what}"
         raise SourceError(what, at=str(paths[0]), mend="name the file's real format in the mapping (ndjson, json, csv)")
@@ -208,13 +230,13 @@ _JOINED_DAY = f"LEFT JOIN _days d ON d.bucket = epoch_us(l.occurred_at) // {_BUC
 
 
 def _lines_sql(context: Context, given: SegmentSpec, plan: Plan, source: str, *, numbered: bool) -> str:
-    """One row a line: moments, properties as texts, who calls and from where as it was sent; nothing judged yet."""
+    """One row a line: moments, properties as texts, who calls and from where as it was sent, with a number for each of the two; nothing judged yet."""
     sent, received, stamp = (f"TRY_CAST({column} AS TIMESTAMPTZ)" for column in ('"sentAt"', '"receivedAt"', '"timestamp"'))
     original = 'TRY_CAST(coalesce("originalTimestamp", "timestamp") AS TIMESTAMPTZ)'
     corrected = "make_timestamptz(epoch_us(received_) - (epoch_us(sent_) - epoch_us(original_)))"
     when = "occurred" if context.source.received_at != "import" else f"TIMESTAMPTZ '{context.now.isoformat(sep=' ')}'"
     picks = _picks(plan)
-    fields, apart = _fields((*(path for paths in picks.values() for path in paths), *given.drop))
+    fields, apart = _fields(path for paths in picks.values() for path in paths)
     texts = {name: _first([_text(path, fields) for path in paths]) for name, paths in picks.items()}
     kept = "".join(f", {texts[name]} AS {quoted('p:' + name)}" for name in texts)
     rest = _rest_sql(given, plan, fields)
@@ -232,12 +254,13 @@ WITH flat AS (
 ), clocked AS (
   SELECT *, coalesce(received_, {when}) AS received, least(occurred, coalesce(received_, {when})) AS moment FROM corrected
 )
-SELECT {"_file, _row, " if numbered else ""}"messageId" AS message_id, type AS kind, event, moment AS occurred_at, greatest(received, moment) AS received_at{kept},
+SELECT *, {hashed(_CALLER)} AS _caller, {hashed(_PAGE)} AS _page FROM (
+SELECT {"_file, _row, " if numbered else ""}{literal(context.name + ':')} || "messageId" AS event_id, type AS kind, event, moment AS occurred_at, greatest(received, moment) AS received_at{kept},
   {priced} AS priced, {currency} AS currency, CASE WHEN type <> 'identify' THEN {rest} END AS rest, length(properties) > {LARGEST} AS too_large, traits,
   "userId" AS user_id, "anonymousId" AS anonymous_id, device_id, CASE WHEN traits IS NOT NULL THEN json_extract_string(traits, '$.email') ELSE context_email END AS email,
   CASE WHEN traits IS NOT NULL THEN json_extract_string(traits, '$.phone') END AS phone, nullif(session, '') AS session,
   url, path, referrer, campaign_name, campaign_source, campaign_medium, os_name, device, channel AS sender
-FROM clocked"""
+FROM clocked)"""
 
 
 def _picks(plan: Plan) -> dict[str, tuple[str, ...]]:
@@ -294,7 +317,7 @@ def _callers_sql(context: Context, given: SegmentSpec) -> str:
     named = tuple(Named(namespace=namespace, column=texts[namespace]) for namespace in _namespaces(context, given))
     said = ", ".join(f"_n{n}" for n in range(len(named)))
     people = people_sql(named, f"SELECT {', '.join(_CALLER)} FROM _lines", country=context.file_country, rules=context.rules)
-    return f"SELECT *, nullif(concat_ws('|', {said}), '') AS said FROM ({people})"
+    return f"SELECT * REPLACE ({hashed(_CALLER)} AS _caller), nullif(concat_ws('|', {said}), '') AS said FROM ({people})"
 
 
 def _pages_sql(given: SegmentSpec) -> str:
@@ -310,7 +333,7 @@ WITH parts AS (
     nullif(split_part(split_part(referrer, '/', 3), ':', 1), '') AS host, lower(coalesce(os_name, '')) AS os
   FROM (SELECT DISTINCT {', '.join(_PAGE)} FROM _lines)
 )
-SELECT {', '.join(_PAGE)}, page_path, campaign, {channel} AS channel, {platform} AS platform FROM parts"""
+SELECT {', '.join(_PAGE)}, {hashed(_PAGE)} AS _page, page_path, campaign, {channel} AS channel, {platform} AS platform FROM parts"""
 
 
 def _days_sql(context: Context) -> str:
@@ -332,19 +355,21 @@ def _parameter(url: str, name: str) -> str:
     return f"CASE WHEN contains({url}, '{name}=') THEN nullif(split_part(split_part(split_part({url}, '{name}=', 2), '&', 1), '#', 1), '') END"
 
 
-def _names(con: Connection, given: SegmentSpec) -> None:
-    """The temporary table `_names`: each event name as sent, and as kept."""
-    sent = [row[0] for row in con.execute("SELECT DISTINCT event FROM _lines WHERE kind = 'track' AND event IS NOT NULL").fetchall()]
+def _names(con: Connection, given: SegmentSpec) -> bool:
+    """Fill the temporary table `_names`: each event name as sent, and as kept. Whether every line is of a known kind, and has a name."""
+    found = con.execute("SELECT DISTINCT kind, CASE WHEN kind = 'track' THEN event END FROM _lines").fetchall()
     renamed = {snake(old): snake(new) for old, new in given.rename.items()}
+    names = {event: renamed.get(snake(event), snake(event)) for _, event in found if event is not None}
     con.execute("CREATE OR REPLACE TEMP TABLE _names (sent VARCHAR, kept VARCHAR)")
-    if sent:  # as rows, not as SQL: a name may hold any character
-        con.register("_sent_names", pa.table({"sent": sent, "kept": [renamed.get(snake(word), snake(word)) for word in sent]}))
+    if names:  # as rows, not as SQL: a name may hold any character
+        con.register("_sent_names", pa.table({"sent": list(names), "kept": list(names.values())}))
         con.execute("INSERT INTO _names SELECT sent, kept FROM _sent_names")
         con.unregister("_sent_names")
+    return all(names.get(event) if kind == "track" else kind in CALLS for kind, event in found)
 
 
-def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, *, numbered: bool, nameless: bool) -> str:
-    """The events; `nameless` says that there are lines without a message id, which get one from what they say."""
+def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, *, numbered: bool, priced: bool) -> str:
+    """The events that the lines are; `priced` says that amounts of theirs are in other currencies."""
     calls = " ".join(f"WHEN {literal(kind)} THEN {literal(kept)}" for kind, kept in CALLS.items())
     planned = "".join(f", {property_sql(name, p)} AS {quoted('v:' + name)}" for name, p in sorted(plan.properties.items()) if not p.drop)
     foreign = " AND ".join(f"kind NOT IN ({', '.join(map(literal, some))})" for some in few(KINDS))
@@ -354,31 +379,28 @@ def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, 
     kept = _marked_sql(plan)
     columns = ", ".join(quoted(name) for name in table.names if name != "batch_id")
     place = "l._file, l._row" if numbered else "0 AS _file, l.rowid AS _row"
-    sent = {"c": _CALLER, "g": _PAGE}
-    on_caller, on_page = (" AND ".join(f"l.{column} IS NOT DISTINCT FROM {alias}.{column}" for column in sent[alias]) for alias in sent)
     texts = "".join(f", l.{quoted('p:' + name)}" for name in _picks(plan))
-    id = "coalesce(message_id, 'md5-' || md5(concat_ws('|', kind, name, said, occurred_at, rest)))" if nameless else "message_id"
+    joined, rate = ("LEFT JOIN _rates r ON r.local_day = j.local_day AND r.currency = j.currency", "r.rate") if priced else ("", "NULL::DOUBLE")
     return f"""
 WITH named AS (
-  SELECT {place}, l.message_id, l.kind, CASE l.kind WHEN 'track' THEN n.kept {calls} END AS name, l.occurred_at, l.received_at, {_day_sql(context)} AS local_day{texts},
-    l.currency, l.rest, l.too_large, l.traits, l.session, g.page_path, g.campaign, g.channel, g.platform, c._caller, c.identifier_key, c.other_keys{", c.said" if nameless else ""}
-  FROM _lines l LEFT JOIN _names n ON l.event = n.sent LEFT JOIN _callers c ON {on_caller} LEFT JOIN _pages g ON {on_page} {_JOINED_DAY}
+  SELECT l.rowid AS _id, {place}, l.event_id, l.kind, CASE l.kind WHEN 'track' THEN n.kept {calls} END AS name, l.occurred_at, l.received_at, {_day_sql(context)} AS local_day{texts},
+    l.currency, l.rest, l.too_large, l.traits, l.session, g.page_path, g.campaign, g.channel, g.platform, l._caller, c.identifier_key, c.other_keys
+  FROM _lines l LEFT JOIN _names n ON l.event = n.sent LEFT JOIN _callers c ON l._caller = c._caller LEFT JOIN _pages g ON l._page = g._page {_JOINED_DAY}
 ), typed AS (
   SELECT *{planned} FROM named
 ), judged AS (
   SELECT *, {_amount_sql(plan)} AS amount_, {marks} AS _marks{held} FROM typed
 ), made AS (
-  SELECT _file, _row, {literal(context.name + ':')} || {id} AS event_id,
-    {literal(context.name)} AS source, name, kind, occurred_at, received_at, j.local_day, identifier_key, other_keys,
+  SELECT _id, _file, _row, event_id, {literal(context.name)} AS source, name, kind, occurred_at, received_at, j.local_day, identifier_key, other_keys,
     {key_sql('session', 'session')} AS session_key, channel, campaign, platform, page_path,
-    CASE WHEN kind IN ('identify', 'group', 'alias') THEN NULL WHEN j.currency = {literal(context.currency)} THEN amount_ ELSE CAST(CAST(amount_ AS DOUBLE) * r.rate AS DECIMAL(18, 4)) END AS "value",
+    CASE WHEN kind IN ('identify', 'group', 'alias') THEN NULL WHEN j.currency = {literal(context.currency)} THEN amount_ ELSE CAST(CAST(amount_ AS DOUBLE) * {rate} AS DECIMAL(18, 4)) END AS "value",
     {kept} AS properties,
     CASE WHEN kind IS NULL OR ({foreign}) THEN 'type' WHEN identifier_key IS NULL THEN 'ids' WHEN occurred_at IS NULL THEN 'timestamp'
-      WHEN name IS NULL OR name = '' THEN 'event' WHEN too_large THEN 'size' WHEN amount_ IS NOT NULL AND j.currency <> {literal(context.currency)} AND r.rate IS NULL THEN 'currency' {breaks} END AS _fault,
-    traits, _caller{''.join(f', j.{quoted("v:" + n)} AS {quoted(n)}' for n, p in sorted(plan.properties.items()) if not p.drop)}
-  FROM judged j LEFT JOIN _rates r ON r.local_day = j.local_day AND r.currency = j.currency
+      WHEN name IS NULL OR name = '' THEN 'event' WHEN too_large THEN 'size' WHEN amount_ IS NOT NULL AND j.currency <> {literal(context.currency)} AND {rate} IS NULL THEN 'currency' {breaks} END AS _fault,
+    traits, rest, _caller{''.join(f', j.{quoted("v:" + n)} AS {quoted(n)}' for n, p in sorted(plan.properties.items()) if not p.drop)}
+  FROM judged j {joined}
 )
-SELECT _file, _row, false AS _cancels, _fault, traits, _caller, {columns} FROM made"""
+SELECT _id, _file, _row, false AS _cancels, _fault, traits, rest, _caller, {columns} FROM made"""
 
 
 def _amount_sql(plan: Plan) -> str:
@@ -415,7 +437,7 @@ def _platform_sql() -> str:
 
 def _contacts(con: Connection, context: Context, given: SegmentSpec, name: str) -> Canonical | None:
     """The contacts of identify calls: newest traits each, kind subscriber; None where no call has any."""
-    if not con.execute(f"SELECT count(*) FROM {quoted(name)} WHERE kind = 'identify' AND traits IS NOT NULL").fetchone()[0]:
+    if not con.execute("SELECT count(*) FROM _lines WHERE kind = 'identify' AND traits IS NOT NULL").fetchone()[0]:
         return None
     names = _namespaces(context, given)
     user, anonymous = names.index(given.user_id), names.index(given.anonymous_id)
@@ -435,7 +457,7 @@ def _contacts(con: Connection, context: Context, given: SegmentSpec, name: str) 
         if column.name == "kind":
             value = "'subscriber'"
         if column.name == "contact_id":
-            value = f"{literal(context.name + ':')} || coalesce(_n{user}, _n{anonymous}, event_id)"
+            value = "_contact"
         if column.name in ("source", "occurred_at", "received_at", "identifier_key", "other_keys"):
             value = f"e.{column.name}"
         if column.name == "attributes":
@@ -444,7 +466,10 @@ def _contacts(con: Connection, context: Context, given: SegmentSpec, name: str) 
         if column.name != "batch_id":
             made.append(f"CAST({value} AS {cells.DUCK_TYPES[column.type]}) AS {quoted(column.name)}")
     kept = ", ".join(f"_n{n}, _k{n}" for n in range(len(names)))
-    read = f"SELECT *, json_extract_string(traits, [{', '.join(literal(json_path(path)) for path in paths)}]) AS _t FROM {quoted(name)} WHERE kind = 'identify' AND traits IS NOT NULL"
-    source = f"(SELECT * REPLACE ({cut}) FROM (SELECT * EXCLUDE (_t), {first} FROM ({read}))) e JOIN _callers USING (_caller)"
+    called = f"SELECT e.*, {kept}, {literal(context.name + ':')} || coalesce(_n{user}, _n{anonymous}, event_id) AS _contact FROM {quoted(name)} e JOIN _callers USING (_caller)"
+    newest = "row_number() OVER (PARTITION BY _contact ORDER BY received_at DESC, _file DESC, _row DESC) = 1"
+    picked = f"json_extract_string(traits, [{', '.join(literal(json_path(path)) for path in paths)}]) AS _t"
+    read = f"SELECT *, {picked} FROM ({called} WHERE kind = 'identify' AND traits IS NOT NULL QUALIFY {newest})"
+    source = f"(SELECT * REPLACE ({cut}) FROM (SELECT * EXCLUDE (_t), {first} FROM ({read}))) e"
     con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name + '_contacts')} AS SELECT _file, _row, _cancels, {kept}, {', '.join(made)} FROM {source}")
     return Canonical(relation=name + "_contacts", table=CONTACTS, namespaces=names)
