@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import heapq
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -357,7 +357,7 @@ def _changes(con: Connection, lake: Lake, existing: Callable[[str], str | None],
             change = _newer(con, rows, existing, batch)
         else:
             _leave_out_landed(con, rows, existing, batch)
-            change = Append(table=name, source=lake.stage(name, _select(con, rows, existing, batch)))
+            change = Append(table=name, source=lake.stage(name, _sorted(rows.table, _select(con, rows, existing, batch), {"batch_id": batch.id}), order=""))
         count = con.execute(f"SELECT count(*) FROM {quoted(rows.stored or one)}").fetchone()[0]
         batch.final[name] = _select(con, rows, existing, batch)
         if count or (batch.versions is not None and name in batch.versions.removed):
@@ -380,6 +380,13 @@ def _select(con: Connection, rows: Canonical, existing: Callable[[str], str | No
         else:
             shown.append(quoted(column))
     return f"SELECT {', '.join(shown)} FROM {quoted(rows.relation)}"
+
+
+def _sorted(table: Table, query: str, same: Mapping[str, str]) -> str:
+    """The query's rows by subject, as the lake lays them down; what is the same in all rows is not carried through the sort."""
+    carried = ", ".join(quoted(name) for name in table.names if name not in same)
+    shown = ", ".join(f"{literal(same[name])} AS {quoted(name)}" if name in same else quoted(name) for name in table.names)
+    return f"SELECT {shown} FROM (SELECT {carried} FROM ({query}){f' ORDER BY {quoted(table.subject)}' if table.subject else ''})"
 
 
 def _newer(con: Connection, rows: Canonical, existing: Callable[[str], str | None], batch: Batch) -> Change:

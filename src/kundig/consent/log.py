@@ -34,6 +34,7 @@ def append(state: State, records: pa.Table | Iterable[Mapping[str, Any]], *, con
         ContractError: A record lacks what nobody could later reconstruct.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     rows = records if isinstance(records, pa.Table) else _table(records)
     _check(rows)
@@ -44,22 +45,35 @@ def append(state: State, records: pa.Table | Iterable[Mapping[str, Any]], *, con
             return append(state, rows, connection=own)
     log = state.sql("consent_log")
     last: int = connection.execute(sa.select(sa.func.max(log.c.seq))).scalar() or 0
-    first: dict[str, int] = {}
-    for position, record in enumerate(rows["record_id"].to_pylist()):
-        first.setdefault(record, position)
-    ids = sorted(first) if last else []
-    for start in range(0, len(ids), 5_000):
-        for known in connection.execute(sa.select(log.c.record_id).where(log.c.record_id.in_(ids[start : start + 5_000]))).scalars():
-            del first[known]
-    new = rows.take(pa.array(sorted(first.values()), pa.int64()))
-    numbers = range(last + 1, last + 1 + new.num_rows)
+    new = rows
+    if last or pc.count_distinct(rows["record_id"]).as_py() < rows.num_rows:
+        first: dict[str, int] = {}
+        for position, record in enumerate(rows["record_id"].to_pylist()):
+            first.setdefault(record, position)
+        ids = sorted(first) if last else []
+        for start in range(0, len(ids), 5_000):
+            for known in connection.execute(sa.select(log.c.record_id).where(log.c.record_id.in_(ids[start : start + 5_000]))).scalars():
+                del first[known]
+        new = rows.take(pa.array(sorted(first.values()), pa.int64()))
+    numbers = pa.array(range(last + 1, last + 1 + new.num_rows), pa.int64())
     held = {column.name: new[column.name] for column in log.columns if column.name in new.column_names and column.name != "seq"}
-    state.load("consent_log", pa.table(held | {"seq": pa.array(numbers, pa.int64())}), connection=connection)
-    others = new["other_keys"].to_pylist() if "other_keys" in held else [None] * new.num_rows
-    named = sorted({(key, seq) for seq, own_key, more in zip(numbers, new["identifier_key"].to_pylist(), others, strict=True) for key in (own_key, *(more or ())) if key is not None})
-    named_keys = pa.table({"identifier_key": pa.array([key for key, _ in named], pa.int64()), "seq": pa.array([seq for _, seq in named], pa.int64())})
-    state.load("consent_keys", named_keys, connection=connection)
+    state.load("consent_log", pa.table(held | {"seq": numbers}), connection=connection)
+    state.load("consent_keys", _named(new, numbers), connection=connection)
     return int(new.num_rows)
+
+
+def _named(rows: pa.Table, numbers: pa.Array) -> pa.Table:
+    """Each identifier that a record names beside the record's number, once, in order."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    keys, owners = [rows["identifier_key"].combine_chunks()], [numbers]
+    if "other_keys" in rows.column_names:
+        others = rows["other_keys"].combine_chunks()
+        keys.append(pc.list_flatten(others).cast(pa.int64()))
+        owners.append(numbers.take(pc.list_parent_indices(others)))
+    named = pa.table({"identifier_key": pa.concat_arrays(keys), "seq": pa.concat_arrays(owners)}).drop_null()
+    return named.group_by(["identifier_key", "seq"]).aggregate([]).sort_by([("identifier_key", "ascending"), ("seq", "ascending")])
 
 
 def _table(records: Iterable[Mapping[str, Any]]) -> pa.Table:

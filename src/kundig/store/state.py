@@ -116,6 +116,8 @@ def _stored(values: pa.ChunkedArray, kind: str) -> list[Any]:
 
     if kind == "timestamp":
         values = values.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+    if kind == "list<int64>" and pa.types.is_list(values.type):
+        return _listed(values)
     found: list[Any] = values.to_pylist()
     if kind.startswith("list<") or kind == "json":
         return [value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True) for value in found]
@@ -124,6 +126,15 @@ def _stored(values: pa.ChunkedArray, kind: str) -> list[Any]:
     if kind == "date":
         return [None if value is None else value.isoformat() for value in found]
     return found
+
+
+def _listed(values: pa.ChunkedArray) -> list[Any]:
+    """Lists of whole numbers as JSON, spelled as `json.dumps` does."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    joined = pc.binary_join(values.cast(pa.list_(pa.string())), ", ")
+    return pc.binary_join_element_wise("[", joined, "]", "").to_pylist()  # type: ignore[no-any-return]
 
 
 def _arrow(stored: Sequence[Any], kind: pa.DataType) -> pa.Array:
@@ -150,6 +161,10 @@ class Lease:
     name: str
     holder: str
     fence: int
+
+
+_CACHE_KIB = 32_768
+"""Most memory a connection keeps pages of SQLite in: with the default of 2 MiB, a long transaction writes each page of an index many times."""
 
 
 class State:
@@ -394,5 +409,5 @@ def _dead(holder: str) -> bool:
 
 
 def _pragmas(raw: Any, _: Any) -> None:
-    for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+    for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", f"cache_size=-{_CACHE_KIB}"):
         raw.execute(f"PRAGMA {pragma}")
