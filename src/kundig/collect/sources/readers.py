@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from kundig import hooks
@@ -172,9 +173,13 @@ def _undecodable(path: Path, encoding: str) -> Fault | None:
         return Fault(what=f"there is no encoding '{encoding}'", at=str(path), mend=nearest(encoding, ["utf-8", "cp1252", "latin-1", "utf-16"]))
     place = 0
     head = b""
+    plain = _python_encoding(encoding) == "utf-8-sig"
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             head = head or block
+            if plain and not decoder.getstate()[0] and _texts(block, np.array([len(block)])) is not None:
+                place += len(block)
+                continue
             try:
                 decoder.decode(block)
             except UnicodeDecodeError as error:
@@ -364,28 +369,49 @@ def store_lines(con: Connection, name: str, paths: Sequence[Path]) -> None:
     _store(con, name, pa.RecordBatchReader.from_batches(LINES, (batch for number, path in enumerate(paths) for batch in _line_batches(path, number))))
 
 
-def _line_batches(path: Path, number: int, *, size: int = 50_000) -> Iterator[pa.RecordBatch]:
-    rows: list[int] = []
-    lines: list[str] = []
-    readable: list[bool] = []
+def _line_batches(path: Path, number: int) -> Iterator[pa.RecordBatch]:
+    row = 1
+    for block in _whole_lines(path):
+        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + 1
+        if not len(ends) or ends[-1] != len(block):
+            ends = np.append(ends, len(block))
+        lines = _texts(block, ends)
+        readable = pa.array(np.ones(len(ends), np.bool_))
+        if lines is None:
+            parts = [block[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+            lines = pa.array([part.decode("utf-8", errors="replace") for part in parts], pa.string())
+            readable = pa.array([_is_utf8(part) for part in parts], pa.bool_())
+        rows = pa.array(np.arange(row, row + len(ends)))
+        row += len(ends)
+        lines = pc.utf8_rtrim(lines, characters="\r\n")
+        if pc.any(marked := pc.starts_with(lines, "\ufeff")).as_py():
+            lines = pc.if_else(marked, pc.utf8_slice_codeunits(lines, 1), lines)
+        batch = pa.RecordBatch.from_arrays([pa.array(np.full(len(ends), number, np.int32)), rows, lines, readable], schema=LINES)
+        filled = pc.not_equal(pc.utf8_trim(lines, characters=" \t\n\r\x0b\x0c"), "")
+        yield batch if pc.all(filled).as_py() else batch.filter(filled)
 
-    def batch() -> pa.RecordBatch:
-        columns = [pa.array([number] * len(rows), pa.int32()), pa.array(rows, pa.int64()), pa.array(lines, pa.string()), pa.array(readable, pa.bool_())]
-        return pa.RecordBatch.from_arrays(columns, schema=LINES)
 
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    """The file's bytes in blocks that end where a line ends."""
     with path.open("rb") as file:
-        for row, bytes in enumerate(file, 1):
-            if not bytes.strip():
-                continue
-            text = bytes.decode("utf-8", errors="replace").rstrip("\r\n").removeprefix("\ufeff")
-            rows.append(row)
-            lines.append(text)
-            readable.append("\ufffd" not in text or _is_utf8(bytes))
-            if len(rows) == size:
-                yield batch()
-                rows, lines, readable = [], [], []
-    if rows:
-        yield batch()
+        rest: list[bytes] = []
+        while block := file.read(BLOCK):
+            cut = block.rfind(b"\n") + 1
+            if cut:
+                yield b"".join([*rest, block[:cut]])
+                rest = []
+            rest.append(block[cut:])
+        if any(rest):
+            yield b"".join(rest)
+
+
+def _texts(block: bytes, ends: np.ndarray[Any, Any]) -> pa.StringArray | None:
+    """The block's bytes as texts that end at these places; None where they are not UTF-8, or where a character is cut."""
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    try:
+        return pa.Array.from_buffers(pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(block)]).cast(pa.string())
+    except pa.ArrowInvalid:
+        return None
 
 
 def _is_utf8(bytes: bytes) -> bool:
@@ -418,7 +444,8 @@ def _json(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence
         if last and not paths[number].read_bytes().endswith(b"\n") and line.lstrip().startswith("{"):
             raise SourceError("the file ends in the middle of a record", at=f"{paths[number]}, row {row}", mend="export it again, whole; nothing was taken from it")
         broken.append(Broken(file=number, row=row, what="the line is no JSON object", mend="mend the line: one object in braces", body=line))
-    con.execute(f"DELETE FROM _objects WHERE NOT {test}")
+    if broken:
+        con.execute(f"DELETE FROM _objects WHERE NOT {test}")
     if strict and broken and con.execute("SELECT count(*) FROM _objects").fetchone()[0] < len(broken):
         raise SourceError("most lines are no JSON objects", at=str(paths[0]), mend="name the file's real format in the mapping (csv, json, ndjson)")
     return _columns(con, paths, needed, name, broken)
@@ -433,21 +460,25 @@ def _columns(con: Connection, paths: Sequence[Path], needed: Sequence[str] | Non
         if faults and con.execute("SELECT count(*) FROM _objects").fetchone()[0]:
             raise SourceError(faults=faults)
     columns = tuple(dict.fromkeys(needed)) if needed is not None else tuple(keys)
-    picks = ", ".join(f"{_picked(column, keys)} AS {quoted(column)}" for column in columns)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT _file, _row{', ' if picks else ''}{picks} FROM _objects")
+    places: list[str] = []  # all of a line's values are taken in one parse of it
+    picks = ""
+    for column in columns:
+        led = _led(column, keys)
+        cells = [f"_cells[{len(places) + number}]" for number in range(1, len(led) + 1)] or ["CAST(NULL AS VARCHAR)"]
+        picks += f", {f'coalesce({cells[0]}, {cells[1]})' if len(cells) > 1 else cells[0]} AS {quoted(column)}"
+        places += led
+    source = f"(SELECT _file, _row, json_extract_string(line, [{', '.join(map(literal, places))}]) AS _cells FROM _objects)" if places else "_objects"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT _file, _row{picks} FROM {source}")
     con.execute("DROP TABLE _objects")
     return Raw(relation=name, columns=columns, broken=tuple(broken))
 
 
-def _picked(column: str, keys: Sequence[str]) -> str:
-    """A column of the JSON object: what a path with dots leads to (a number counts in a list, from 0), or a name that has the dots itself: a report's, or a held record's."""
+def _led(column: str, keys: Sequence[str]) -> list[str]:
+    """Where a column of the JSON object is: where a path with dots leads (a number counts in a list, from 0), and before that, a name that has the dots itself: a report's, or a held record's."""
     parts = column.split(".")
     pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
     paths = [pointer if any(part.isdigit() for part in parts) else json_path(column)] if all(parts) else []
-    if "." in column and column in keys:
-        paths = [json_name(column), *paths]
-    picks = [f"json_extract_string(line, {literal(path)})" for path in paths]
-    return f"coalesce({', '.join(picks)})" if len(picks) > 1 else picks[0] if picks else "CAST(NULL AS VARCHAR)"
+    return [json_name(column), *paths] if "." in column and column in keys else paths
 
 
 def json_name(name: str) -> str:
