@@ -119,7 +119,7 @@ def _judge(
     _tell_apart(con, "_pages", "_page", _PAGE)
     con.execute(f"CREATE OR REPLACE TEMP TABLE _days AS {_days_sql(context)}")
     con.execute("CREATE OR REPLACE TEMP TABLE _rates (local_day DATE, currency VARCHAR, rate DOUBLE, source VARCHAR)")
-    pairs = con.execute(f"SELECT DISTINCT {_day_sql(context)}, currency FROM _lines l {_JOINED_DAY} WHERE currency <> ? AND priced AND occurred_at IS NOT NULL", [context.currency]).fetchall()
+    pairs = con.execute(f"SELECT DISTINCT {_day_sql(context)}, currency FROM _lines l {_JOINED_DAY} WHERE currency <> {literal(context.currency)} AND priced AND occurred_at IS NOT NULL").fetchall()
     unpriced = fill_rates(con, pairs, context.currency, existing)
     whole = _names(con, given)
     nameless, without = con.execute("SELECT count(*) - count(event_id), count(*) FILTER (occurred_at IS NULL OR too_large) FROM _lines").fetchone()
