@@ -179,7 +179,7 @@ def test_serve_says_that_its_port_is_taken(kundig: Kundig, copy: Path) -> None:
         other.listen()
         port = other.getsockname()[1]
         with (copy / "kundig.toml").open("a", encoding="utf-8") as file:
-            file.write(f"\n[serve]\nport = {port}\n")
+            file.write(f"\n[serve]\nport = {port}\nintake_port = 0\n")
         done = kundig("serve", "-w", copy)
     assert done.code == 1 and done.out == ""
     assert f"port {port} of 127.0.0.1 cannot be used" in done.err and "[serve]" in done.err and "mend:" in done.err
@@ -190,11 +190,13 @@ def test_serve_answers_until_stopped(copy: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with (copy / "kundig.toml").open("a", encoding="utf-8") as file:
-        file.write(f"\n[serve]\nport = {port}\n")
+        file.write(f"\n[serve]\nport = {port}\nintake_port = 0\n")
     process = subprocess.Popen([sys.executable, "-m", "kundig", "serve", "-w", str(copy)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
     try:
         assert process.stdout is not None
         said = process.stdout.readline()
+        while said and not said.startswith("pages on"):
+            said = process.stdout.readline()  # intake and worker are children of their own
         assert f"http://127.0.0.1:{port}" in said
         deadline = time.monotonic() + 30
         while True:

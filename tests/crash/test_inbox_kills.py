@@ -61,7 +61,11 @@ class Nursery:
             kill(pid)
         assert self.process.stdin is not None
         self.process.stdin.close()
-        self.process.wait(timeout=10)
+        try:
+            self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 def kill(pid: int) -> bool:
@@ -152,9 +156,9 @@ def test_acknowledged_is_landed_once_whatever_is_killed(tmp_path: Path) -> None:
             before, since = _acknowledged(clients), time.monotonic()
             if chance.random() < 0.6:  # the lander dies at a point of its own, or from outside
                 kill(lander)
-                point = chance.choice((0, *range(1, 26), *range(1, 8)))
+                point = chance.choice((0, *range(1, 13), *range(1, 5)))
                 lander = nursery.fork("land", root, point, number)
-                end = time.monotonic() + (0.5 if point == 0 else 3.0)
+                end = time.monotonic() + (0.5 if point == 0 else 8.0)
                 while alive(lander) and time.monotonic() < end:
                     time.sleep(0.01)
                 killed["land" if kill(lander) else "land at a point"] += 1
@@ -166,7 +170,7 @@ def test_acknowledged_is_landed_once_whatever_is_killed(tmp_path: Path) -> None:
                 assert kill(intake), "the intake had died by itself"
                 killed["intake"] += 1
                 intake = nursery.fork("intake", root, port)
-            end = time.monotonic() + 20
+            end = time.monotonic() + 90
             before = _acknowledged(clients)
             while _acknowledged(clients) == before:
                 assert time.monotonic() < end, "nothing is acknowledged any more"

@@ -137,7 +137,7 @@ class Shell:
 
         toml = self.folder / "kundig.toml"
         before = toml.read_text(encoding="utf-8")
-        toml.write_text(before + f"\n[serve]\nport = {self.port}\n", encoding="utf-8")
+        toml.write_text(before + f"\n[serve]\nport = {self.port}\nintake_port = 0\n", encoding="utf-8")
         server = subprocess.Popen([sys.executable, "-m", "kundig", "serve"], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
             for _ in range(200):

@@ -243,7 +243,7 @@ def _serve(root: Path, only: str | None = None) -> None:
     workspace = opened(root)
     if only is not None:
         run_part(workspace, only, line)
-    elif code := serve_all(root):
+    elif code := serve_all(workspace):
         raise typer.Exit(code)
 
 

@@ -49,7 +49,7 @@ def feed(workspace: Any, source: str, files: list[Path]) -> Fed:
         RunError: The intake does not start, or ends before everything is sent.
     """
     from kundig.collect.inbox_landing import CURSOR, land_inbox
-    from kundig.collect.intake.keys import create
+    from kundig.collect.intake.keys import create, digest, name_of, revoke
 
     fed = Fed()
     failed: list[BaseException] = []
@@ -77,6 +77,7 @@ def feed(workspace: Any, source: str, files: list[Path]) -> Fed:
                         fed.held += landed.quarantined
                 if sent:
                     break
+    revoke(workspace.state, source, key=name_of(digest(key)))
     if failed:
         raise RunError(f"the events could not be sent: {failed[0]}", mend="run the demo again") from failed[0]
     return fed

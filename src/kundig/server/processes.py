@@ -28,6 +28,9 @@ LEASH = "KUNDIG_LEASH"
 STEADY = 10.0
 """Seconds after which a child counts as well again."""
 
+FIRST = 60.0
+"""Seconds within which a child that ends by itself when it was first started has something that no restart mends."""
+
 GRACE = 20.0
 """Seconds that children have to end by themselves."""
 
@@ -94,6 +97,7 @@ class Processes:
         self._started: dict[str, float] = {}
         self._pauses: dict[str, float] = {}
         self._due: dict[str, float] = {}
+        self._restarted: set[str] = set()
         self.stop = threading.Event()
 
     def run(self) -> int:
@@ -132,12 +136,13 @@ class Processes:
                 self._pauses[name] = 0.0
             return 0
         if name not in self._due:
-            if code > 0 and name not in self._pauses and moment - self._started[name] < STEADY:
+            if code > 0 and name not in self._restarted and moment - self._started[name] < FIRST:
                 return code
             self._due[name] = moment + self._pauses.get(name, 0.0)
             self._pauses[name] = min(30.0, max(0.5, 2 * self._pauses.get(name, 0.0)))
             print(f"kundig serve: {name} ended ({'signal ' + str(-code) if code < 0 else 'code ' + str(code)}) and is started again", file=sys.stderr, flush=True)
         if moment >= self._due[name]:
+            self._restarted.add(name)
             self._start(name)
         return 0
 
@@ -158,9 +163,20 @@ class Processes:
                 child.stdin.close()
 
 
-def serve_all(root: Path) -> int:
-    """Serve a workspace with all parts until Ctrl+C or SIGTERM; returns the exit code."""
-    processes = Processes(root)
+def serve_all(workspace: Workspace) -> int:
+    """Serve a workspace with all parts until Ctrl+C or SIGTERM; returns the exit code.
+
+    Raises:
+        AccessDenied: Pages would not listen on loopback.
+        RunError: A port is taken.
+    """
+    from kundig.server import demand_loopback, listening
+
+    settings = workspace.config.settings.serve
+    demand_loopback(workspace)
+    for port in {settings.port, settings.intake_port} - {0}:  # told here, at once, and not by a child that would be started again
+        listening(settings.host, port).close()
+    processes = Processes(workspace.root)
 
     def end(number: int, frame: FrameType | None) -> None:
         processes.stop.set()
