@@ -129,7 +129,7 @@ def test_a_draft_says_what_was_sent(shop: Shop) -> None:
 def test_a_draft_as_the_plan_marks_nothing_and_reads_every_value(shop: Shop) -> None:
     """Law: what was seen keeps to the plan drafted from it."""
     chance = random.Random(4)
-    values = {"price": lambda: chance.choice([1, 2.5]), "n": lambda: chance.randrange(9), "s": lambda: chance.choice("xyz"), "when": lambda: "2026-01-02", "mixed": lambda: chance.choice([1, "a", True]), "value": lambda: 7}
+    values = {"price": lambda: chance.choice([1, 2.5]), "n": lambda: chance.randrange(9), "s": lambda: chance.choice("xyz"), "when": lambda: "2026-01-02", "mixed": lambda: chance.choice([1, "a", True]), "value": lambda: 7, "last": lambda: 1, "whose": lambda: "me"}
     calls = [sent(n, event=chance.choice(["A B", "C"]), **{name: make() for name, make in values.items() if chance.random() < 0.8}) for n in range(200)]
     landed(shop, *calls)
     text = plan_draft.draft(seen(shop.lake, merged(None), days=90, before=0), merged(None))
@@ -138,7 +138,7 @@ def test_a_draft_as_the_plan_marks_nothing_and_reads_every_value(shop: Shop) -> 
     landed(again, *calls, plan=text)
     assert again.rows("events", "count(*)", "WHERE contains(coalesce(CAST(properties AS VARCHAR), ''), '_violations')") == [(0,)]
     assert again.rows("events", "count(*)", "WHERE properties IS NOT NULL") == [(0,)], "every property is a column"
-    columns = {"price": "price", "n": "n", "s": "s", "when": '"when"', "mixed": "mixed"}
+    columns = {"price": "price", "n": "n", "s": "s", "when": '"when"', "mixed": "mixed", "last": '"last"', "whose": "whose"}
     for name, column in columns.items():
         assert again.rows("events", f"count({column})") == [(sum(name in one["properties"] for one in calls),)], name
     assert plan_drift.drift(seen(again.lake, merged(again.config.tracking_plan)), merged(again.config.tracking_plan)) == ()
@@ -171,7 +171,7 @@ names = st.sampled_from(["price", "value", "sku", "a b", "Preis €", "camelCase
 @given(st.dictionaries(names, st.tuples(st.dictionaries(st.sampled_from(KINDS), st.integers(1, 99), min_size=1), st.lists(st.text(max_size=8), max_size=3))), st.integers(1, 500))
 def test_every_draft_is_a_valid_file(properties: dict[str, Any], count: int) -> None:
     one = {name: SeenProperty(before=sum(kinds.values()), kinds_before=kinds, values=tuple(values)) for name, (kinds, values) in properties.items()}
-    event = SeenEvent(name="seen_event", sources=("on", "Kasse 'Nord'"), before=count, recent=0, first_recent=None, properties=one, broken_before={}, broken_recent={})
+    event = SeenEvent(name="seen_event", sources=("on", "Kasse 'Nord'"), before=count, recent=0, first_recent=None, looked_before=count, looked_recent=0, properties=one, broken_before={}, broken_recent={})
     text = plan_draft.draft({"seen_event": event}, merged(None), owners={})
     drafted = TrackingPlan.model_validate(YAML(typ="safe").load(text))
     assert drafted.events["seen_event"].sources == ("on", "Kasse 'Nord'")
@@ -257,6 +257,19 @@ def test_a_rare_event_is_not_missed(shop: Shop) -> None:
     count = numbers()
     landed(shop, *weeks(count), *(sent(next(count), event="Rare", days=8 + 7 * week) for week in range(4)), plan=AGREED + "  rare: {}\n")
     assert told(shop) == {}
+
+
+def test_of_many_events_some_are_looked_at_and_all_are_counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kundig.collect import plan_seen
+
+    landed(shop, *(sent(n, days=n % 30, price=1, even=n % 2) for n in range(600)))
+    monkeypatch.setattr(plan_seen, "MOST", 100)
+    event = seen(shop.lake, merged(None))["product_viewed"]
+    assert (event.count, event.sources) == (600, ("web",))
+    assert 40 < event.looked_recent < 180 and 40 < event.looked_before < 180, "of each time about a hundred"
+    assert event.properties["price"].recent == event.looked_recent and event.properties["price"].before == event.looked_before
+    assert "required: true" in plan_draft.draft({"product_viewed": event}, merged(None)), "what came with each of those looked at"
+    assert plan_drift.drift({"product_viewed": event}, merged(None)) == ()
 
 
 def test_each_source_is_held_against_its_own_clock(shop: Shop) -> None:

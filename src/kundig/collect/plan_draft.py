@@ -126,7 +126,7 @@ def _property(event: SeenEvent, name: str, key: str, one: SeenProperty, type: st
     count = one.before + one.recent
     if key not in spellings(name, Property()):
         parts.append(f"spelled: [{_said(key)}]")
-    if count >= event.count >= SURE:
+    if count >= event.looked >= SURE:
         parts.append("required: true")
     if _PERSONAL.search(name) or one.addresses * 2 > count:
         parts.append("personal: contact, drop: true")

@@ -100,16 +100,16 @@ def _gone(event: SeenEvent, plan: Plan, days: int, before: int) -> Iterator[Drif
 
 def _property(event: SeenEvent, key: str, one: SeenProperty, plan: Plan, days: int) -> Iterator[Drift]:
     planned = key in plan.properties and not one.columned  # what could not be read as the plan's type stays in the JSON
-    usual = event.before >= ENOUGH and one.before >= USUAL * event.before
+    usual = event.looked_before >= ENOUGH and one.before >= USUAL * event.looked_before
     if not one.recent:
-        if usual and event.recent >= ENOUGH and not planned:
-            what = f"'{key}' of '{event.name}' is gone: it came with {one.before / event.before:.0%} of the events before, and with none of {event.recent:,} in {days} days"
-            yield Drift(kind="vanished_property", event=event.name, key=key, count=event.recent, sentence=what, mend=_tell(plan, event.name))
+        if usual and event.looked_recent >= ENOUGH and not planned:
+            what = f"'{key}' of '{event.name}' is gone: it came with {one.before / event.looked_before:.0%} of the events before, and with none of {event.looked_recent:,} in {days} days"
+            yield Drift(kind="vanished_property", event=event.name, key=key, count=event.looked_recent, sentence=what, mend=_tell(plan, event.name))
         return
     if planned or one.columned:
         return
-    if not one.before and event.before >= ENOUGH:
-        what = f"'{key}' of '{event.name}' is new: with {one.recent:,} of {event.recent:,} events in {days} days, as {_mostly(one.kinds_recent)}"
+    if not one.before and event.looked_before >= ENOUGH:
+        what = f"'{key}' of '{event.name}' is new: with {one.recent:,} of {event.looked_recent:,} events in {days} days, as {_mostly(one.kinds_recent)}"
         yield Drift(kind="new_property", event=event.name, key=key, count=one.recent, sentence=what, mend=f"agree on it in tracking_plan/: {key}: {{type: …}}")
     elif one.before >= ENOUGH:
         yield from _changed(event, key, one, plan)
@@ -136,7 +136,7 @@ def _mostly(kinds: Mapping[str, int]) -> str:
 def _broken(event: SeenEvent, plan: Plan) -> Iterator[Drift]:
     """What breaks the plan and was let through, where it comes more often than before."""
     for reason, count in event.broken_recent.items():
-        share, was = count / event.recent, event.broken_before.get(reason, 0) / event.before if event.before else 0.0
+        share, was = count / event.looked_recent, event.broken_before.get(reason, 0) / event.looked_before if event.looked_before else 0.0
         if reason == UNKNOWN_EVENT or share < max(0.01, 2 * was):
             continue
         name, _, what = reason.partition(": ")

@@ -20,6 +20,9 @@ KINDS = ("whole", "number", "bool", "day", "moment", "list", "object", "text")
 MANY = 12
 """Different values beyond which they are not listed."""
 
+MOST = 20_000
+"""Events of one name, before and lately, whose properties are looked at; of more, about so many are drawn by their ids."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeenProperty:
@@ -44,13 +47,18 @@ class SeenProperty:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeenEvent:
-    """An event: who sent it, how often before and lately, since when lately, its properties, and how often it broke the plan, by reason."""
+    """An event: who sent it, how often before and lately, since when lately, its properties, and how often it broke the plan, by reason.
+
+    Properties and breaches are counted among the `looked_before` and `looked_recent` events that were looked at.
+    """
 
     name: str
     sources: tuple[str, ...]
     before: int
     recent: int
     first_recent: dt.datetime | None
+    looked_before: int
+    looked_recent: int
     properties: Mapping[str, SeenProperty]
     broken_before: Mapping[str, int]
     broken_recent: Mapping[str, int]
@@ -59,6 +67,11 @@ class SeenEvent:
     def count(self) -> int:
         """How often in all."""
         return self.before + self.recent
+
+    @property
+    def looked(self) -> int:
+        """How many were looked at."""
+        return self.looked_before + self.looked_recent
 
 
 def seen(lake: Lake, plan: Plan, *, days: int = 7, before: int = 28, source: str | None = None) -> dict[str, SeenEvent]:
@@ -75,35 +88,42 @@ def seen(lake: Lake, plan: Plan, *, days: int = 7, before: int = 28, source: str
     columned = [column.name for column in plan.columns if column.name in lake.known("events").names]
     own = f" WHERE source = {literal(source)}" if source is not None else ""
     scan = lake.scan("events")
-    wanted = ", ".join(["name", "e.source", "occurred_at", "properties", *map(quoted, columned)])
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE _seen AS SELECT {wanted}, occurred_at > last - INTERVAL {int(days)} DAY AS recent FROM {scan} e "
-        f"JOIN (SELECT source, max(occurred_at) AS last FROM {scan}{own} GROUP BY source) n ON n.source = e.source "
-        f"WHERE occurred_at > last - INTERVAL {int(days) + int(before)} DAY AND kind NOT IN ('identify', 'group', 'alias')"
+    recent = f"occurred_at > _last - INTERVAL {int(days)} DAY AS _recent"  # names of our own begin with _, those of planned properties never do
+    dated = (
+        f"FROM {scan} JOIN (SELECT source AS _whose, max(occurred_at) AS _last FROM {scan}{own} GROUP BY source) ON _whose = source "
+        f"WHERE occurred_at > _last - INTERVAL {int(days) + int(before)} DAY AND kind NOT IN ('identify', 'group', 'alias')"
     )
     try:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE _seen_names AS SELECT name AS _name, {recent}, list(DISTINCT source) AS _sources, count(*) AS _n, min(occurred_at) AS _first {dated} GROUP BY ALL")
+        wanted = ", ".join(["name AS _name", "_recent", "properties AS _properties", *(f"{quoted(name)}" for name in columned)])
+        drawn = f"_n <= {MOST} OR hash(event_id) % _n < {MOST}"
+        con.execute(f"CREATE OR REPLACE TEMP TABLE _seen AS SELECT {wanted} FROM (SELECT *, {recent} {dated}) JOIN (SELECT _name AS _same, _recent AS _then, _n FROM _seen_names) ON _same = name AND _then = _recent WHERE {drawn}")
         return _events(con, columned)
     finally:
-        con.execute("DROP TABLE IF EXISTS _seen")
-        con.execute("DROP TABLE IF EXISTS _seen_values")
+        for made in ("_seen_names", "_seen", "_seen_values"):
+            con.execute(f"DROP TABLE IF EXISTS {made}")
 
 
 def _events(con: Any, columned: list[str]) -> dict[str, SeenEvent]:
-    counted = "".join(f", count({quoted(name)}) FILTER (NOT recent), count({quoted(name)}) FILTER (recent)" for name in columned)
+    counted = "".join(f", count({quoted(name)}) FILTER (NOT _recent), count({quoted(name)}) FILTER (_recent)" for name in columned)
     totals = con.execute(
-        f"SELECT name, list(DISTINCT source ORDER BY source), count(*) FILTER (NOT recent), count(*) FILTER (recent), min(occurred_at) FILTER (recent){counted} FROM _seen GROUP BY name ORDER BY name"
+        "SELECT _name, list_sort(list_distinct(flatten(list(_sources)))), coalesce(sum(_n) FILTER (NOT _recent), 0)::BIGINT, coalesce(sum(_n) FILTER (_recent), 0)::BIGINT, min(_first) FILTER (_recent) "
+        "FROM _seen_names GROUP BY _name ORDER BY _name"
     ).fetchall()
+    looked = {name: counts for name, *counts in con.execute(f"SELECT _name, count(*) FILTER (NOT _recent), count(*) FILTER (_recent){counted} FROM _seen GROUP BY _name").fetchall()}
     loose = _loose(con)
     broken: dict[tuple[str, bool], dict[str, int]] = {}
-    reasons = "SELECT name, recent, unnest(from_json(json_extract(properties, '$._violations'), '[\"VARCHAR\"]')) AS reason FROM _seen WHERE properties IS NOT NULL"
+    reasons = "SELECT _name AS name, _recent AS recent, unnest(from_json(json_extract(_properties, '$._violations'), '[\"VARCHAR\"]')) AS reason FROM _seen WHERE _properties IS NOT NULL"
     for name, recent, reason, count in con.execute(f"SELECT name, recent, reason, count(*) FROM ({reasons}) GROUP BY ALL").fetchall():
         broken.setdefault((name, recent), {})[reason] = count
     found: dict[str, SeenEvent] = {}
-    for name, sources, before, recent, first, *counts in totals:
+    for name, sources, before, recent, first in totals:
+        looked_before, looked_recent, *counts = looked.get(name, [0] * (2 + 2 * len(columned)))
         columns = {column: SeenProperty(before=counts[2 * n], recent=counts[2 * n + 1], columned=True) for n, column in enumerate(columned) if counts[2 * n] or counts[2 * n + 1]}
         own = {key: one for key, one in loose.get(name, {}).items() if key not in columned}
         found[name] = SeenEvent(
-            name=name, sources=tuple(sources), before=before, recent=recent, first_recent=first, properties=dict(sorted((columns | own).items())),
+            name=name, sources=tuple(sources), before=before, recent=recent, first_recent=first,
+            looked_before=looked_before, looked_recent=looked_recent, properties=dict(sorted((columns | own).items())),
             broken_before=broken.get((name, False), {}), broken_recent=broken.get((name, True), {}),
         )  # fmt: skip
     return found
@@ -116,7 +136,7 @@ _KIND = r"""CASE WHEN type IN ('BIGINT', 'UBIGINT', 'HUGEINT', 'UHUGEINT') THEN 
 
 def _loose(con: Any) -> dict[str, dict[str, SeenProperty]]:
     """Properties that stand in the JSON of `properties`, by event and key."""
-    keyed = "SELECT name, recent, properties, unnest(json_keys(properties)) AS key FROM _seen WHERE properties IS NOT NULL"
+    keyed = "SELECT _name AS name, _recent AS recent, _properties AS properties, unnest(json_keys(_properties)) AS key FROM _seen WHERE _properties IS NOT NULL"
     pointed = "json_extract(properties, '/' || replace(replace(key, '~', '~0'), '/', '~1'))"
     valued = f"SELECT name, recent, key, json_type(v) AS type, v ->> '$' AS said FROM (SELECT *, {pointed} AS v FROM ({keyed}) WHERE key <> '_violations')"
     con.execute(f"CREATE OR REPLACE TEMP TABLE _seen_values AS SELECT name, recent, key, said, {_KIND} AS kind FROM ({valued}) WHERE type <> 'NULL' AND said <> ''")
