@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -97,6 +97,23 @@ class Table:
         return Table(**(fields | {"columns": (*self.columns, *extra)}))
 
 
+MERGES = ("sum", "min", "max")
+"""How two values of a column become one; a missing one leaves the other."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Folded:
+    """What a fold made of added rows, as lazy tables.
+
+    `rows`: new rows, and those that take the place of one with the same key; `gone`: keys (first column of the table's key) of rows that go;
+    `declined`: subjects (the column `by`) that must be computed from all their facts after all.
+    """
+
+    rows: Any
+    gone: Any = None
+    declined: Any = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
     """A pure function from declared tables to one declared table.
@@ -106,6 +123,10 @@ class Step:
     due and erased keys alone; without `by` it is recomputed in full when an input changed. `due` names a timestamp
     column of the output: the next moment at which time alone may change the row. `bound` is the memory an array step
     needs in bytes per input row.
+
+    `merge` says how a row made of some facts and the row of the same key made of others become that of all: column → sum, min or max. Such a
+    step is asked about new facts alone, and its answer is added to what stands. `fold` does what a sum cannot say: from what stands and the
+    rows that were added to the tables that `folds` names it makes the rows that change (`Folded`).
     """
 
     name: str
@@ -117,6 +138,9 @@ class Step:
     by: str | None = None
     due: str | None = None
     bound: int | None = None
+    merge: Mapping[str, str] | None = None
+    fold: Callable[..., Folded] | None = None
+    folds: tuple[Table, ...] = ()
 
     def __call__(self, *tables: Any, **parameters: Any) -> Any:
         """Run the body: one argument per table read, in order, then keyword parameters."""
@@ -138,6 +162,9 @@ def step(
     by: str | None = None,
     due: str | None = None,
     bound: int | None = None,
+    merge: Mapping[str, str] | None = None,
+    fold: Callable[..., Folded] | None = None,
+    folds: tuple[Table, ...] = (),
 ) -> Callable[[Callable[..., Any]], Step]:
     """Declare a function as a step.
 
@@ -159,11 +186,17 @@ def step(
         for label, column in (("by", by), ("due", due)):
             if column is not None and column not in writes.names:
                 raise ContractError(f"`{label}` names '{column}', which '{writes.name}' lacks", at=where, mend=nearest(column, writes.names))
+        if merge is not None:
+            unsaid = [name for name in writes.names if name not in (*writes.key, "changed_run") and merge.get(name) not in MERGES]
+            if unsaid:
+                raise ContractError(f"`merge` does not say how '{unsaid[0]}' is merged", at=where, mend=f"give each column that is no key one of {', '.join(MERGES)}")
+        if (merge is not None or fold is not None) and (by is None or not folds):
+            raise ContractError("a step that folds says by which key, and which tables", at=where, mend="give by= and folds=")
         if kind == "array" and bound is None:
             raise ContractError("an array step declares its memory", at=where, mend="give bound=<bytes per input row>")
         keywords = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
         name = f"{body.__module__.removeprefix('kundig.')}.{body.__name__}"
-        return Step(name=name, kind=kind, reads=reads, writes=writes, body=body, parameters=keywords, by=by, due=due, bound=bound)
+        return Step(name=name, kind=kind, reads=reads, writes=writes, body=body, parameters=keywords, by=by, due=due, bound=bound, merge=merge, fold=fold, folds=folds)
 
     return declare
 

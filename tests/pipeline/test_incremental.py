@@ -13,6 +13,7 @@ import pytest
 from kundig import pipeline
 from kundig.config.load import load
 from kundig.pipeline import workbench
+from kundig.pipeline.changes import NOTHING
 from kundig.store.engines.duckdb import connect
 from kundig.store.lake import Lake
 from kundig.store.state import State
@@ -90,8 +91,7 @@ def test_incremental_equals_full(seed: int, tmp_path: Path, monkeypatch: pytest.
 def test_a_skipped_touch_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The positive control: a run that forgets the touched persons must break the law."""
     _eager(monkeypatch)
-    monkeypatch.setattr(workbench.Workbench, "_touched_since", lambda self: __import__("pyarrow").array([], type="int64"))
-    monkeypatch.setattr(workbench.changes, "became_visible", lambda rows, table, *, after, until: rows.limit(0))
+    monkeypatch.setattr(workbench.Arrivals, "change", lambda self, table: NOTHING)
     default_workspace(tmp_path)
     world = World(1)
     place = Place(tmp_path)

@@ -98,7 +98,10 @@ def _with_columns(chosen: tuple[Step, ...], tables: Mapping[str, Table]) -> tupl
     """Steps whose tables are those of this workspace: `events` with the typed columns of its tracking plan."""
     from dataclasses import replace
 
-    return tuple(replace(step, reads=tuple(tables.get(table.name, table) for table in step.reads)) for step in chosen)
+    def here(wanted: tuple[Table, ...]) -> tuple[Table, ...]:
+        return tuple(tables.get(table.name, table) for table in wanted)
+
+    return tuple(replace(step, reads=here(step.reads), folds=here(step.folds)) for step in chosen)
 
 
 def _unfinished(lake: Lake, state: State | None) -> dt.datetime | None:

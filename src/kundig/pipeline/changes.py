@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kundig.schema import Step, Table
-from kundig.store.engines.session import Session, ibis_type
+from kundig.store.engines.session import Session, ibis_type, known_by
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -22,16 +22,29 @@ class Change:
     """How a table differs from the last release.
 
     `whole`: anything may differ. Else `keys` (int64, distinct) are the values of `column` whose rows may differ; none: nothing does.
+    `grown` are those of them whose rows were only added to: what a fold may start from.
     """
 
     whole: bool = False
     column: str = ""
     keys: pa.Array | None = None
+    grown: pa.Array | None = None
 
     @property
     def nothing(self) -> bool:
         """Nothing differs."""
         return not self.whole and (self.keys is None or len(self.keys) == 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """The keys a step has work for: `keys` from all their facts, `grown` from what was added to them."""
+
+    keys: pa.Array
+    grown: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.keys) + len(self.grown)
 
 
 NOTHING = Change()
@@ -58,10 +71,17 @@ def became_visible(rows: ir.Table, table: Table, *, after: dt.datetime, until: d
     """Rows whose later clock lies in (after, until]: in the lake before, and yet unknown to a run at `after`."""
     import ibis
 
-    clocks = [rows[name] for name in ("received_at", "occurred_at") if name in table.names]
+    clocks = [rows[name] for name in clocks_of(table)]
     later = ibis.greatest(*clocks) if len(clocks) > 1 else clocks[0]
     kind = ibis_type("timestamp")
     return rows.filter((later > ibis.literal(after, type=kind)) & (later <= ibis.literal(until, type=kind)))
+
+
+def clocks_of(table: Table) -> tuple[str, ...]:
+    """The clocks by which a row of a landed table is known at a moment; none: it is read as it is."""
+    if "occurred_at" not in table.names and ("received_at" not in table.names or "local_day" not in table.names):
+        return ()
+    return tuple(name for name in known_by(table) if name in table.names)
 
 
 def union(arrays: list[pa.Array]) -> pa.Array:
@@ -71,34 +91,41 @@ def union(arrays: list[pa.Array]) -> pa.Array:
     chunks = [array for array in arrays if array is not None and len(array)]
     if not chunks:
         return pa.array([], type=pa.int64())
-    return pa.concat_arrays(chunks).unique()
+    return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks).unique()
 
 
-def differing(session: Session, new: ir.Table, old: ir.Table, column: str, *, ignore: tuple[str, ...] = ("changed_run",)) -> pa.Array:
-    """Keys of the rows that stand in one of two states of a table and not in the other."""
-    names = [name for name in new.columns if name not in ignore]
-    one, other = _comparable(new.select(*names)), _comparable(old.select(*names))
-    appeared, vanished = one.difference(other, distinct=True), other.difference(one, distinct=True)
-    return union([distinct_keys(session, side, column) for side in (appeared, vanished)])
+def without(keys: pa.Array, others: pa.Array) -> pa.Array:
+    """The keys that are not among the others."""
+    import pyarrow.compute as pc
+
+    return keys.filter(pc.invert(pc.is_in(keys, value_set=others))) if len(others) else keys
 
 
-def _comparable(rows: ir.Table) -> ir.Table:
-    floats = {name: rows[name].round(9) for name, kind in rows.schema().items() if kind.is_floating()}
-    return rows.mutate(**floats) if floats else rows
+OLD = "old_"
+"""How the columns of the earlier state are prefixed in a difference."""
+
+
+def difference(new: ir.Table, old: ir.Table, table: Table) -> ir.Table:
+    """Rows that differ between two states of a table: the new row, and beside it the old one under `old_…`; nulls where there is none.
+
+    Both states are read once. Floats that differ after the ninth digit alone, and the run that wrote a row, are no difference.
+    """
+    import ibis
+
+    names = [name for name in table.names if name != "changed_run"]
+    here = new.mutate(is_new=ibis.literal(True))
+    there = old.select(**{f"{OLD}{name}": old[name] for name in names}, is_old=ibis.literal(True))
+    joined = here.outer_join(there, [here[name].identical_to(there[f"{OLD}{name}"]) for name in table.key])
+    differs = joined.is_new.isnull() | joined.is_old.isnull()
+    for name in names:
+        if name not in table.key:
+            one, other = joined[name], joined[f"{OLD}{name}"]
+            if one.type().is_floating():
+                one, other = one.round(9), other.round(9)
+            differs = differs | ~one.identical_to(other)
+    return joined.filter(differs)
 
 
 def reads_time(step: Step) -> bool:
     """A step whose answer depends on the as-of moment."""
     return "as_of" in step.parameters
-
-
-def narrowed(rows: ir.Table, table: Table, column: str, keys: ir.Table, identifiers: ir.Table | None) -> Any:
-    """Only the rows of a table that concern the keys; tables that concern nobody stay whole.
-
-    `keys` has one column named `column`; `identifiers`, of the persons among them, one column named `identifier_key`.
-    """
-    if column in table.names:
-        return rows.semi_join(keys, column)
-    if column == PERSON and IDENTIFIER in table.names and identifiers is not None:
-        return rows.semi_join(identifiers, IDENTIFIER)
-    return rows

@@ -7,14 +7,14 @@ import json
 import resource
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kundig.clock import now
 from kundig.config.load import Config
 from kundig.errors import KundigError, RunError
-from kundig.pipeline import changes
-from kundig.pipeline.changes import NOTHING, WHOLE, Change
+from kundig.pipeline import changes, folding
+from kundig.pipeline.changes import NOTHING, WHOLE, Change, Scope
 from kundig.pipeline.memory import Memory
 from kundig.pipeline.parameters import fingerprint, parameters
 from kundig.schema import Step, Table
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 LARGE_SHARE = 0.2
 """Above this share of touched keys a full recompute is cheaper than a narrowed one."""
+
+FEW = 500
+"""So few keys are narrowed to without asking how many there are in all."""
 
 Progress = Callable[["StepReport"], None]
 
@@ -110,20 +113,20 @@ class Run:
         began = time.perf_counter()
         filled = parameters(step, self.config, self.as_of)
         print_ = fingerprint(step, filled)
-        cause, keys = self._cause(step, last, print_)
+        cause, scope = self._cause(step, last, print_)
         rows = 0
         if cause != "unchanged":
-            rows = self._compute(step, filled, cause, keys, print_)
+            rows = self._compute(step, filled, scope, print_)
         else:
             self.changed.setdefault(step.writes.name, NOTHING)
         report = StepReport(
-            step=step.name, table=step.writes.name, cause=cause, rows=rows, keys=None if keys is None else len(keys), seconds=time.perf_counter() - began,
+            step=step.name, table=step.writes.name, cause=cause, rows=rows, keys=None if scope is None else len(scope), seconds=time.perf_counter() - began,
             peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, number=number, of=len(self.steps),
         )  # fmt: skip
         self._record(step, report, print_)
         return report
 
-    def _cause(self, step: Step, last: Memory | None, print_: str) -> tuple[str, pa.Array | None]:
+    def _cause(self, step: Step, last: Memory | None, print_: str) -> tuple[str, Scope | None]:
         if last is None:
             return "full", None
         if last.fingerprint != print_:
@@ -144,16 +147,28 @@ class Run:
             return "full", None
         return self._narrow(step, read)
 
-    def _narrow(self, step: Step, read: Mapping[str, Change]) -> tuple[str, pa.Array | None]:
+    def _narrow(self, step: Step, read: Mapping[str, Change]) -> tuple[str, Scope | None]:
+        """Whom the changes concern: those whose facts were only added to where the step folds, the others for all their facts."""
         assert step.by is not None
-        touched = changes.union([self._keys_for(step.by, change) for change in read.values() if not change.nothing])
+        folds = {table.name for table in step.folds}
+        whole, grown = [], []
+        for name, change in read.items():
+            if change.nothing:
+                continue
+            if name in folds and change.grown is not None:
+                grown.append(self._keys_for(step.by, replace(change, keys=change.grown)))
+                change = replace(change, keys=changes.without(change.keys, change.grown))
+            if not change.nothing:
+                whole.append(self._keys_for(step.by, change))
         due = self.bench.due(step, self.as_of) if step.due is not None else None
-        keys = changes.union([touched, *([due] if due is not None else [])])
-        if len(keys) == 0:
+        keys = changes.union([*whole, *([due] if due is not None else [])])
+        added = changes.union(grown)
+        scope = Scope(keys=keys, grown=changes.without(added, keys))
+        if len(scope) == 0:
             return "unchanged", None
-        if len(keys) > LARGE_SHARE * max(1, self.bench.count(step.writes, step.by)):
+        if len(keys) > FEW and len(keys) > LARGE_SHARE * self.bench.count(step.writes, step.by):
             return "full", None
-        return ("touched" if len(touched) else "due"), keys
+        return ("touched" if len(scope.grown) or any(map(len, whole)) else "due"), scope
 
     def _keys_for(self, column: str, change: Change) -> pa.Array:
         assert change.keys is not None
@@ -167,7 +182,7 @@ class Run:
         if table.home == "state":
             return NOTHING if last.inputs.get(table.name) == self.bench.version(table.name) else WHOLE
         if table.name not in self.changed:
-            self.changed[table.name] = self.bench.landed(table, self.as_of)
+            self.changed[table.name] = self.bench.landed(table)
         return self.changed[table.name]
 
     def _fitted_at(self, step: Step, last: Memory) -> dt.datetime:
@@ -175,12 +190,17 @@ class Run:
 
     # computing
 
-    def _compute(self, step: Step, filled: dict[str, Any], cause: str, keys: pa.Array | None, print_: str) -> int:
-        adopted = self.bench.adopt(step, print_, self.as_of, cause, keys)
+    def _compute(self, step: Step, filled: dict[str, Any], scope: Scope | None, print_: str) -> int:
+        adopted = self.bench.adopt(step, print_) if scope is None else None
         if adopted is not None:
             self.resumed += 1
             self.changed[step.writes.name], rows = adopted
             return rows
+        if scope is not None and len(scope.grown):
+            fold = folding.merged if step.merge is not None else folding.folded
+            self.changed[step.writes.name], rows = fold(self.bench, step, filled, scope, print_)
+            return rows
+        keys = None if scope is None else scope.keys
         inputs = self.bench.inputs(step, keys)
         if step.kind == "relation":
             result = step.body(*inputs, **filled)
@@ -189,8 +209,7 @@ class Run:
         if keys is not None and step.by is not None:
             result = self.bench.only(result, step.by)
         shaped = conform(result, step.writes, changed_run=self.bench.run_id)
-        change, rows = self.bench.write(step, shaped, keys, print_, self.as_of)
-        self.changed[step.writes.name] = change
+        self.changed[step.writes.name], rows = self.bench.write(step, shaped, keys, print_)
         return rows
 
     def _materialised(self, step: Step, inputs: Iterable[ir.Table]) -> list[Any]:

@@ -6,15 +6,16 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kundig import tables as declared
 from kundig.pipeline import changes
+from kundig.pipeline.arrivals import Arrivals
 from kundig.pipeline.changes import IDENTIFIER, NOTHING, PERSON, WHOLE, Change
 from kundig.pipeline.memory import Memory, fitted_moments, last_memory
 from kundig.schema import Step, Table
 from kundig.store.engines.session import as_known
-from kundig.tables.collect import TOUCHED
 from kundig.tables.unify import IDENTITIES
 
 if TYPE_CHECKING:
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 
     from kundig.store.lake import Lake, StagedFiles
     from kundig.store.state import State
+
+@dataclass(frozen=True, kw_only=True)
+class Narrowed:
+    """The keys a step is computed for, and the identifiers of the persons among them; `held…`: the same as tables of the session."""
+
+    by: str
+    keys: pa.Array
+    held: ir.Table
+    identifiers: pa.Array | None = None
+    held_identifiers: ir.Table | None = None
+
 
 REPLACE_SHARE = 0.1
 """Above this share of changed rows a table is written anew instead of added to."""
@@ -42,14 +54,16 @@ class Workbench:
         self._released = lake.versions(self.release.snapshot_id) if self.release is not None else {}
         self._views: set[str] = set()
         self._state: dict[str, str] = {}
-        self._narrowed: tuple[str, ir.Table, ir.Table | None] | None = None
-        self._touched: pa.Array | None = None
+        self._narrowed: Narrowed | None = None
+        self._arrivals: Arrivals | None = None
+        self._relatives: dict[tuple[str, int], tuple[pa.Array, pa.Array]] = {}
 
     # opening
 
     def open(self, as_of: dt.datetime, wanted: Mapping[str, Table]) -> None:
         """Make every wanted table known to the session, as of the moment where it carries the clocks."""
         self.as_of = as_of
+        self._arrivals = None if self.release is None else Arrivals(self.lake, self.session, self.release, self.base, as_of)
         for name in sorted({*wanted, "identities", "touched", "models"}):
             self._define(wanted.get(name, declared.ALL[name]))
 
@@ -84,36 +98,18 @@ class Workbench:
             return self._state[table]
         return f"run {self.run_id}" if table in self._staged else str(self._versions.get(table, 0))
 
-    def landed(self, table: Table, as_of: dt.datetime) -> Change:
+    def landed(self, table: Table) -> Change:
         """How a table that no step writes differs from what the last release saw."""
-        if self.release is None:
-            return WHOLE
-        column = changes.key_column(table)
-        fresh = self._versions.get(table.name, 0) != self._released.get(table.name, 0)
-        if column is None or table.name == "identifiers":
-            timed = self._appeared(table, as_of) if _has_clocks(table) else False
-            return WHOLE if fresh or timed else NOTHING
-        arrays = [self._touched_since()] if fresh else []
-        if _has_clocks(table):
-            raw = self.session.table(f"{table.name}__all")
-            arrays.append(changes.distinct_keys(self.session, changes.became_visible(raw, table, after=self.release.moment, until=as_of), column))
-        keys = changes.union(arrays)
-        return Change(column=column, keys=keys) if len(keys) else NOTHING
+        return WHOLE if self._arrivals is None else self._arrivals.change(table)
 
-    def _appeared(self, table: Table, as_of: dt.datetime) -> bool:
-        assert self.release is not None
-        raw = self.session.table(f"{table.name}__all")
-        seen = changes.became_visible(raw, table, after=self.release.moment, until=as_of)
-        return bool(self.session.arrow(seen.limit(1)).num_rows)
-
-    def _touched_since(self) -> pa.Array:
-        if self._touched is None:
-            assert self.release is not None
-            now = self.session.table("touched")
-            before = self.session.open_table(self.lake, TOUCHED, self.release.snapshot_id, "touched__released")
-            fresh = now.anti_join(before.select("batch_id").distinct(), "batch_id")
-            self._touched = changes.distinct_keys(self.session, fresh, IDENTIFIER)
-        return self._touched
+    def added(self, table: Table) -> ir.Table:
+        """The rows by which a table has grown since the last release: those that landed, or those this run made."""
+        if table.name in self._staged:
+            rows = self.session.table(table.name)
+            return rows.filter(rows.changed_run == self.run_id)
+        assert self._arrivals is not None
+        found = self._arrivals.added(table)
+        return found if found is not None else self.session.table(table.name).limit(0)
 
     def due(self, step: Step, as_of: dt.datetime) -> pa.Array:
         """Keys of a step's rows that time alone may have changed by a moment."""
@@ -123,7 +119,7 @@ class Workbench:
 
         assert step.by is not None
         assert step.due is not None
-        rows = self._before(step.writes)
+        rows = self.before(step.writes)
         kind = ibis_type("timestamp")
         fallen = rows[step.due] <= ibis.literal(as_of, type=kind)
         if self.release is not None:
@@ -132,33 +128,31 @@ class Workbench:
 
     def count(self, table: Table, column: str) -> int:
         """How many distinct keys a table has in the last release (rows, where the key is the whole of the table's key)."""
-        return int(self._before(table).select(column).nunique().execute()) if table.key == (column,) else int(self._before(table)[column].nunique().execute())
+        return int(self.before(table).select(column).nunique().execute()) if table.key == (column,) else int(self.before(table)[column].nunique().execute())
 
     def persons_of(self, identifiers: pa.Array) -> pa.Array:
         """Persons that the identifiers belong to now, or belonged to in the last release."""
-        import pyarrow as pa
-
-        keys = self.session.register("kundig_identifiers", pa.table({IDENTIFIER: identifiers}))
-        found = []
-        for rows in (self.session.table("identities"), self._before(IDENTITIES)):
-            found.append(changes.distinct_keys(self.session, rows.semi_join(keys, IDENTIFIER), PERSON))
-        return changes.union(found)
+        return self._related(identifiers, IDENTIFIER, PERSON)
 
     def identifiers_of(self, persons: pa.Array) -> pa.Array:
         """Identifiers that belong to the persons now, or belonged to them in the last release."""
-        import pyarrow as pa
+        return self._related(persons, PERSON, IDENTIFIER)
 
-        keys = self.session.register("kundig_persons", pa.table({PERSON: persons}))
-        found = []
-        for rows in (self.session.table("identities"), self._before(IDENTITIES)):
-            found.append(changes.distinct_keys(self.session, rows.semi_join(keys, PERSON), IDENTIFIER))
-        return changes.union(found)
+    def _related(self, keys: pa.Array, known: str, wanted: str) -> pa.Array:
+        """Asked once for the same keys; identities that this run left as they were are read once."""
+        place = (known, id(keys))
+        if place not in self._relatives:
+            held = self.held("kundig_related", known, keys)
+            sides = [self.before(IDENTITIES)] + ([self.session.table("identities")] if "identities" in self._staged else [])
+            self._relatives[place] = (keys, changes.union([changes.distinct_keys(self.session, rows.semi_join(held, known), wanted) for rows in sides]))
+        return self._relatives[place][1]
 
     def state_of(self, name: str, *, before: bool) -> ir.Table:
         """A table as of the last release, or as this run has made it (a step that wrote nothing left it as it was)."""
-        return self._before(declared.ALL[name]) if before or name not in self._staged else self.session.table(name)
+        return self.before(declared.ALL[name]) if before or name not in self._staged else self.session.table(name)
 
-    def _before(self, table: Table) -> ir.Table:
+    def before(self, table: Table) -> ir.Table:
+        """A table as of the last release."""
         name = f"{table.name}__before"
         if name not in self._views:
             at = self.release.snapshot_id if self.release is not None else self.base
@@ -169,67 +163,85 @@ class Workbench:
     # computing
 
     def inputs(self, step: Step, keys: pa.Array | None) -> list[ir.Table]:
-        """The step's tables, narrowed to the keys where it is given some."""
-        import pyarrow as pa
-
-        whole = [self.session.table(table.name) for table in step.reads]
+        """The step's tables, narrowed to the keys where it is given some; tables that concern nobody stay whole."""
         if keys is None or step.by is None:
             self._narrowed = None
-            return whole
-        chosen = self.session.register("kundig_keys", pa.table({step.by: keys}))
-        identifiers = None
-        if step.by == PERSON:
-            mine = self.session.table("identities").semi_join(chosen, PERSON).select(IDENTIFIER).distinct()
-            identifiers = self.session.keep("kundig_key_identifiers", mine)
-        self._narrowed = (step.by, chosen, identifiers)
-        return [changes.narrowed(rows, table, step.by, chosen, identifiers) for rows, table in zip(whole, step.reads, strict=True)]
+            return [self.session.table(table.name) for table in step.reads]
+        self._narrowed = self._narrow_to(step.by, keys)
+        return [self._of_keys(table, self._narrowed) for table in step.reads]
+
+    def _narrow_to(self, by: str, keys: pa.Array) -> Narrowed:
+        held = self.held("kundig_keys", by, keys)
+        if by != PERSON:
+            return Narrowed(by=by, keys=keys, held=held)
+        mine = self.session.narrow("identities__mine", IDENTITIES.name, IDENTITIES, PERSON, keys, held)
+        identifiers = changes.distinct_keys(self.session, mine, IDENTIFIER)
+        return Narrowed(by=by, keys=keys, held=held, identifiers=identifiers, held_identifiers=self.held("kundig_key_identifiers", IDENTIFIER, identifiers))
+
+    def _of_keys(self, table: Table, chosen: Narrowed) -> ir.Table:
+        name = f"{table.name}__narrowed"
+        if chosen.by in table.names:
+            return self.session.narrow(name, table.name, table, chosen.by, chosen.keys, chosen.held)
+        if IDENTIFIER in table.names and chosen.identifiers is not None:
+            return self.session.narrow(name, table.name, table, IDENTIFIER, chosen.identifiers, chosen.held_identifiers)
+        return self.session.table(table.name)
+
+    def only(self, result: ir.Table, column: str) -> ir.Table:
+        """The rows of the keys the step was narrowed to."""
+        return result if self._narrowed is None else result.semi_join(self._narrowed.held, column)
+
+    def held(self, name: str, column: str, keys: pa.Array) -> ir.Table:
+        """Keys as a table of one column, to narrow rows by."""
+        import pyarrow as pa
+
+        rows: ir.Table = self.session.register(name, pa.table({column: keys}))
+        return rows
 
     def arrow_result(self, step: Step, rows: pa.Table) -> ir.Table:
         """The Arrow rows an array or fit step returned, as an expression."""
         return self.session.register(f"kundig_result_{step.writes.name}", rows)
 
-    def only(self, result: ir.Table, column: str) -> ir.Table:
-        """The rows of the keys the step was narrowed to."""
-        return result if self._narrowed is None else result.semi_join(self._narrowed[1], column)
-
-    def write(self, step: Step, shaped: ir.Table, keys: pa.Array | None, print_: str, as_of: dt.datetime) -> tuple[Change, int]:
+    def write(self, step: Step, shaped: ir.Table, keys: pa.Array | None, print_: str) -> tuple[Change, int]:
         """Stage a step's rows, lay them over the table for the steps to come, and say what changed."""
         table = step.writes
         if step.kind == "fit":
-            staged = self._stage(step, shaped, print_)
-            self._lay(table, [*self._staged.get(table.name, []), ("append", staged)])
+            staged = self.stage(step, shaped, print_)
+            self.lay(table, [*self._staged.get(table.name, []), ("append", staged)])
             return WHOLE, staged.rows
         column = step.by or changes.key_column(table)
         if self.release is None or not self._released.get(table.name):
-            staged = self._stage(step, shaped, print_)
-            self._lay(table, [("replace", staged)])
+            staged = self.stage(step, shaped, print_)
+            self.lay(table, [("replace", staged)])
             return WHOLE, staged.rows
         fresh = self.session.keep(f"kundig_new_{table.name}", shaped, table)
-        before = self._before(table)
-        if keys is not None and column is not None:
-            assert self._narrowed is not None
-            before = before.semi_join(self._narrowed[1], column)
         if column is None:
-            return self._write_keyless(step, fresh, before, print_)
-        differing = changes.differing(self.session, fresh, before, column)
-        if len(differing) == 0:
+            return self._write_keyless(step, fresh, self.before(table), print_)
+        changed = self.changed(step, fresh, column, keys)
+        if len(changed) == 0:
             return NOTHING, 0
-        if keys is None and len(differing) > REPLACE_SHARE * max(1, self.count(table, column)):
-            staged = self._stage(step, fresh, print_)
-            self._lay(table, [("replace", staged)])
+        if keys is None and len(changed) > REPLACE_SHARE * max(1, self.count(table, column)):
+            staged = self.stage(step, fresh, print_)
+            self.lay(table, [("replace", staged)])
         else:
-            import pyarrow as pa
+            staged = self.stage(step, fresh.semi_join(self.held(f"kundig_changed_{table.name}", column, changed), column), print_)
+            self.lay(table, [("upsert", (column, changed, staged))])
+        return Change(column=column, keys=changed), staged.rows
 
-            changed = self.session.register(f"kundig_changed_{table.name}", pa.table({column: differing}))
-            staged = self._stage(step, fresh.semi_join(changed, column), print_)
-            self._lay(table, [("upsert", (column, differing, staged))])
-        return Change(column=column, keys=differing), staged.rows
+    def changed(self, step: Step, new: ir.Table, column: str, keys: pa.Array | None) -> pa.Array:
+        """Keys whose rows stand in the new or in the last state of a step's table, and not alike in both."""
+        table, old = step.writes, self.before(step.writes)
+        if keys is not None:
+            assert self._narrowed is not None
+            old = self.session.narrow(f"{table.name}__were", f"{table.name}__before", table, column, self._narrowed.keys, self._narrowed.held)
+        rows = changes.difference(new, old, table)
+        found = self.session.arrow(rows.select(new=rows[column], old=rows[f"{changes.OLD}{column}"]))
+        return changes.union([found[side].combine_chunks().drop_null().unique() for side in ("new", "old")])
 
     def _write_keyless(self, step: Step, fresh: ir.Table, before: ir.Table, print_: str) -> tuple[Change, int]:
         if self._same(fresh, before):
             return NOTHING, 0
-        staged = self._stage(step, fresh, print_)
-        self._lay(step.writes, [("replace", staged)])
+        staged = self.stage(step, fresh, print_)
+        self.lay(step.writes, [("replace", staged)])
         return WHOLE, staged.rows
 
     def _same(self, fresh: ir.Table, before: ir.Table) -> bool:
@@ -239,12 +251,16 @@ class Workbench:
             return False
         return not self.session.arrow(one.difference(other, distinct=True).limit(1)).num_rows
 
-    def _stage(self, step: Step, rows: ir.Table, print_: str) -> StagedFiles:
+    def stage(self, step: Step, rows: ir.Table, print_: str) -> StagedFiles:
+        """Rows of a step as files that the commit will show."""
         staged: StagedFiles = self.session.stage(self.lake, step.writes, rows, run=self._ticket(), step=f"{step.name}@{print_}")
         return staged
 
-    def _lay(self, table: Table, parts: list[tuple[str, Any]]) -> None:
+    def lay(self, table: Table, parts: list[tuple[str, Any]]) -> None:
+        """Show a table to the steps to come as it will be once staged files are committed: appended, in place of rows of some keys, or of all."""
         self._staged[table.name] = parts
+        if table.name == IDENTITIES.name:
+            self._relatives.clear()
         rows = self.session.overlay(self.lake, table, self.base, parts, f"{table.name}__all")
         self.session.define(table.name, newest_models(rows) if table.name == "models" else rows)
 
@@ -254,14 +270,14 @@ class Workbench:
         text = json.dumps([self.base, self.as_of.isoformat()])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def adopt(self, step: Step, print_: str, as_of: dt.datetime, cause: str, keys: pa.Array | None) -> tuple[Change, int] | None:
+    def adopt(self, step: Step, print_: str) -> tuple[Change, int] | None:
         """What an earlier attempt at this very run had already staged for a full step, if it is there whole."""
-        if keys is not None or self.release is not None or step.kind == "fit":
+        if self.release is not None or step.kind == "fit":
             return None
         staged = self.lake.staged(run=self._ticket(), step=f"{step.name}@{print_}")
         if staged is None:
             return None
-        self._lay(step.writes, [("replace", staged)])
+        self.lay(step.writes, [("replace", staged)])
         return WHOLE, staged.rows
 
     def commit(self, bookkeeping: list[tuple[Table, pa.Table, str]], as_of: dt.datetime) -> int:
@@ -310,10 +326,6 @@ def _digest(rows: pa.Table | None) -> str:
             writer.write_table(pa.table({"column": column}))
         digest.update(sink.getvalue())
     return digest.hexdigest()[:16]
-
-
-def _has_clocks(table: Table) -> bool:
-    return "occurred_at" in table.names or ("received_at" in table.names and "local_day" in table.names)
 
 
 def _no_rows(table: Table) -> pa.Table:

@@ -15,7 +15,11 @@ from kundig.tables.unify import IDENTITIES, MEASURE_DAYS
 from kundig.unify.person_days import owned
 
 
-@step(reads=(EVENTS, IDENTITIES), writes=MEASURE_DAYS, by="person_key")
+MERGE = {"count": "sum", "sum": "sum", "minimum": "min", "maximum": "max", "first_at": "min", "last_at": "max"}
+"""How a day of some events and the same day of others become that of all."""
+
+
+@step(reads=(EVENTS, IDENTITIES), writes=MEASURE_DAYS, by="person_key", merge=MERGE, folds=(EVENTS,))
 def measure_days(events: ir.Table, identities: ir.Table, *, config: Any, zone: str, audiences: Mapping[str, Audience]) -> ir.Table:
     """The days of every measure that the audiences' rules can be answered from; no rows where no rule counts events.
 

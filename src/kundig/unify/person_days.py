@@ -9,12 +9,16 @@ from kundig.tables.collect import EVENTS
 from kundig.tables.unify import IDENTITIES, PERSON_DAYS
 
 
-@step(reads=(EVENTS, IDENTITIES), writes=PERSON_DAYS, by="person_key")
+MERGE = {"count": "sum", "value": "sum", "first_at": "min", "last_at": "max"}
+"""How a day of some events and the same day of others become that of all."""
+
+
+@step(reads=(EVENTS, IDENTITIES), writes=PERSON_DAYS, by="person_key", merge=MERGE, folds=(EVENTS,))
 def person_days(events: ir.Table, identities: ir.Table) -> ir.Table:
     """Events folded by person, local day, name and channel.
 
     An event belongs to whom its strongest identifier belonged at that moment; what carries nothing but a shared identifier is nobody's.
-    A late event, a merge or a split replaces the days of the persons concerned.
+    New events are added to their days; a merge or a split replaces the days of the persons concerned.
     """
     wanted = events.select(
         "identifier_key", "occurred_at", "local_day", "value", event=events["name"].fill_null(""), channel=events.channel.fill_null("")

@@ -9,6 +9,7 @@ from kundig.schema import Table
 from kundig.store.engines.duckdb import ibis_backend
 from kundig.store.engines.portable import DIALECT
 from kundig.store.engines.session import duckdb_type, ibis_type
+from kundig.store.lake.reading import select
 
 if TYPE_CHECKING:
     import duckdb
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from kundig.store.lake import Lake, StagedFiles
+    from kundig.store.lake.reading import FileRow
+    from kundig.store.lake.shapes import Field
+
+SPELT = 2_000
+"""Up to so many keys are spelt out in the statement that narrows a table to them."""
 
 
 class DuckSession:
@@ -31,6 +37,23 @@ class DuckSession:
     def open_table(self, lake: Lake, table: Table, at: int, name: str) -> ir.Table:
         """Make a table as of a snapshot known by a name."""
         return self.view(name, lake.scan(table.name, at), table)
+
+    def open_files(self, table: Table, fields: Sequence[Field], files: Sequence[FileRow], name: str) -> ir.Table:
+        """Make the rows of some files of a table known by a name."""
+        return self.view(name, select(tuple(fields), files), table)
+
+    def narrow(self, name: str, source: str, table: Table, column: str, keys: pa.Array, held: ir.Table) -> ir.Table:
+        """Make those rows of a known table known by a name whose column is among the keys, which are `held` in a column of that name.
+
+        Few keys are spelt out: then the files' own bounds say which row groups hold none of them, and of the others the wide columns are
+        read where the key is met alone.
+        """
+        if len(keys) > SPELT:
+            return self.define(name, self.table(source).semi_join(held, column), table)
+        chosen = f'"{column}" IN ({", ".join(map(str, keys.to_pylist()))})' if len(keys) else "false"
+        self._drop(name)
+        self.connection.execute(f'CREATE TEMP VIEW "{name}" AS SELECT * FROM "{source}" WHERE {chosen}')
+        return self._made(name, "VIEW", table)
 
     def overlay(self, lake: Lake, table: Table, at: int, parts: Sequence[tuple[str, Any]], name: str) -> ir.Table:
         """Make a table known by a name as it will be once `parts` are committed: (append | replace, staged) or (upsert, (column, keys, staged))."""
@@ -80,12 +103,12 @@ class DuckSession:
         self.connection.unregister("_kundig_arrow")
         return self._made(name, "TABLE")
 
-    def define(self, name: str, expression: ir.Table) -> ir.Table:
+    def define(self, name: str, expression: ir.Table, table: Table | None = None) -> ir.Table:
         """Make an expression known by a name, computed anew at each use."""
         sql = self.sql(expression)
         self._drop(name)
         self.connection.execute(f'CREATE TEMP VIEW "{name}" AS {sql}')
-        return self._made(name, "VIEW")
+        return self._made(name, "VIEW", table)
 
     def keep(self, name: str, expression: ir.Table, table: Table | None = None) -> ir.Table:
         """Compute an expression once and make its rows known by a name; of a declared table, in its declared types.

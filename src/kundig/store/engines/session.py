@@ -21,10 +21,16 @@ class Session(Protocol):
     def table(self, name: str) -> ir.Table:
         """The Ibis table known by that name."""
 
+    def open_files(self, table: Table, fields: Any, files: Any, name: str) -> ir.Table:
+        """Make the rows of some files of a table known by a name."""
+
+    def narrow(self, name: str, source: str, table: Table, column: str, keys: pa.Array, held: ir.Table) -> ir.Table:
+        """Make those rows of a known table known by a name whose column is among the keys, which are `held` in a column of that name."""
+
     def register(self, name: str, rows: pa.Table) -> ir.Table:
         """Make Arrow rows known by a name."""
 
-    def define(self, name: str, expression: ir.Table) -> ir.Table:
+    def define(self, name: str, expression: ir.Table, table: Table | None = None) -> ir.Table:
         """Make an expression known by a name, computed anew at each use."""
 
     def keep(self, name: str, expression: ir.Table, table: Table | None = None) -> ir.Table:
@@ -117,7 +123,12 @@ def as_known(expression: ir.Table, table: Table, as_of: dt.datetime) -> ir.Table
         return expression
 
     moment = ibis.literal(as_of, type=ibis_type("timestamp"))
-    for clock in ("received_at",) if table.name == "consent_records" else ("received_at", "occurred_at"):
+    for clock in known_by(table):
         if clock in table.names:
             expression = expression.filter(expression[clock] <= moment)
     return expression
+
+
+def known_by(table: Table) -> tuple[str, ...]:
+    """The clocks that must have passed before a row counts."""
+    return ("received_at",) if table.name == "consent_records" else ("received_at", "occurred_at")

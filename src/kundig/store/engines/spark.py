@@ -129,6 +129,14 @@ class SparkSession:
         """Make a table as of a snapshot known by a name."""
         return self._view(name, read(self.engine, *lake.files(table.name, at)))
 
+    def open_files(self, table: Table, fields: Sequence[Field], files: Sequence[FileRow], name: str) -> ir.Table:
+        """Make the rows of some files of a table known by a name."""
+        return self._view(name, read(self.engine, fields, files))
+
+    def narrow(self, name: str, source: str, table: Table, column: str, keys: pa.Array, held: ir.Table) -> ir.Table:
+        """Make those rows of a known table known by a name whose column is among the keys, which are `held` in a column of that name."""
+        return self.define(name, self.table(source).semi_join(held, column))
+
     def overlay(self, lake: Lake, table: Table, at: int, parts: Sequence[tuple[str, Any]], name: str) -> ir.Table:
         """Make a table known by a name as it will be once `parts` are committed: (append | replace, staged) or (upsert, (column, keys, staged))."""
         import pyarrow as pa
@@ -157,7 +165,7 @@ class SparkSession:
         """Make Arrow rows known by a name."""
         return self._view(name, self.engine.createDataFrame(rows.combine_chunks()))  # Spark leaves rows out of tables in several chunks
 
-    def define(self, name: str, expression: ir.Table) -> ir.Table:
+    def define(self, name: str, expression: ir.Table, table: Table | None = None) -> ir.Table:
         """Make an expression known by a name, computed anew at each use."""
         return self._view(name, self._frame(expression))
 
