@@ -125,8 +125,9 @@ class Step:
     needs in bytes per input row.
 
     `merge` says how a row made of some facts and the row of the same key made of others become that of all: column → sum, min or max. Such a
-    step is asked about new facts alone, and its answer is added to what stands. `fold` does what a sum cannot say: from what stands and the
-    rows that were added to the tables that `folds` names it makes the rows that change (`Folded`).
+    step is asked about new facts alone, and its answer is added to what stands. `fold` does what a sum cannot say: given the
+    table as it stands, the tables read, and by keyword the rows `added` to those that `folds` names, their `recent` rows (from the moment `since` on)
+    and the `keys` concerned, it makes the rows that change (`Folded`). Without `by` it is given the added rows alone, and makes the whole table.
     """
 
     name: str
@@ -190,8 +191,8 @@ def step(
             unsaid = [name for name in writes.names if name not in (*writes.key, "changed_run") and merge.get(name) not in MERGES]
             if unsaid:
                 raise ContractError(f"`merge` does not say how '{unsaid[0]}' is merged", at=where, mend=f"give each column that is no key one of {', '.join(MERGES)}")
-        if (merge is not None or fold is not None) and (by is None or not folds):
-            raise ContractError("a step that folds says by which key, and which tables", at=where, mend="give by= and folds=")
+        if (merge is not None and by is None) or ((merge is not None or fold is not None) and not folds):
+            raise ContractError("a step that folds says which tables, and one that merges by which key", at=where, mend="give folds=, and by= with merge=")
         if kind == "array" and bound is None:
             raise ContractError("an array step declares its memory", at=where, mend="give bound=<bytes per input row>")
         keywords = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)

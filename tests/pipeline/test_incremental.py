@@ -12,7 +12,7 @@ import pytest
 
 from kundig import pipeline
 from kundig.config.load import load
-from kundig.pipeline import workbench
+from kundig.pipeline import folding, workbench
 from kundig.pipeline.changes import NOTHING
 from kundig.store.engines.duckdb import connect
 from kundig.store.lake import Lake
@@ -103,6 +103,86 @@ def test_a_skipped_touch_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     narrowed = place.contents()
     place.run(day, full=True)
     assert narrowed["person_days"] != place.contents()["person_days"]
+    place.close()
+
+
+@pytest.fixture
+def folds(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, int]]:
+    """Table → keys that a fold was given, and keys that it had to compute from all their facts."""
+    seen: dict[str, tuple[int, int]] = {}
+    whole: list[int] = []
+    run = sys.modules["kundig.pipeline.run"]
+    recomputed = folding._recomputed
+
+    def counted(bench: object, step: object, filled: object, keys: object) -> object:
+        whole.append(len(keys))  # type: ignore[arg-type]
+        return recomputed(bench, step, filled, keys)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(folding, "_recomputed", counted)
+    for name in ("merged", "folded"):
+
+        def told(bench: object, step: object, filled: object, scope: object, print_: object, inner: object = getattr(folding, name)) -> object:
+            whole.clear()
+            answer = inner(bench, step, filled, scope, print_)  # type: ignore[operator]
+            seen[step.writes.name] = (len(scope.grown), sum(whole))  # type: ignore[attr-defined]
+            return answer
+
+        monkeypatch.setattr(run.folding, name, told)
+    regrown = run.Run._regrown
+
+    def told_of_all(self: object, step: object, *rest: object) -> object:
+        seen[step.writes.name] = (1, 0)  # type: ignore[attr-defined]
+        return regrown(self, step, *rest)
+
+    monkeypatch.setattr(run.Run, "_regrown", told_of_all)
+    return seen
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_day_is_folded_and_equals_a_full_run(seed: int, tmp_path: Path, folds: dict[str, tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day of new events, and an hour later some more that go on in the sessions of that day."""
+    _eager(monkeypatch)
+    default_workspace(tmp_path)
+    world = World(seed, people=60)
+    place = Place(tmp_path)
+    land(place.lake, world.rows(until=END, events=300), batch="first")
+    place.run(END)
+    names = ("events", "identifiers", "touched")
+    for number, moment in enumerate((END + dt.timedelta(days=1), END + dt.timedelta(days=1, hours=1))):
+        rows = world.rows(until=moment, days=1, events=25, orders=0, late=0.0)
+        land(place.lake, {name: rows[name] for name in names}, batch=f"later {number}")
+        folds.clear()
+        place.run(moment)
+        assert {"sessions", "person_days", "profiles", "links"} <= set(folds), folds
+        if number == 0:
+            for table in ("sessions", "person_days", "profiles"):
+                grown, whole = folds[table]
+                assert whole < grown, f"'{table}' read the histories of {whole} of {grown} after all"
+    folded = place.contents()
+    place.run(moment, full=True)
+    whole_run = place.contents()
+    for name in folded:
+        if name not in BOOKS and name != "models":
+            assert folded[name] == whole_run[name], f"'{name}' differs between folded and full"
+    place.close()
+
+
+def test_a_wrong_fold_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The positive control: days that keep the larger count instead of the sum must break the law."""
+    monkeypatch.setattr(folding, "_together", lambda rows, step: rows)
+    default_workspace(tmp_path)
+    world = World(1)
+    place = Place(tmp_path)
+    rows = world.rows(until=END)
+    land(place.lake, rows, batch="first")
+    place.run(END)
+    events = rows["events"].slice(0, 20)
+    twice = events.set_column(events.schema.get_field_index("event_id"), "event_id", __import__("pyarrow").array([f"web:again-{i}" for i in range(20)]))
+    land(place.lake, {"events": twice, "touched": rows["touched"].set_column(0, rows["touched"].schema.field(0), __import__("pyarrow").array(["again"] * rows["touched"].num_rows))}, batch="second")
+    place.run(END + dt.timedelta(hours=1))
+    folded = place.contents()["person_days"]
+    place.run(END + dt.timedelta(hours=1), full=True)
+    assert folded != place.contents()["person_days"]
     place.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kundig.pipeline import changes
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
 
 class Arrivals:
-    """Tables that no step writes, of the snapshot `base`, held against the last release; each is looked at once."""
+    """Tables that no step writes, of the snapshot `base`, held against the last release; `opened` gives a table of now by its declaration."""
 
-    def __init__(self, lake: Lake, session: Any, release: Release, base: int, as_of: dt.datetime) -> None:
+    def __init__(self, lake: Lake, session: Any, release: Release, base: int, as_of: dt.datetime, opened: Callable[[Table], ir.Table]) -> None:
+        self.opened = opened
         self.lake, self.session, self.release, self.base, self.as_of = lake, session, release, base, as_of
         self._now, self._released = lake.versions(base), lake.versions(release.snapshot_id)
         self._added: dict[str, ir.Table | None] = {}
@@ -87,7 +89,7 @@ class Arrivals:
 
     def _touched_since(self) -> pa.Array:
         if self._touched is None:
-            now = self.session.table("touched")
+            now = self.opened(TOUCHED)
             before = self.session.open_table(self.lake, TOUCHED, self.release.snapshot_id, "touched__released")
             fresh = now.anti_join(before.select("batch_id").distinct(), "batch_id")
             self._touched = changes.distinct_keys(self.session, fresh, IDENTIFIER)

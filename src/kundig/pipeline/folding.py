@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from kundig.pipeline.workbench import Workbench
 
 
+RECENT_DAYS = 2
+"""What a fold may look back at, in days before the last release's moment."""
+
+
 def merged(bench: Workbench, step: Step, filled: dict[str, Any], scope: Scope, print_: str) -> tuple[Change, int]:
     """A step with `merge`: its answer to the added rows becomes rows of its table, or goes into those of the same key.
 
@@ -23,7 +27,7 @@ def merged(bench: Workbench, step: Step, filled: dict[str, Any], scope: Scope, p
     """
     table, session, by = step.writes, bench.session, _by(step)
     grown = bench.held("kundig_grown", by, scope.grown)
-    inputs = [bench.added(one) if one in step.folds else session.table(one.name) for one in step.reads]
+    inputs = [bench.added(one) if one in step.folds else bench.opened(one) for one in step.reads]
     part = conform(step.body(*inputs, **filled), table, changed_run=bench.run_id).semi_join(grown, by)
     fresh = session.keep(f"kundig_part_{table.name}", part, table)
     before = bench.before(table)
@@ -33,18 +37,23 @@ def merged(bench: Workbench, step: Step, filled: dict[str, Any], scope: Scope, p
     if len(met):
         meeting = bench.held("kundig_met", by, met)
         stood = session.narrow(f"{table.name}__met", f"{table.name}__before", table, by, met, meeting)
-        rows = fresh.anti_join(meeting, by).union(_together(stood.union(fresh.semi_join(meeting, by), distinct=False), step), distinct=False)
+        rows = _beside(step, fresh.anti_join(meeting, by), _together(_beside(step, stood, fresh.semi_join(meeting, by)), step))
     redone = _recomputed(bench, step, filled, scope.keys)
     if redone is not None:
         changed, again = redone
         hidden = changes.union([met, changed])
-        rows = rows.union(again.semi_join(bench.held(f"kundig_changed_{table.name}", by, changed), by), distinct=False)
+        rows = _beside(step, rows, again.semi_join(bench.held(f"kundig_changed_{table.name}", by, changed), by))
         touching = changes.union([touching, changed])
     if not len(touching):
         return changes.NOTHING, 0
     staged = bench.stage(step, rows.select(*table.names), print_)
     bench.lay(table, [("upsert", (by, hidden, staged)) if len(hidden) else ("append", staged)])
     return Change(column=by, keys=touching, grown=changes.without(touching, redone[0]) if redone is not None else touching), staged.rows
+
+
+def _beside(step: Step, one: ir.Table, other: ir.Table) -> ir.Table:
+    """The rows of both, in the declared types: an engine may take a moment's zone off in what it keeps."""
+    return conform(one, step.writes, changed_run=None).union(conform(other, step.writes, changed_run=None), distinct=False)
 
 
 def _together(rows: ir.Table, step: Step) -> ir.Table:
@@ -62,7 +71,9 @@ def folded(bench: Workbench, step: Step, filled: dict[str, Any], scope: Scope, p
     before = bench.before(table)
     grown = bench.held("kundig_grown", by, scope.grown)
     added = {one.name: session.keep(f"{one.name}__grown", bench.added(one).semi_join(grown, by)) for one in step.folds}
-    made = step.fold(before, *(session.table(one.name) for one in step.reads), added=added, keys=grown, **filled)
+    since = bench.since(RECENT_DAYS)
+    recent = {one.name: bench.recent(one, since) for one in step.folds}
+    made = step.fold(before, *(bench.opened(one) for one in step.reads), added=added, recent=recent, since=since, keys=grown, **filled)
     declined = changes.distinct_keys(session, made.declined, by) if made.declined is not None else scope.grown.slice(0, 0)
     fresh = session.keep(f"kundig_part_{table.name}", conform(made.rows, table, changed_run=bench.run_id), table)
     rows = fresh.anti_join(bench.held("kundig_declined", by, declined), by)
@@ -77,7 +88,7 @@ def folded(bench: Workbench, step: Step, filled: dict[str, Any], scope: Scope, p
     if redone is not None:
         changed, again = redone
         of_changed = bench.held(f"kundig_changed_{table.name}", by, changed)
-        rows = rows.union(again.semi_join(of_changed, by), distinct=False)
+        rows = _beside(step, rows, again.semi_join(of_changed, by))
         gone.append(_values(session, before.semi_join(of_changed, by), key))
         touching.append(changed)
     if not sum(map(len, touching)):

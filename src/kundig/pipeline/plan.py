@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kundig.pipeline.run import Run, StepReport
+from kundig.tables import ALL
 
 if TYPE_CHECKING:
     from kundig.pipeline.workbench import Workbench
@@ -77,7 +78,7 @@ def rehearse(attempt: Run, bench: Workbench, files: Iterable[Any], *, effect: bo
     if "lifetime_values" in worked:
         parts["value_before"], parts["value_after"] = (_value(bench, "lifetime_values", before=before) for before in (True, False))
     if "creatives" in worked:
-        creatives = bench.session.table("creatives")
+        creatives = bench.opened(ALL["creatives"])
         parts["stale_creatives"] = int(creatives.filter(creatives.status == "stale").count().execute())
     return Plan(as_of=made.as_of, files=made.files, steps=made.steps, **parts)
 

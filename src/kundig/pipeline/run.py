@@ -116,7 +116,7 @@ class Run:
         cause, scope = self._cause(step, last, print_)
         rows = 0
         if cause != "unchanged":
-            rows = self._compute(step, filled, scope, print_)
+            rows = self._compute(step, filled, cause, scope, print_)
         else:
             self.changed.setdefault(step.writes.name, NOTHING)
         report = StepReport(
@@ -142,7 +142,10 @@ class Run:
             return ("refit", None) if due and not all(change.nothing for change in read.values()) else ("unchanged", None)
         if step.by is None:
             still = all(change.nothing for change in read.values()) and not (changes.reads_time(step) and self.as_of != last.as_of)
-            return ("unchanged", None) if still else ("full", None)
+            if still:
+                return "unchanged", None
+            folds = {table.name for table in step.folds}
+            return ("grown" if folds and all(change.nothing or change.grown is not None for name, change in read.items() if name in folds) else "full"), None
         if any(change.whole for change in read.values()) or (changes.reads_time(step) and step.due is None and self.as_of != last.as_of):
             return "full", None
         return self._narrow(step, read)
@@ -190,12 +193,14 @@ class Run:
 
     # computing
 
-    def _compute(self, step: Step, filled: dict[str, Any], scope: Scope | None, print_: str) -> int:
+    def _compute(self, step: Step, filled: dict[str, Any], cause: str, scope: Scope | None, print_: str) -> int:
         adopted = self.bench.adopt(step, print_) if scope is None else None
         if adopted is not None:
             self.resumed += 1
             self.changed[step.writes.name], rows = adopted
             return rows
+        if cause == "grown":
+            return self._regrown(step, filled, print_)
         if scope is not None and len(scope.grown):
             fold = folding.merged if step.merge is not None else folding.folded
             self.changed[step.writes.name], rows = fold(self.bench, step, filled, scope, print_)
@@ -211,6 +216,15 @@ class Run:
         shaped = conform(result, step.writes, changed_run=self.bench.run_id)
         self.changed[step.writes.name], rows = self.bench.write(step, shaped, keys, print_)
         return rows
+
+    def _regrown(self, step: Step, filled: dict[str, Any], print_: str) -> int:
+        """A step without keys, made of its table as it stands and of what was added to the tables it folds."""
+        assert step.fold is not None
+        added = {table.name: self.bench.added(table) for table in step.folds}
+        result = step.fold(self.bench.before(step.writes), *self.bench.inputs(step, None), added=added, **filled)
+        rows = result if step.kind == "relation" else self.bench.arrow_result(step, result)
+        self.changed[step.writes.name], written = self.bench.write(step, conform(rows, step.writes, changed_run=self.bench.run_id), None, print_)
+        return written
 
     def _materialised(self, step: Step, inputs: Iterable[ir.Table]) -> list[Any]:
         wants_ibis = [str(annotation) for name, annotation in step.body.__annotations__.items() if name != "return"]

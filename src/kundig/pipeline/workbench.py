@@ -36,6 +36,9 @@ class Narrowed:
     held_identifiers: ir.Table | None = None
 
 
+SAMPLE, SMALLEST_SAMPLE, MOSTLY = 64, 100, 0.5
+"""One key in so many is compared first; of how many at least; and above which share of them that differ the table is written anew."""
+
 REPLACE_SHARE = 0.1
 """Above this share of changed rows a table is written anew instead of added to."""
 
@@ -54,6 +57,7 @@ class Workbench:
         self._released = lake.versions(self.release.snapshot_id) if self.release is not None else {}
         self._views: set[str] = set()
         self._state: dict[str, str] = {}
+        self._wanted: dict[str, Table] = {}
         self._narrowed: Narrowed | None = None
         self._arrivals: Arrivals | None = None
         self._relatives: dict[tuple[str, int], tuple[pa.Array, pa.Array]] = {}
@@ -61,18 +65,23 @@ class Workbench:
     # opening
 
     def open(self, as_of: dt.datetime, wanted: Mapping[str, Table]) -> None:
-        """Make every wanted table known to the session, as of the moment where it carries the clocks."""
+        """Set the moment, and the tables as this workspace declares them; each is made known to the session when it is first asked for."""
         self.as_of = as_of
-        self._arrivals = None if self.release is None else Arrivals(self.lake, self.session, self.release, self.base, as_of)
-        for name in sorted({*wanted, "identities", "touched", "models"}):
-            self._define(wanted.get(name, declared.ALL[name]))
+        self._wanted = dict(wanted)
+        if self.release is not None:
+            self._arrivals = Arrivals(self.lake, self.session, self.release, self.base, as_of, self.opened)
+
+    def opened(self, table: Table) -> ir.Table:
+        """A table as the step to come reads it: of the moment where it carries the clocks, with what this run made of it."""
+        if table.name not in self._views:
+            self._define(self._wanted.get(table.name, table))
+        rows: ir.Table = self.session.table(table.name)
+        return rows
 
     def _define(self, table: Table) -> None:
         self._views.add(table.name)
         if table.home == "state":
-            rows = self.state.rows(table) if self.state is not None else None
-            self.session.register(table.name, rows if rows is not None else _no_rows(table))
-            self._state[table.name] = _digest(rows)
+            self.session.register(table.name, self.state.rows(table) if self.state is not None else _no_rows(table))
             return
         raw = self.session.open_table(self.lake, table, self.base, f"{table.name}__all")
         if table.room == "collect" and table.name != "touched":
@@ -94,7 +103,10 @@ class Workbench:
 
     def version(self, table: str) -> str:
         """The version of a table this run reads: the snapshot that last changed it, this run, or the hash of a state table."""
-        if table in self._state:
+        known = self._wanted.get(table) or declared.ALL[table]
+        if known.home == "state":
+            if table not in self._state:
+                self._state[table] = self.state.digest(table) if self.state is not None else "empty"
             return self._state[table]
         return f"run {self.run_id}" if table in self._staged else str(self._versions.get(table, 0))
 
@@ -109,7 +121,26 @@ class Workbench:
             return rows.filter(rows.changed_run == self.run_id)
         assert self._arrivals is not None
         found = self._arrivals.added(table)
-        return found if found is not None else self.session.table(table.name).limit(0)
+        return found if found is not None else self.opened(table).limit(0)
+
+    def since(self, days: int) -> dt.datetime:
+        """So many days before the last release's moment."""
+        assert self.release is not None
+        return self.release.moment - dt.timedelta(days=days)
+
+    def recent(self, table: Table, since: dt.datetime) -> ir.Table:
+        """The rows known now that happened since a moment; of landed tables, files that can hold none are not opened."""
+        import ibis
+
+        from kundig.store.engines.session import ibis_type
+
+        if "occurred_at" not in table.names:
+            return self.opened(table)
+        rows = self.opened(table)
+        if table.name not in self._staged:
+            fields, files = self.lake.files(table.name, self.base, ranges={"occurred_at": (since, None)})
+            rows = as_known(self.session.open_files(table, fields, files, f"{table.name}__recent"), table, self.as_of)
+        return rows.filter(rows.occurred_at >= ibis.literal(since, type=ibis_type("timestamp")))
 
     def due(self, step: Step, as_of: dt.datetime) -> pa.Array:
         """Keys of a step's rows that time alone may have changed by a moment."""
@@ -166,12 +197,13 @@ class Workbench:
         """The step's tables, narrowed to the keys where it is given some; tables that concern nobody stay whole."""
         if keys is None or step.by is None:
             self._narrowed = None
-            return [self.session.table(table.name) for table in step.reads]
+            return [self.opened(table) for table in step.reads]
         self._narrowed = self._narrow_to(step.by, keys)
         return [self._of_keys(table, self._narrowed) for table in step.reads]
 
     def _narrow_to(self, by: str, keys: pa.Array) -> Narrowed:
         held = self.held("kundig_keys", by, keys)
+        self.opened(IDENTITIES)
         if by != PERSON:
             return Narrowed(by=by, keys=keys, held=held)
         mine = self.session.narrow("identities__mine", IDENTITIES.name, IDENTITIES, PERSON, keys, held)
@@ -179,12 +211,12 @@ class Workbench:
         return Narrowed(by=by, keys=keys, held=held, identifiers=identifiers, held_identifiers=self.held("kundig_key_identifiers", IDENTIFIER, identifiers))
 
     def _of_keys(self, table: Table, chosen: Narrowed) -> ir.Table:
-        name = f"{table.name}__narrowed"
+        name, whole = f"{table.name}__narrowed", self.opened(table)
         if chosen.by in table.names:
             return self.session.narrow(name, table.name, table, chosen.by, chosen.keys, chosen.held)
         if IDENTIFIER in table.names and chosen.identifiers is not None:
             return self.session.narrow(name, table.name, table, IDENTIFIER, chosen.identifiers, chosen.held_identifiers)
-        return self.session.table(table.name)
+        return whole
 
     def only(self, result: ir.Table, column: str) -> ir.Table:
         """The rows of the keys the step was narrowed to."""
@@ -216,6 +248,10 @@ class Workbench:
         fresh = self.session.keep(f"kundig_new_{table.name}", shaped, table)
         if column is None:
             return self._write_keyless(step, fresh, self.before(table), print_)
+        if keys is None and self._mostly_new(table, fresh, column):
+            staged = self.stage(step, fresh, print_)
+            self.lay(table, [("replace", staged)])
+            return WHOLE, staged.rows
         changed = self.changed(step, fresh, column, keys)
         if len(changed) == 0:
             return NOTHING, 0
@@ -226,6 +262,16 @@ class Workbench:
             staged = self.stage(step, fresh.semi_join(self.held(f"kundig_changed_{table.name}", column, changed), column), print_)
             self.lay(table, [("upsert", (column, changed, staged))])
         return Change(column=column, keys=changed), staged.rows
+
+    def _mostly_new(self, table: Table, new: ir.Table, column: str) -> bool:
+        """Whether of a sample of the keys most have other rows than before: then the rest need not be compared."""
+        sample = new.filter(new[column] % SAMPLE == 0)
+        before = self.before(table)
+        size = int(sample[column].nunique().execute())
+        if size < SMALLEST_SAMPLE:
+            return False
+        rows = changes.difference(sample, before.filter(before[column] % SAMPLE == 0), table)
+        return int(rows[column].nunique().execute()) > MOSTLY * size
 
     def changed(self, step: Step, new: ir.Table, column: str, keys: pa.Array | None) -> pa.Array:
         """Keys whose rows stand in the new or in the last state of a step's table, and not alike in both."""
@@ -259,6 +305,7 @@ class Workbench:
     def lay(self, table: Table, parts: list[tuple[str, Any]]) -> None:
         """Show a table to the steps to come as it will be once staged files are committed: appended, in place of rows of some keys, or of all."""
         self._staged[table.name] = parts
+        self._views.add(table.name)
         if table.name == IDENTITIES.name:
             self._relatives.clear()
         rows = self.session.overlay(self.lake, table, self.base, parts, f"{table.name}__all")
@@ -311,21 +358,6 @@ def newest_models(rows: ir.Table) -> ir.Table:
     last = ibis.window(group_by="model", order_by=[ibis.desc("fitted_at"), ibis.desc("version")])
     ranked = rows.mutate(_rank=ibis.row_number().over(last))
     return ranked.filter(ranked._rank == 0).drop("_rank")
-
-
-def _digest(rows: pa.Table | None) -> str:
-    """A hash of a state table's rows, which come in the order of their key: state has no snapshots to tell by."""
-    if rows is None or rows.num_rows == 0:
-        return "empty"
-    import pyarrow as pa
-
-    digest = hashlib.sha256()
-    for column in rows.combine_chunks().columns:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, pa.schema([("column", column.type)])) as writer:
-            writer.write_table(pa.table({"column": column}))
-        digest.update(sink.getvalue())
-    return digest.hexdigest()[:16]
 
 
 def _no_rows(table: Table) -> pa.Table:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import hashlib
 import json
 import threading
 import uuid
@@ -304,6 +305,15 @@ class State:
             return list(cursor.fetchall())
         finally:
             cursor.close()
+
+    def digest(self, table: Table | str) -> str:
+        """A hash of a table's rows in the order of its key, as the database holds them: state has no snapshots to tell by."""
+        declared = self.declared[table if isinstance(table, str) else table.name]
+        quote = self.engine.dialect.identifier_preparer.quote
+        names, key = (", ".join(map(quote, chosen)) for chosen in (declared.names, declared.key))
+        with self.reading() as connection:
+            found = self.stored(f"SELECT {names} FROM {quote(declared.name)} ORDER BY {key}", connection=connection)
+        return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 
     @contextmanager
     def lease(self, name: str, holder: str, seconds: float) -> Iterator[Lease]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Mapping
 
 import ibis
 import ibis.expr.types as ir
@@ -38,8 +39,19 @@ CARRIERS: tuple[Table, ...] = (
 )  # fmt: skip
 """Tables whose records carry more than one identifier; lines of orders carry the same ones as their orders."""
 
+PAIR = ("left_key", "right_key", "first_at", "last_at", "records", "evidence")
+"""What a link says of the records that carry both its ends."""
 
-@step(reads=(IDENTIFIERS, *CARRIERS), writes=LINKS, kind="array", bound=160)
+
+def with_new_pairs(standing: ir.Table, identifiers: ir.Table, *carriers: ir.Table, added: Mapping[str, ir.Table], identity: Identity) -> pa.Table:
+    """All links, of which those of the records known before are taken from the table as it stands; every one is judged anew."""
+    contacts = carriers[CARRIERS.index(CONTACTS)]
+    both = standing.select(*PAIR).union(pairs(dict(added)).select(*PAIR), distinct=False)
+    found = both.group_by("left_key", "right_key", "evidence").aggregate(first_at=both.first_at.min(), last_at=both.last_at.max(), records=both.records.sum().cast("int64"))
+    return _judged(found.select(*PAIR).to_pyarrow(), identifiers, contacts, identity)
+
+
+@step(reads=(IDENTIFIERS, *CARRIERS), writes=LINKS, kind="array", bound=160, fold=with_new_pairs, folds=CARRIERS)
 def links(
     identifiers: ir.Table, events: ir.Table, orders: ir.Table, contacts: ir.Table, deals: ir.Table, subscriptions: ir.Table, tickets: ir.Table,
     survey_answers: ir.Table, referrals: ir.Table, ad_contacts: ir.Table, social_contacts: ir.Table, campaign_messages: ir.Table,
@@ -54,6 +66,10 @@ def links(
         consent_records,
     )  # fmt: skip
     found = pairs({table.name: rows for table, rows in zip(CARRIERS, carriers, strict=True)}).to_pyarrow()
+    return _judged(found, identifiers, contacts, identity)
+
+
+def _judged(found: pa.Table, identifiers: ir.Table, contacts: ir.Table, identity: Identity) -> pa.Table:
     nodes, edges = edges_of(found, nodes_of(identifiers, identity))
     status = judge(nodes, edges, known(contacts, nodes.keys))
     words = pa.DictionaryArray.from_arrays(pa.array(status, pa.int8()), pa.array(STATUSES))

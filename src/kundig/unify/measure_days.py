@@ -14,7 +14,6 @@ from kundig.tables.collect import EVENTS
 from kundig.tables.unify import IDENTITIES, MEASURE_DAYS
 from kundig.unify.person_days import owned
 
-
 MERGE = {"count": "sum", "sum": "sum", "minimum": "min", "maximum": "max", "first_at": "min", "last_at": "max"}
 """How a day of some events and the same day of others become that of all."""
 

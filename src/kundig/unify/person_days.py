@@ -8,7 +8,6 @@ from kundig.schema import step
 from kundig.tables.collect import EVENTS
 from kundig.tables.unify import IDENTITIES, PERSON_DAYS
 
-
 MERGE = {"count": "sum", "value": "sum", "first_at": "min", "last_at": "max"}
 """How a day of some events and the same day of others become that of all."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
+from collections.abc import Mapping
 
 import ibis
 import ibis.expr.types as ir
 
 from kundig.config.unify import ATTRIBUTES
-from kundig.schema import step
+from kundig.schema import Folded, step
 from kundig.tables.collect import CONTACTS, ORDERS
 from kundig.tables.unify import IDENTIFIERS, IDENTITIES, PERSON_DAYS, PROFILES, TRAIT_CHANGES
 from kundig.unify.person_days import owned
@@ -24,7 +26,24 @@ SINGLE = tuple(name for name, type_ in ATTRIBUTES.items() if type_ != "list<stri
 
 
 
-@step(reads=(TRAIT_CHANGES, IDENTITIES, IDENTIFIERS, CONTACTS, ORDERS, PERSON_DAYS), writes=PROFILES, by="person_key")
+def seen_again(
+    standing: ir.Table, trait_changes: ir.Table, identities: ir.Table, identifiers: ir.Table, contacts: ir.Table, orders: ir.Table, person_days: ir.Table, *,
+    added: Mapping[str, ir.Table], recent: Mapping[str, ir.Table], since: dt.datetime, keys: ir.Table,
+) -> Folded:  # fmt: skip
+    """Who is seen again after all that is known of the person is seen later, and nothing else; others are declined.
+
+    So is who has no first channel yet, since the visit may name it.
+    """
+    visits = added["person_days"].group_by(visitor="person_key").aggregate(first_at=added["person_days"].first_at.min(), last_at=added["person_days"].last_at.max())
+    both = standing.inner_join(visits, standing.person_key == visits.visitor)
+    after = both.filter((both.first_at > both.last_seen_at) & both.acquisition_channel.notnull())
+    rows = after.mutate(last_seen_at=after.last_at).select(*standing.columns)
+    return Folded(rows=rows, declined=keys.anti_join(rows, "person_key"))
+
+
+@step(
+    reads=(TRAIT_CHANGES, IDENTITIES, IDENTIFIERS, CONTACTS, ORDERS, PERSON_DAYS), writes=PROFILES, by="person_key", fold=seen_again, folds=(PERSON_DAYS,)
+)
 def profiles(
     trait_changes: ir.Table, identities: ir.Table, identifiers: ir.Table, contacts: ir.Table, orders: ir.Table, person_days: ir.Table
 ) -> ir.Table:
