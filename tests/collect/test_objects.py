@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import obstore
 import obstore.store
@@ -130,3 +134,71 @@ def test_an_unknown_setting_and_a_store_that_is_not_there_are_told(shop: Shop) -
     shop.source(SOURCE.format(files="s3://bucket/x*.csv").replace("region: eu-central-1", settings))
     with pytest.raises(ConfigError, match="the secret 'ID' is not set"):
         shop.land()
+
+
+# S3's own protocol ------------------------------------------------------------------------------------------------
+
+
+class S3:
+    """A server that speaks as much of S3 as listing (two keys a page) and reading need; it wants signed requests."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        self.objects, self.listed = objects, 0
+        self.read: list[str] = []
+        s3 = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                s3.answer(self)
+
+            def log_message(self, *given: Any) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, request: Any) -> None:
+        """One request."""
+        parts = urlsplit(request.path)
+        given = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if "Credential=reader/" not in request.headers.get("Authorization", ""):
+            self.send(request, 403, b"<Error><Code>AccessDenied</Code></Error>")
+        elif "list-type" in given:
+            self.listed += 1
+            keys = [key for key in sorted(self.objects) if key.startswith(given.get("prefix", "")) and key > given.get("continuation-token", "")]
+            rows = "".join(f"<Contents><Key>{key}</Key><LastModified>2026-10-01T10:00:00.000Z</LastModified><ETag>&quot;{hashlib.md5(self.objects[key]).hexdigest()}&quot;</ETag><Size>{len(self.objects[key])}</Size></Contents>" for key in keys[:2])
+            more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{keys[1]}</NextContinuationToken>" if len(keys) > 2 else "<IsTruncated>false</IsTruncated>"
+            self.send(request, 200, f'<?xml version="1.0"?><ListBucketResult><Name>bucket</Name>{more}{rows}</ListBucketResult>'.encode())
+        else:
+            key = unquote(parts.path).removeprefix("/bucket/")
+            self.read.append(key)
+            self.send(request, 200, self.objects[key])
+
+    def send(self, request: Any, status: int, body: bytes) -> None:
+        """An answer."""
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(body)))
+        request.send_header("ETag", f'"{hashlib.md5(body).hexdigest()}"')
+        request.send_header("Last-Modified", "Thu, 01 Oct 2026 10:00:00 GMT")
+        request.end_headers()
+        request.wfile.write(body)
+
+
+def test_over_s3s_own_protocol(shop: Shop) -> None:
+    objects = {f"exports/orders-{id}.csv": f"no,day,total,customer\n{id},2026-10-01,5,c\n".encode() for id in range(1, 6)} | {"exports/other.csv": b"x\n"}
+    s3 = S3(objects)
+    settings = f"region: eu-central-1, endpoint: '{s3.url}', allow_http: true, access_key_id: '${{ID}}', secret_access_key: '${{KEY}}'"
+    shop.source(SOURCE.format(files="s3://bucket/exports/orders-*.csv").replace("region: eu-central-1", settings))
+    shop.write("secrets.toml", 'ID = "reader"\nKEY = "hush-hush"\n')
+    try:
+        assert shop.land().rows["orders"] == 5 and s3.listed == 3 and len(s3.read) == 5
+        s3.objects["exports/orders-6.csv"] = b"no,day,total,customer\n6,2026-10-01,5,c\n"
+        assert shop.land().rows["orders"] == 1 and s3.read[5:] == ["exports/orders-6.csv"]
+        shop.write("secrets.toml", 'ID = "nobody"\nKEY = "hush-hush"\n')
+        with pytest.raises(SourceError, match="'s3://bucket' cannot be read") as caught:
+            shop.land()
+        assert "hush-hush" not in str(caught.value) and "check bucket, region and keys" in str(caught.value)
+    finally:
+        s3.server.shutdown()
+        s3.server.server_close()
