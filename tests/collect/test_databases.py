@@ -291,6 +291,28 @@ def test_a_window_forgets_what_is_behind_it() -> None:
         after.note("x", "y")
 
 
+def test_a_line_read_before_its_order_lands_with_it(shop: Shop) -> None:
+    """Two tables are read one after the other: a line written between the two reads waits for its order, and needs nobody's hand."""
+    database = Database(shop, f"sqlite:///{shop.root}/their.sqlite")
+    database.run("CREATE TABLE lines (id INTEGER PRIMARY KEY, order_id INTEGER, sku TEXT, pieces INTEGER, price DECIMAL(12, 2))")
+    path = shop.root / "sources/shop.yaml"
+    path.write_text(path.read_text() + """
+  - format: sql
+    sql: {table: lines, cursor: id}
+    lands:
+      - table: order_lines
+        from_order: true
+        columns: {line_id: id, order_id: order_id, product_id: sku, quantity: pieces, unit_price: price}
+""")
+    database.add((1, NOON))
+    database.run("INSERT INTO lines VALUES (1, 1, 'MUG', 2, 5), (2, 2, 'MUG', 1, 5)")
+    assert (first := shop.land()).rows["order_lines"] == 1 and first.quarantined == 1
+    database.add((2, NOON + dt.timedelta(hours=1)))
+    assert shop.land().rows["order_lines"] == 1
+    assert shop.rows("order_lines", "line_id, identifier_key IS NOT NULL", "ORDER BY 1") == [("shop:1", True), ("shop:2", True)]
+    assert shop.rows("quarantined_records", "status") == [("replayed",)]
+
+
 def test_reading_leaves_out_what_the_mapping_does_not_need(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database(shop, f"sqlite:///{shop.root}/their.sqlite")
     database.add((1, NOON))

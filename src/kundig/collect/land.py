@@ -27,7 +27,7 @@ from kundig.collect.sources import cursors, readers, systems
 from kundig.collect.sources.readers import Broken, Connection
 from kundig.collect.tracking_plan import Plan, merged
 from kundig.collect.versions import VERSIONED, Versions, find_gone, upsert
-from kundig.config.collect import Input, Source
+from kundig.config.collect import FETCHED, Input, Source
 from kundig.config.load import Config
 from kundig.errors import AlreadyLanded, ConfigError, ContractError, SourceError, nearest
 from kundig.schema import Table
@@ -128,6 +128,11 @@ def import_source(
             from kundig.collect.cdc.following import catch_up
 
             landed = landed.with_(catch_up(lake, config, name, number, now=now, state=state, progress=progress))
+    if landed.batches and any(given.format in FETCHED and landing.from_order for given in source.inputs for landing in given.lands):
+        from kundig.collect.quarantine import replay
+
+        late = replay(lake, config, source=name, reason="its order … has not landed", now=now, state=state)
+        landed = landed.with_(Landed(source=name, rows=dict(late.rows)))
     if landed.batches or landed.skipped:
         systems.keep(lake, name, source)
     return landed
