@@ -33,6 +33,7 @@ def _write(shop: Followed, chance: random.Random, number: int) -> None:
 
 def _is_whole(shop: Followed, orders_ever: int) -> None:
     assert shop.differences() == []
+    assert list(shop.shop.lake.data.glob(".changes-*")) == [], "what a killed pass had written is cleared away"
     events = [one for (one,) in shop.shop.rows("events", "event_id")]
     assert len(events) == len(set(events)) == orders_ever, "each order told once, also those that are gone"
 

@@ -229,6 +229,36 @@ def test_what_cannot_be_followed_is_told_with_its_mend(shop: Followed) -> None:
         shop.land()
 
 
+def test_a_publication_of_some_rows_and_columns_is_followed_as_it_is(shop: Followed) -> None:
+    shop.do("ALTER TABLE people REPLICA IDENTITY FULL", "ALTER PUBLICATION kundig SET TABLE orders, items, people WHERE (active)")
+    shop.do("UPDATE people SET active = false WHERE id = 2")
+    shop.land()
+    assert len(shop.shop.rows("contacts")) == 3, "the snapshot has no row that the publication leaves out"
+    shop.do("UPDATE people SET active = false WHERE id = 3", "UPDATE people SET active = true WHERE id = 2")
+    shop.land()
+    assert {one for (one,) in shop.shop.rows("contacts", "contact_id")} == {"shop:1", "shop:2", "shop:4"}, "the server tells a row that the condition no longer takes as gone"
+    shop.do("ALTER TABLE people REPLICA IDENTITY DEFAULT", "ALTER PUBLICATION kundig SET TABLE orders, items, people (id, mail, since, active)")
+    shop.do("INSERT INTO people VALUES (9, 'nine@example.org', 'X', '2026-09-01', true)")
+    with pytest.raises(SourceError, match=r"column 'town' is missing from public\.people"):
+        shop.land()
+
+
+def test_partitions_are_followed_by_the_name_of_their_table(tmp_path: Path, postgres: Server) -> None:
+    source = SOURCE.split("      orders:")[0] + "      visits:\n        lands: [{table: contacts, columns: {contact_id: id, occurred_at: at}}]\n"
+    tables = (
+        "CREATE TABLE visits (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at); CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');"
+        "CREATE TABLE visits_2 PARTITION OF visits FOR VALUES FROM ('2026-02-01') TO ('2026-03-01'); CREATE PUBLICATION kundig FOR TABLE visits"
+    )
+    with followed(tmp_path, postgres, source=source, tables=tables) as shop:
+        with pytest.raises(SourceError, match="publish_via_partition_root = true"):
+            shop.land()
+        shop.do("ALTER PUBLICATION kundig SET (publish_via_partition_root = true)", "INSERT INTO visits VALUES (1, '2026-01-05')")
+        shop.land()
+        shop.do("INSERT INTO visits VALUES (2, '2026-02-05')", "DELETE FROM visits WHERE id = 1")
+        shop.land()
+        assert shop.shop.rows("contacts", "contact_id") == [("shop:2",)]
+
+
 def test_a_key_that_a_row_which_goes_does_not_tell(shop: Followed) -> None:
     shop.mapping(SOURCE.replace("contact_id: id", "contact_id: mail"))
     with pytest.raises(SourceError, match="does not tell its 'mail'"):

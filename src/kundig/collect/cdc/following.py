@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -63,12 +64,14 @@ class Pass:
         faults = self.server.faults(self.given.publication, list(self.tables))
         if faults:
             raise SourceError(faults=faults)
-        relations = {place: self.server.relation(*place) for place in self.tables}
+        relations = {place: self.server.relation(self.given.publication, *place) for place in self.tables}
         faults = [fault for place, table in self.tables.items() for fault in table.faults(relations[place], at=self.at)]
         confirmed = self.server.confirmed(self.given.slot)
         if faults and (confirmed is None or not self.positions.covers(confirmed)):
             raise SourceError(faults=faults)
         landed = Landed(source=self.name)
+        for left in Path(self.lake.data).glob(f".changes-{self.given.slot}-*"):  # a pass that was killed could not clear it away
+            shutil.rmtree(left, ignore_errors=True)
         if confirmed is None:
             self.progress(f"{self.name}: making the slot '{self.given.slot}'")
             confirmed = self.server.create(self.given.slot)
@@ -110,7 +113,7 @@ class Pass:
         types = {column.name: column.type for column in relation.columns}
         kinds = self.server.kinds([types[column] for column in columns])
         of = [kinds[types[column]] for column in columns]
-        for row in self.server.rows(snapshot, relation, columns):
+        for row in self.server.rows(snapshot, self.given.publication, relation, columns):
             lines.row(table.mapped, self.now, {column: value(text, kind) for column, text, kind in zip(columns, row, of, strict=True)})
 
     # what changed since
@@ -143,7 +146,7 @@ class Pass:
     def _file(self, place: str) -> Iterator[ChangeFile]:
         columns = dict.fromkeys(name.split(".")[0] for name in needed(self.given))
         Path(self.lake.data).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".changes-", dir=self.lake.data) as folder, ChangeFile(Path(folder) / f"{self.given.slot}@{place}.ndjson", columns) as lines:
+        with tempfile.TemporaryDirectory(prefix=f".changes-{self.given.slot}-", dir=self.lake.data) as folder, ChangeFile(Path(folder) / f"{self.given.slot}@{place}.ndjson", columns) as lines:
             yield lines
 
 

@@ -121,16 +121,30 @@ class Server:
             if not there
         ]
         for schema, name in tables:
-            if (schema, name) not in published:
+            if (schema, name) not in published and self._partitioned(schema, name):
+                what = f"{schema}.{name} has partitions, and the publication '{publication}' tells changes by their names"
+                faults.append(Fault(what=what, at=self.at, mend=f"ALTER PUBLICATION {publication} SET (publish_via_partition_root = true), and let it name {schema}.{name}"))
+            elif (schema, name) not in published:
                 whole = f"{_quoted(schema)}.{_quoted(name)}"
                 told = nearest(f"{schema}.{name}", [f"{one}.{other}" for one, other in published])
                 faults.append(Fault(what=f"the publication '{publication}' does not name {schema}.{name}", at=self.at, mend=f"ALTER PUBLICATION {publication} ADD TABLE {whole}; or {told}"))
         return faults
 
-    def relation(self, schema: str, name: str) -> Relation:
-        """A table as it is now; without columns where there is none."""
+    def _partitioned(self, schema: str, name: str) -> bool:
+        return bool(self._all("SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = :s AND c.relname = :n AND c.relkind = 'p'", s=schema, n=name))
+
+    def published(self, publication: str, schema: str, name: str) -> tuple[frozenset[str] | None, str]:
+        """Which columns of a table a publication tells (None: all), and the condition of its rows ('' for all): PostgreSQL 15 knows both."""
+        if int(self._one("SELECT current_setting('server_version_num')")) < 150_000:
+            return None, ""
+        found = self._all("SELECT attnames, rowfilter FROM pg_publication_tables WHERE pubname = :p AND schemaname = :s AND tablename = :n", p=publication, s=schema, n=name)
+        return (frozenset(found[0][0]), found[0][1] or "") if found else (None, "")
+
+    def relation(self, publication: str, schema: str, name: str) -> Relation:
+        """A table's published columns as they are now; none where there is no such table."""
         found = self._all(_COLUMNS, schema=schema, name=name)
-        columns = tuple(ColumnOf(key=key, name=column, type=type) for column, type, _, _, key in found)
+        told, _ = self.published(publication, schema, name)
+        columns = tuple(ColumnOf(key=key, name=column, type=type) for column, type, _, _, key in found if told is None or column in told)
         return Relation(oid=found[0][2] if found else 0, schema=schema, name=name, identity=found[0][3] if found else "", columns=columns)
 
     def kinds(self, oids: Sequence[int]) -> Mapping[int, str]:
@@ -220,11 +234,13 @@ class Server:
             yield Snapshot(text=text, after=lsn_number(after), connection=connection)
             connection.rollback()
 
-    def rows(self, snapshot: Snapshot, relation: Relation, columns: Sequence[str]) -> Iterator[tuple[str | None, ...]]:
-        """A table's rows in a snapshot, as texts."""
+    def rows(self, snapshot: Snapshot, publication: str, relation: Relation, columns: Sequence[str]) -> Iterator[tuple[str | None, ...]]:
+        """A table's published rows in a snapshot, as texts."""
+        _, condition = self.published(publication, relation.schema, relation.name)
+        where = f" WHERE {condition}" if condition else ""
         shown = ", ".join(f"{_quoted(column)}::text" for column in columns)
         streaming = snapshot.connection.execution_options(stream_results=True, max_row_buffer=5_000)
-        for row in streaming.exec_driver_sql(_plain(f"SELECT {shown} FROM {_quoted(relation.schema)}.{_quoted(relation.name)}")):
+        for row in streaming.exec_driver_sql(_plain(f"SELECT {shown} FROM {_quoted(relation.schema)}.{_quoted(relation.name)}{where}")):
             yield tuple(row)
 
     def now(self, relation: Relation, key: Mapping[str, str | None], columns: Sequence[str]) -> Mapping[str, str | None] | None:
