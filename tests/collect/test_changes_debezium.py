@@ -190,6 +190,16 @@ def test_changes_over_http_land_once_from_the_inbox(shop: Shop) -> None:
     with_inbox.close()
 
 
+def test_an_emptied_table_is_empty_but_for_what_came_after(shop: Shop) -> None:
+    shop.source(BARE)
+    shop.write("in/changes1.ndjson", _lines(_order("c", 1, "1", 0), _order("c", 2, "2", 1), _order("c", 3, "3", 9)))
+    shop.land()
+    emptied = {"before": None, "after": None, "source": {"schema": "public", "table": "orders", "ts_ms": T0 + 5}, "op": "t", "ts_ms": T0 + 5}
+    shop.write("in/changes2.ndjson", _lines(_order("c", 4, "4", 4), emptied, _order("c", 5, "5", 6)))
+    assert shop.land().removed == {"orders": 2}
+    assert _orders(shop) == {"3": 3, "5": 5}, "order 3 was told at a later moment"
+
+
 def test_the_line_that_names_all_columns_counts_wherever_the_engine_puts_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from kundig.collect.sources import readers
     from kundig.store.engines.duckdb import connect
