@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Mapping
 from decimal import Decimal
@@ -15,7 +16,7 @@ from tests.collect.shop import NOW, Shop
 
 from kundig.collect import quarantine
 from kundig.collect.identifiers import identifier_key
-from kundig.errors import SourceError
+from kundig.errors import ConfigError, SourceError
 
 SOURCE = """
 received_at: as_occurred
@@ -196,3 +197,23 @@ def test_landed_and_held_and_repeated_are_all_lines(tmp_path_factory: pytest.Tem
     assert landed.rows.get("events", 0) == len(set(whole))
     assert landed.rows.get("events", 0) + landed.duplicates + landed.quarantined == len(kinds)
     shop.lake.close()
+
+
+def test_what_the_plan_hashes_is_kept_as_a_hash_alone(shop: Shop) -> None:
+    plan = "events: {product_viewed: {properties: {product_id: {}, mail: {hashed_with: '${HASH_KEY}', allowed: [Anna@Example.org, b@example.org]}}}}"
+    shop.write("secrets.toml", 'HASH_KEY = "once"')
+    told = ["Anna@Example.org", " anna@example.org ", "b@example.org", "", None]
+    land(shop, *(call(number, properties={"product_id": "P", "mail": mail}) for number, mail in enumerate(told)), plan=plan)
+    kept = dict(shop.rows("events", "event_id, mail"))
+    one, other = (hashlib.sha256(f"once:{mail}".encode()).hexdigest() for mail in ("anna@example.org", "b@example.org"))
+    assert kept == {"web:m0": one, "web:m1": one, "web:m2": other, "web:m3": None, "web:m4": None}
+    everything = str(shop.rows("events"))
+    assert "example.org" not in everything.lower().replace("shop.example", "")
+    assert "not one of the allowed values" in everything, "the plan is still held against the text that was sent"
+    assert shop.lake.known("events").column("mail").personal == "pseudonym"
+
+
+def test_a_hash_needs_its_key(shop: Shop) -> None:
+    with pytest.raises(ConfigError, match="the secret 'HASH_KEY' is not set"):
+        land(shop, call(1), plan="events: {product_viewed: {properties: {mail: {hashed_with: '${HASH_KEY}'}}}}")
+    assert shop.is_empty()

@@ -204,7 +204,7 @@ def land(
         existing = _existing(lake, expect)
         context = _context(config, name, source, delivery, now)
         if delivery.paths and delivery.given.format == "segment_ndjson":
-            _collect_segment(con, context, plan, delivery, existing, lake.known("events"), batch, strict=strict)
+            _collect_segment(con, context, plan.keyed(config.secret), delivery, existing, lake.known("events"), batch, strict=strict)
         elif delivery.paths:
             _collect_mapped(con, lake, context, delivery, existing, batch, strict=strict)
         changes = [*_changes(con, lake, existing, batch), *_rates(con, existing)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from kundig.collect import cells
 from kundig.collect.identifiers import literal, quoted
@@ -41,10 +42,21 @@ class Plan:
     def columns(self) -> tuple[Column, ...]:
         """The typed columns it adds to `events`, by name."""
         return tuple(
-            Column(name=name, type=p.type, meaning=p.meaning or f"Property '{name}' of events.", personal=p.personal, category="behavioural", purpose=p.purpose)
+            Column(name=name, type=p.type, meaning=p.meaning or f"Property '{name}' of events.", personal=_label(p), category="behavioural", purpose=p.purpose)
             for name, p in sorted(self.properties.items())
             if not p.drop
         )
+
+
+    def keyed(self, secret: Callable[[str], str]) -> Plan:
+        """The plan with the keys of its hashes in place of the secrets' names."""
+        found = {name: p.model_copy(update={"hashed_with": secret(p.hashed_with)}) if p.hashed_with else p for name, p in self.properties.items()}
+        return replace(self, properties=found)
+
+
+def _label(planned: Property) -> Literal["none", "pseudonym", "contact", "sensitive"]:
+    """The label of what is kept: whoever has the key can tell a hash from another."""
+    return "pseudonym" if planned.hashed_with else planned.personal
 
 
 def merged(plans: Plans) -> Plan:
@@ -91,7 +103,7 @@ def _joined(one: Property, other: Property) -> Property:
     order = ("none", "pseudonym", "contact", "sensitive")
     return one.model_copy(
         update={
-            "spelled": tuple(dict.fromkeys((*one.spelled, *other.spelled))), "drop": one.drop or other.drop, "meaning": one.meaning or other.meaning,
+            "spelled": tuple(dict.fromkeys((*one.spelled, *other.spelled))), "drop": one.drop or other.drop, "hashed_with": one.hashed_with or other.hashed_with, "meaning": one.meaning or other.meaning,
             "personal": max(one.personal, other.personal, key=order.index), "required": False, "allowed": (), "on_violation": "",
         }
     )  # fmt: skip
@@ -183,5 +195,12 @@ def holding_sql(plan: Plan, source: str) -> str:
 
 
 def property_sql(name: str, planned: Property) -> str:
-    """The property's typed value, from its text `p:<name>`."""
+    """The property's typed value, from its text `p:<name>`; of one that is hashed, the hash (of a plan that is `keyed`).
+
+    Examples:
+        >>> property_sql("mail", Property(hashed_with="${HASH_KEY}").model_copy(update={"hashed_with": "k"}))
+        "sha256('k:' || nullif(lower(trim(\"p:mail\")), ''))"
+    """
+    if planned.hashed_with:
+        return f"sha256({literal(planned.hashed_with + ':')} || nullif(lower(trim({quoted('p:' + name)})), ''))"
     return cells.value(f"nullif({quoted('p:' + name)}, '')", planned.type, split="|")

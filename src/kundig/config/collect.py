@@ -359,7 +359,20 @@ class Property(Record):
     personal: Literal["none", "pseudonym", "contact", "sensitive"] = Field(default="none", description="Label of personal data.")
     purpose: str = Field(default="analytics", description="What it is collected for.")
     drop: bool = Field(default=False, description="Never kept.")
+    hashed_with: str = Field(
+        default="", pattern=r"^(\$\{[A-Z][A-Z0-9_]*\})?$", json_schema_extra={"examples": ["${HASH_KEY}"]},
+        description="A secret; only a hash that is keyed with it is kept (SHA-256 of the key, a colon, and the text trimmed and in lower case): values can be compared and counted, not read.",
+    )  # fmt: skip
     on_violation: OnViolation = Field(default="", description="What happens to an event in which it breaks the plan: quarantine (held) or mark (let through, with the reason); as the event says else.")
+
+
+    @model_validator(mode="after")
+    def _hashes_texts(self) -> Property:
+        if self.hashed_with and self.type != "string":
+            raise ValueError(f"a hash is text, and the type is {self.type}; leave the type out")
+        if self.hashed_with and self.drop:
+            raise ValueError("what is dropped is not hashed; write one of the two")
+        return self
 
 
 class PlannedEvent(Record):
