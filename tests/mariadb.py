@@ -6,18 +6,16 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
+
+from tests.servers import free_port, living, new_database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +30,7 @@ class MariaDB:
 
     def database(self) -> str:
         """URL of a new, empty database."""
-        name = f"t{uuid.uuid4().hex[:12]}"
-        engine = sa.create_engine(self.url("mysql").replace("mariadb://", "mariadb+pymysql://"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-        engine.dispose()
-        return self.url(name)
+        return self.url(new_database(_driven(self.url("mysql")), "CHARACTER SET utf8mb4"))
 
 
 @pytest.fixture(scope="session")
@@ -65,33 +58,13 @@ def running_mariadb() -> Iterator[MariaDB]:
     init = folder / "init.sql"
     init.write_text("CREATE USER 'tester'@'127.0.0.1' IDENTIFIED BY 'secret-word';\nGRANT ALL ON *.* TO 'tester'@'127.0.0.1';\n", encoding="utf-8")
     init.chmod(0o644)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    command = [server, "--no-defaults", *common, f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder / 'socket'}", f"--init-file={init}", "--skip-log-bin", "--innodb-buffer-pool-size=32M", f"--pid-file={folder / 'pid'}"]
+    made_here = MariaDB(port=free_port())
+    command = [server, "--no-defaults", *common, f"--port={made_here.port}", "--bind-address=127.0.0.1", f"--socket={folder / 'socket'}", f"--init-file={init}", "--skip-log-bin", "--innodb-buffer-pool-size=32M", f"--pid-file={folder / 'pid'}"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        _await(process, port)
-        yield MariaDB(port=port)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+    with living(process, folder, _driven(made_here.url("mysql")), name="MariaDB", stop=signal.SIGTERM):
+        yield made_here
 
 
-def _await(process: subprocess.Popen[bytes], port: int) -> None:
-    engine = sa.create_engine(f"mariadb+pymysql://tester:secret-word@127.0.0.1:{port}/mysql")
-    for _ in range(300):
-        if process.poll() is not None:
-            pytest.skip("the MariaDB server did not start")
-        try:
-            with engine.connect():
-                engine.dispose()
-                return
-        except sa.exc.OperationalError:
-            time.sleep(0.1)
-    pytest.fail("the MariaDB server did not answer within 30 s")
+def _driven(url: str) -> str:
+    """The URL with the driver that is installed."""
+    return url.replace("mariadb://", "mariadb+pymysql://")

@@ -6,18 +6,16 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
+
+from tests.servers import free_port, living, new_database
 
 _USER = "postgres"
 
@@ -35,12 +33,7 @@ class Server:
 
     def database(self) -> str:
         """URL of a new, empty database."""
-        name = f"t{uuid.uuid4().hex[:12]}"
-        engine = sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        engine.dispose()
-        return self.url(name)
+        return self.url(new_database(self.url("postgres")))
 
 
 @pytest.fixture(scope="session")
@@ -65,21 +58,13 @@ def running_server() -> Iterator[Server]:
     made = _run([str(programs / "initdb"), "-D", str(data), "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"], folder, as_root)
     if made.wait(timeout=120):
         pytest.skip("initdb failed")
-    port = _free_port()
+    port = free_port()
     settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": str(folder), "shared_buffers": "64MB", "max_connections": 40, "wal_level": "logical", "max_replication_slots": 60, "max_wal_senders": 60, "fsync": "off"}
     command = [str(programs / "postgres"), "-D", str(data), *(word for name, value in settings.items() for word in ("-c", f"{name}={value}"))]
     process = _run(command, folder, as_root)
-    try:
-        _await(process, port)
-        yield Server(port=port, pid=process.pid)
-    finally:
-        process.send_signal(signal.SIGINT)  # fast shutdown: ends the sessions that are open
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+    server = Server(port=port, pid=process.pid)
+    with living(process, folder, server.url("postgres"), name="PostgreSQL", stop=signal.SIGINT):  # fast shutdown: ends the sessions that are open
+        yield server
 
 
 def _programs() -> Path | None:
@@ -101,23 +86,3 @@ def _run(command: list[str], folder: Path, as_root: bool) -> subprocess.Popen[by
     account = {"user": _USER, "group": _account().pw_gid, "extra_groups": []} if as_root else {}
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **account)  # type: ignore[call-overload,no-any-return]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _await(process: subprocess.Popen[bytes], port: int) -> None:
-    engine = sa.create_engine(f"postgresql+psycopg://{_USER}@127.0.0.1:{port}/postgres")
-    for _ in range(300):
-        if process.poll() is not None:
-            pytest.skip("the PostgreSQL server did not start")
-        try:
-            with engine.connect():
-                engine.dispose()
-                return
-        except sa.exc.OperationalError:
-            time.sleep(0.1)
-    pytest.fail("the PostgreSQL server did not answer within 30 s")
