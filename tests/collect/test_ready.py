@@ -402,3 +402,17 @@ def test_a_report_in_another_encoding_or_without_its_option_is_told(shop: Shop) 
     path.write_text(path.read_text().replace("{begins: 'Start Date (in UTC)'}", "{other: x}"))
     with pytest.raises(SourceError, match="a report needs the option `begins`"):
         shop.land("linkedin_ads")
+
+
+def test_a_report_finer_than_campaigns_is_refused_and_can_be_mended(shop: Shop) -> None:
+    """By ad group the last row of a campaign's day would stand for all of them: spend would be lost in silence."""
+    ready.add(shop.root, "google_ads")
+    (shop.root / "exports/google_ads").mkdir(parents=True)
+    shop.write("exports/google_ads/r.csv", "Day,Campaign,Ad group,Campaign type,Currency code,Cost,Impr.,Clicks\n2026-10-01,Brand,A,Search,EUR,10,1,1\n2026-10-01,Brand,B,Search,EUR,20,1,1\n")
+    with pytest.raises(SourceError, match="2 rows with several amounts for the campaign 'Brand' on 2026-10-01") as caught:
+        shop.land("google_ads")
+    assert "r.csv" in str(caught.value) and "by campaign and day" in str(caught.value) and shop.lake.snapshot() == 0
+    path = shop.root / "sources/google_ads.yaml"
+    path.write_text(path.read_text().replace("campaign: Campaign", "campaign: {concat: [Campaign, Ad group], with: ' / '}"))
+    shop.land("google_ads")
+    assert shop.rows("ad_spend", "campaign, amount", "ORDER BY 1") == [("Brand / A", D("10")), ("Brand / B", D("20"))]

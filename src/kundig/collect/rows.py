@@ -84,7 +84,19 @@ def canonical(con: Connection, context: Context, landing: Landing, table: Table,
     broken = tuple(_broken(con, context, table, name, raw, unpriced)) if faulty else ()
     if broken:
         con.execute(f"DELETE FROM {quoted(name)} WHERE len(_faults) > 0")
+    if strict and table.name == "ad_spend":
+        _refuse_finer(con, name, paths)
     return Canonical(relation=name, table=table, namespaces=tuple(one.namespace for one in named), broken=broken, callers=people, undated=table.name in UNDATED and "occurred_at" not in landing.columns)
+
+
+def _refuse_finer(con: Connection, name: str, paths: Sequence[Any]) -> None:
+    """Refuse a report that parts a campaign's day into several amounts: the last one would stand for all of them."""
+    sql = f"SELECT _file, CAST(local_day AS VARCHAR), campaign, count(*) AS n FROM {quoted(name)} GROUP BY _file, local_day, platform, campaign HAVING count(DISTINCT amount) > 1 ORDER BY ALL LIMIT 1"
+    found = con.execute(sql).fetchone()
+    if found is not None:
+        file, day, campaign, rows = found
+        what = f"the report has {rows} rows with several amounts for the campaign '{campaign}' on {day}"
+        raise SourceError(what, at=str(paths[file]), mend="export it by campaign and day, or make `campaign` of campaign and ad group: {concat: [Campaign, Ad group], with: ' / '}")
 
 
 def _refuse_structural(con: Connection, context: Context, landing: Landing, table: Table, paths: Sequence[Any], typed: str) -> None:
