@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
         batch.write_bytes(request("/v1/batch", b'{"batch":[' + b",".join(event(number) for number in range(PER_BATCH)) + b'],"sentAt":"2026-11-21T18:04:00.000Z"}', key))
         single = root / "single.http"
         single.write_bytes(request("/v1/track", event(1), key))
-        for name, file, events, connections in (("batches of 100", batch, PER_BATCH, 32), ("single events", single, 1, 64)):
+        for name, file, events, connections in (("batches of 100", batch, PER_BATCH, 32), ("single events", single, 1, 128)):
             with served(root, "nowhere") as (port, pid):
                 plain = sent(port, pid, file, connections=connections, seconds=given.seconds)
             with served(root) as (port, pid):
