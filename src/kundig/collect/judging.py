@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kundig.collect.calls import calls_of
 from kundig.collect.identifiers import Rules, quoted
 from kundig.collect.inbox_landing import keeps_past, receiving
+from kundig.collect.land import temporary
 from kundig.collect.mapping import Context
 from kundig.collect.segment import read_segment
 from kundig.collect.sources.readers import Broken, Connection
@@ -80,8 +81,8 @@ def judged(
         found, _ = read_segment(con, context, merged(config.tracking_plan), [path], existing, table=events, name="_judged", strict=False)
     rows = con.execute(f"SELECT {columns} FROM _judged ORDER BY received_at, _row").to_arrow_table()
     carried = tuple(Carried(identifier_key=key, namespace=namespace, value=value) for n, namespace in enumerate(found.namespaces) for key, value in _values(con, n))
-    for table in ("_judged", "_judged_contacts", "_callers", "_rates"):
-        con.execute(f"DROP TABLE IF EXISTS {table}")
+    for kind, made in sorted(temporary(con), reverse=True):
+        con.execute(f"DROP {kind} IF EXISTS {quoted(made)}")
     return Judged(rows=rows, carried=carried, broken=(*calls.broken, *(found.broken if calls.lines else ())))
 
 

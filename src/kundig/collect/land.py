@@ -198,7 +198,7 @@ def land(
         cursors.move(lake, delivery.marks, batch.id, now)
         return Landed(source=name, skipped=shown)
     con = native(lake.duck)
-    before = _temporary(con)
+    before = temporary(con)
     try:
         expect = lake.snapshot()
         existing = _existing(lake, expect)
@@ -219,13 +219,13 @@ def land(
     except AlreadyLanded:
         return Landed(source=name, skipped=shown)
     finally:
-        for kind, made in sorted(_temporary(con) - before, reverse=True):
+        for kind, made in sorted(temporary(con) - before, reverse=True):
             con.execute(f"DROP {kind} IF EXISTS {quoted(made)}")
     removed = versions.removed if versions is not None else {}
     return Landed(source=name, rows=batch.counts, changed=batch.changed, removed=removed, duplicates=batch.duplicates, quarantined=len(_first_of_each(batch.broken) if held else batch.broken), batches=(batch.id,))
 
 
-def _temporary(con: Connection) -> set[tuple[str, str]]:
+def temporary(con: Connection) -> set[tuple[str, str]]:
     """The temporary views and tables of the connection."""
     return set(con.execute("SELECT 'TABLE', table_name FROM duckdb_tables() WHERE temporary UNION ALL SELECT 'VIEW', view_name FROM duckdb_views() WHERE temporary AND NOT internal").fetchall())
 

@@ -165,12 +165,13 @@ class Live:
         self._record(connection, touched)
 
     def _record(self, connection: kept.Connection, persons: Iterable[int]) -> None:
-        for person in sorted(persons):
-            events = kept.events_of(connection, person, most=MOST)
+        told = {person: kept.events_of(connection, person, most=MOST) for person in sorted(persons)}
+        seeds = self._seeds({event.identifier_key for events in told.values() for event in events})
+        for person, events in told.items():
             if not events:
                 connection.execute("DELETE FROM people WHERE person_key = ?", (person,))
                 continue
-            found = record(events, self._seeds({event.identifier_key for event in events}))
+            found = record(events, seeds)
             found["identifiers"] = [{"namespace": one.namespace, "value": one.value, "source": one.source} for one in kept.owned_by(connection, person)]
             connection.execute("INSERT INTO people VALUES (?, ?) ON CONFLICT (person_key) DO UPDATE SET record = excluded.record", (person, _json(found)))
 
