@@ -211,6 +211,27 @@ def test_the_line_that_names_all_columns_counts_wherever_the_engine_puts_it(monk
     assert con.execute(f"SELECT count(a), count(b) FROM {raw.relation}").fetchall() == [(2, 0)]
 
 
+ODD = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6), st.sampled_from(["orders", "c", "d", "t", NOT_SENT, "\ud800"])),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(["op", "source", "table", "before", "after", "ts_ms", "payload", "schema", "fields", "field", "name", "parameters", "value", "key", "scale", "no", "total", "placed_at", "customer"]), inner, max_size=7)),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(record=st.one_of(ODD, st.builds(lambda more, after: _order("c", 1, "1", 0) | more | {"after": after}, st.dictionaries(st.sampled_from(["schema", "before", "ts_ms", "op"]), ODD), ODD)))
+@settings(max_examples=300, deadline=None)
+def test_whatever_comes_is_a_line_or_held(record: Any) -> None:
+    """A record that fails in some other way would keep back all that waits behind it."""
+    from kundig.collect.cdc.debezium import Translation
+    from kundig.config.collect import Input
+
+    table = {"types": {"placed_at": "unix_ms", "total": "decimal:2"}, "lands": [{"table": "orders", "columns": {"order_id": "no", "occurred_at": "placed_at", "gross": "total"}}]}
+    translation = Translation(Input.model_validate({"format": "debezium", "tables": {"orders": table}}))
+    for one in translation.lines([(1, json.dumps({"payload": record, "schema": record.get("schema")} if isinstance(record, dict) and "schema" in record else record))]):
+        if isinstance(one, tuple):
+            one[1].encode()
+
+
 STEP = st.tuples(st.sampled_from("cud"), st.integers(1, 4), st.integers(0, 99))
 
 

@@ -12,14 +12,20 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 from tests.collect.shop import Shop
 
 from kundig.collect import quarantine
-from kundig.collect.identifiers import identifier_key
+from kundig.collect.identifiers import Rules, identifier_key
 from kundig.collect.inbox_landing import land_inbox
 from kundig.collect.land import Landed
 from kundig.collect.webhooks import READY, add, checks, verify
+from kundig.collect.webhooks.ready import FOLDER
+from kundig.collect.webhooks.records import Unreadable, records, said
 from kundig.config.load import Config
+from kundig.config.webhooks import Webhook
 from kundig.errors import ConfigError
 from kundig.store.inbox import Inbox
 from kundig.store.state import State
@@ -28,6 +34,8 @@ SECRETS = {
     "STRIPE_WEBHOOK_SECRET": "whsec_made_up", "SHOPIFY_CLIENT_SECRET": "hush", "CUSTOMERIO_SIGNING_KEY": "c1o", "MAILCHIMP_WEBHOOK_SECRET": "long-and-random", "ITERABLE_WEBHOOK_SECRET": "it",
     "BRAZE_CURRENTS_TOKEN": "br4ze", "SENDGRID_WEBHOOK_KEY": "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g==",
 }  # fmt: skip
+NAMES = ("event", "email", "timestamp", "sg_event_id", "metric", "object_type", "data", "object", "identifiers", "recipient", "type", "id", "created", "events", "event_type", "user", "properties", "eventName", "dataFields", "line_items", "amount")
+WEBHOOKS = {name: Webhook.model_validate(YAML(typ="safe").load((FOLDER / f"{name}.yaml").read_text())) for name in READY}
 AT = dt.datetime(2026, 9, 21, 12, 0, tzinfo=dt.UTC)
 STAMP = str(int(AT.timestamp()))
 
@@ -372,6 +380,37 @@ def test_what_cannot_be_read_is_held_and_comes_in_again(arrivals: Arrivals) -> N
     quarantine.fix(arrivals.shop.lake, record.record_id, record.body.replace("soon", "1789990000"))
     quarantine.replay(arrivals.shop.lake, arrivals.config, [record.record_id])
     assert _messages(arrivals) == [("opened", "email", WHO)]
+
+
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.sampled_from(["ann@example.org", "unsubscribe", "open", "\ud800", "1e999999999", "2026-09-21"]))
+VALUES = st.recursive(SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(NAMES), inner, max_size=6)), max_leaves=20)
+
+
+@pytest.mark.parametrize("name", READY)
+@given(body=st.one_of(VALUES.map(lambda value: json.dumps(value).encode()), st.binary(max_size=80)))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_is_sent_is_records_or_told_to_be_none(name: str, body: bytes) -> None:
+    """A body that fails in some other way would keep back all that waits behind it."""
+    webhook = WEBHOOKS[name]
+    try:
+        told = records(webhook, body, {}, AT)
+    except Unreadable:
+        return
+    json.dumps(told, default=str).encode()
+    for row in said(webhook, name, told, rules=Rules(), country="DE", jurisdictions={}, at=AT):
+        json.dumps(row, default=str, ensure_ascii=False).encode()
+        assert row["occurred_at"] <= AT
+
+
+def test_an_odd_body_keeps_nothing_back(arrivals: Arrivals) -> None:
+    arrivals.take("customerio", b'{"event_id": "e\\ud800", "object_type": "email", "metric": "unsubscribed", "timestamp": 1789990000, "data": {"delivery_id": "d\\udfff", "recipient": "ann@example.org"}}')
+    arrivals.take("stripe", b'{"id": "evt_9", "created": NaN, "type": "charge.succeeded", "data": {"object": {"amount": "1e999999999", "currency": 7}}}')
+    arrivals.take("sendgrid", b"[1, 2]")
+    arrivals.take("mailchimp", b"type=unsubscribe&data[email]=ann%40example.org%00&data=x&%ff=%fe")
+    arrivals.take("customerio", {"event_id": "e2", "object_type": "email", "metric": "opened", "timestamp": 1789990000, "data": {"delivery_id": "d2", "recipient": "ann@example.org"}})
+    arrivals.land()
+    assert ("opened", "email", WHO) in _messages(arrivals)
+    assert arrivals.inbox.waiting("land") == 0
 
 
 def test_an_unsubscribe_is_said_before_the_landing_and_again_at_it_without_harm(arrivals: Arrivals) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from kundig.collect.cdc.lines import EMPTIED, GONE
+from kundig.collect.cdc.lines import EMPTIED, GONE, readable
 from kundig.collect.cdc.rows import wanted_columns
 from kundig.collect.inbox_landing import Portion, land_lines
 from kundig.collect.mapping import needed
@@ -118,6 +118,9 @@ class Translation:
             except NoChange as fault:
                 yield Broken(file=file, row=row, what=fault.what, mend=fault.mend, body=text)
                 continue
+            except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as odd:  # one record that is odd in a new way must not keep back all others
+                yield Broken(file=file, row=row, what=f"the record is not as Debezium writes it: {type(odd).__name__}", mend="look at its fields against Debezium's documentation", body=text)
+                continue
             if line is not None:
                 yield row, json.dumps(line, ensure_ascii=False, separators=(",", ":"))
 
@@ -177,7 +180,7 @@ class Translation:
                     raise NoChange(f"'{name}' of {table.mapped} did not change and was not sent", f"ALTER TABLE {table.mapped} REPLICA IDENTITY FULL, or Debezium's reselect post processor")
             try:
                 values[name] = written(value, kind)
-            except (ValueError, TypeError, OverflowError, KeyError, binascii.Error) as error:
+            except (ValueError, TypeError, ArithmeticError, KeyError, binascii.Error) as error:
                 raise NoChange(f"'{name}' is {str(value)[:80]!r}, which is not written as {kind or 'a value'}", f"mend `types` of {table.mapped}") from error
         return values
 
@@ -199,7 +202,7 @@ def _table(name: str, given: Input) -> _Table:
 
 def _read(text: str) -> Any:
     try:
-        return json.loads(text, parse_float=str)
+        return readable(text)
     except (ValueError, RecursionError) as error:
         raise NoChange("the line is no JSON", "send what Debezium writes, one object a line") from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,25 @@ from typing import Any
 
 GONE = "-"
 EMPTIED = "*"
+
+
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def readable(text: str | bytes) -> Any:
+    """The value of a JSON text, numbers with a point as texts. Halves of characters, which no store takes, become question marks.
+
+    Raises:
+        ValueError: It is no JSON.
+        RecursionError: It is nested too deeply.
+
+    Examples:
+        >>> readable(b'{"a": 1.50, "b": "x\\\\ud800y"}'), readable('["\\\\ud83d\\\\ude00"]')
+        ({'a': '1.50', 'b': 'x?y'}, ['😀'])
+    """
+    body = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    found = json.loads(body, parse_float=str)
+    return json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace")) if _HALF.search(body) else found
 
 
 class ChangeFile:

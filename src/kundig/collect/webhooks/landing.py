@@ -89,7 +89,7 @@ def _land(portion: Portion, config: Config, name: str, numbers: Mapping[str, int
         at = _EPOCH + dt.timedelta(microseconds=entry.received_at)
         headers = _meta(entry).get("told") or {}
         try:
-            lines += [json.dumps(record, ensure_ascii=False, default=str).encode() for record in records(webhook, entry.body, headers, at)]
+            lines += [json.dumps(record, default=str).encode() for record in records(webhook, entry.body, headers, at)]
         except Unreadable as fault:
             broken.append(Broken(file=0, row=row, what=str(fault), mend="look at what the sender is set to send; kundig quarantine fix", body=entry.body.decode(errors="replace")))
         if checked is not None:

@@ -7,10 +7,11 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
+from kundig.collect.cdc.lines import readable
 from kundig.collect.identifiers import Rules, identifier_key, normalise
 from kundig.config.webhooks import ConsentSaid, Webhook
 
@@ -159,7 +160,7 @@ def _whole_units(webhook: Webhook, record: Told) -> None:
         if isinstance(parent, dict) and parent.get(last) is not None:
             try:
                 whole = str(Decimal(str(parent[last])).scaleb(-digits))
-            except InvalidOperation:
+            except ArithmeticError:
                 continue
             record.update(_replaced(record, path.split("."), whole))
 
@@ -170,7 +171,7 @@ def _replaced(value: Told, parts: list[str], new: str) -> Told:
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_float=str)
+        return readable(body)
     except (ValueError, RecursionError) as error:
         raise Unreadable("the body is no JSON") from error
 
@@ -178,7 +179,7 @@ def _json(body: bytes) -> Any:
 def _form(body: bytes) -> Told:
     """A form's fields, `data[merges][FNAME]` as names within names."""
     try:
-        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, strict_parsing=bool(body.strip()), max_num_fields=1_000)
+        pairs = parse_qsl(body.decode("utf-8").replace("\x00", ""), keep_blank_values=True, strict_parsing=bool(body.strip()), max_num_fields=1_000)
     except ValueError as error:
         raise Unreadable("the body is no form") from error
     found: Told = {}
