@@ -110,6 +110,17 @@ def test_a_plan_is_drafted_written_and_held_against_what_is_sent(kundig: Kundig,
     assert again.code == 2 and "is there already" in again.err
 
 
+def test_a_ready_mapping_is_listed_and_put_into_the_workspace(kundig: Kundig, copy: Path) -> None:
+    listed = json.loads(kundig("source", "list", "--json").out)
+    ready = next(one["mapping"] for one in listed if one["files"] != "interface")
+    added = kundig("source", "add", ready, "-w", copy, "--as", "ready_made")
+    assert added.code == 0 and "ready_made.yaml" in added.out
+    assert (copy / "sources" / "ready_made.yaml").is_file()
+    assert kundig("doctor", "-w", copy).out.count("all valid") == 1, "what was added is a valid file"
+    wrong = kundig("source", "add", ready + "x", "-w", copy)
+    assert wrong.code != 0 and ready in wrong.err
+
+
 def test_what_is_of_no_use_is_dropped_with_a_word_why(kundig: Kundig, copy: Path) -> None:
     (copy / "sources" / "desk.yaml").write_text(DESK, encoding="utf-8")
     (copy / "exports" / "desk").mkdir()
