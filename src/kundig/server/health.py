@@ -15,6 +15,7 @@ from kundig.report.views import View, grid, told
 from kundig.report.words import DASH, Words
 
 if TYPE_CHECKING:
+    from kundig.store.inbox import Inbox
     from kundig.workspace import Workspace
 
 HOUR, DAY = 3_600, 86_400
@@ -90,19 +91,22 @@ class Watch:
         self.workspace, self.keep = workspace, keep
         self._lock = threading.Lock()
         self._seen: tuple[float, Health] | None = None
+        self._inbox: Inbox | None = None
 
     def health(self) -> Health:
         """How the sources are now."""
         with self._lock:
             if self._seen is None or time.monotonic() - self._seen[0] > self.keep:
-                self._seen = (time.monotonic(), look(self.workspace))
+                self._inbox = self._inbox or self.workspace.inbox()  # once: on a broker it is a connection
+                self._seen = (time.monotonic(), look(self.workspace, inbox=self._inbox))
             return self._seen[1]
 
 
-def look(workspace: Workspace, *, at: dt.datetime | None = None) -> Health:
+def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | None = None) -> Health:
     """How the sources are."""
     moment = at or now()
-    store, inbox = workspace.heard, workspace.inbox()
+    store = workspace.heard
+    inbox = inbox or workspace.inbox()
     second = int(moment.timestamp())
     day = [minute for minute in store.minutes(since=(second - DAY) // 60 * 60) if minute.minute]
     ever = store.minutes()
