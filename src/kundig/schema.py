@@ -127,7 +127,8 @@ class Step:
     `merge` says how a row made of some facts and the row of the same key made of others become that of all: column → sum, min or max. Such a
     step is asked about new facts alone, and its answer is added to what stands. `fold` does what a sum cannot say: given the
     table as it stands, the tables read, and by keyword the rows `added` to those that `folds` names, their `recent` rows (from the moment `since` on)
-    and the `keys` concerned, it makes the rows that change (`Folded`). Without `by` it is given the added rows alone, and makes the whole table.
+    and the `keys` concerned, it makes the rows that change (`Folded`). Without `by` it is given the added rows of
+    the tables that were only added to, and the names of those to be read `anew`, and makes the whole table.
     """
 
     name: str

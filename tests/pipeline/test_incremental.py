@@ -15,7 +15,7 @@ from kundig.config.load import load
 from kundig.pipeline import folding, workbench
 from kundig.pipeline.changes import NOTHING
 from kundig.store.engines.duckdb import connect
-from kundig.store.lake import Lake
+from kundig.store.lake import Lake, Upsert
 from kundig.store.state import State
 from kundig.tables import ALL, LAKE
 from kundig.testing import END, World, default_workspace, land
@@ -164,6 +164,30 @@ def test_a_day_is_folded_and_equals_a_full_run(seed: int, tmp_path: Path, folds:
     for name in folded:
         if name not in BOOKS and name != "models":
             assert folded[name] == whole_run[name], f"'{name}' differs between folded and full"
+    place.close()
+
+
+def test_a_record_written_over_equals_a_full_run(tmp_path: Path, folds: dict[str, tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contacts that take the place of others, some under another identifier, beside new events: of contacts the pairs are read anew."""
+    _eager(monkeypatch)
+    default_workspace(tmp_path)
+    world = World(3, people=40)
+    place = Place(tmp_path)
+    first = world.rows(until=END, events=200)
+    land(place.lake, first, batch="first")
+    place.run(END)
+    moment = END + dt.timedelta(days=1)
+    rows = world.rows(until=moment, days=1, events=20, orders=0, late=0.0)
+    contacts = first["contacts"].slice(0, 5)
+    moved = contacts.set_column(contacts.schema.get_field_index("identifier_key"), "identifier_key", contacts["identifier_key"].combine_chunks()[::-1])
+    place.lake.commit([Upsert(table="contacts", column="contact_id", keys=contacts["contact_id"].combine_chunks(), source=moved)], batch="over")
+    land(place.lake, {name: rows[name] for name in ("events", "identifiers", "touched")}, batch="second")
+    place.run(moment)
+    assert "links" in folds
+    narrowed = place.contents()
+    place.run(moment, full=True)
+    whole = place.contents()
+    assert narrowed == {name: whole[name] if name not in BOOKS and name != "models" else rows for name, rows in narrowed.items()}
     place.close()
 
 

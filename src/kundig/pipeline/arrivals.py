@@ -42,9 +42,9 @@ class Arrivals:
         if added is not None:
             keys = changes.distinct_keys(self.session, added, column)
             return Change(column=column, keys=keys, grown=keys)
-        touched = [self._touched_since()] if self._fresh(table) else []
         woken = [changes.distinct_keys(self.session, rows, column) for rows in self._woken(table)]
-        return Change(column=column, keys=changes.union([*touched, *woken]))
+        moved = self._moved(table, column) if self._fresh(table) else None
+        return Change(column=column, keys=changes.union([moved if moved is not None else self._touched_since(), *woken]))
 
     def added(self, table: Table) -> ir.Table | None:
         """The rows that are known now and were not at the last release; None: other rows are gone or changed as well."""
@@ -71,6 +71,30 @@ class Arrivals:
             parts[0] = parts[0].union(part, distinct=False)
         found: ir.Table = self.session.keep(f"{table.name}__added", parts[0], table)
         return found
+
+    def _moved(self, table: Table, column: str) -> pa.Array | None:
+        """Keys of rows that came, and of those that were taken out of files which are still there; None: a file itself is gone.
+
+        A key has lost a row where a file shows fewer of it than before.
+        """
+        import ibis
+
+        fields, before = self.lake.files(table.name, self.release.snapshot_id)
+        held = {file.id: file for file in self.lake.files(table.name, self.base)[1]}
+        fresh = [file for number, file in held.items() if number not in {one.id for one in before}]
+        other = [file for file in before if file.id not in held or (held[file.id].path, held[file.id].deletes) != (file.path, file.deletes)]
+        if any(file.id not in held or held[file.id].path != file.path for file in other):
+            return None
+        came = self.session.open_files(table, fields, tuple(fresh), f"{table.name}__came")
+        keys = [changes.distinct_keys(self.session, as_known(came, table, self.as_of), column)]
+        if other:
+            then = self.session.open_files(table, fields, tuple(other), f"{table.name}__then")
+            now = self.session.open_files(table, fields, tuple(held[file.id] for file in other), f"{table.name}__now")
+            one, minus = ibis.literal(1, type="int64"), ibis.literal(-1, type="int64")
+            both = then.select(column, n=one).union(now.select(column, n=minus), distinct=False)
+            counted = both.group_by(column).aggregate(lost=both.n.sum())
+            keys.append(changes.distinct_keys(self.session, counted.filter(counted.lost != 0), column))
+        return changes.union(keys)
 
     def _woken(self, table: Table) -> list[ir.Table]:
         """Rows that were in the lake at the last release already, and are known by now; files that can hold none are not opened."""

@@ -144,8 +144,7 @@ class Run:
             still = all(change.nothing for change in read.values()) and not (changes.reads_time(step) and self.as_of != last.as_of)
             if still:
                 return "unchanged", None
-            folds = {table.name for table in step.folds}
-            return ("grown" if folds and all(change.nothing or change.grown is not None for name, change in read.items() if name in folds) else "full"), None
+            return ("grown" if any(read[table.name].grown is not None for table in step.folds) else "full"), None
         if any(change.whole for change in read.values()) or (changes.reads_time(step) and step.due is None and self.as_of != last.as_of):
             return "full", None
         return self._narrow(step, read)
@@ -218,10 +217,12 @@ class Run:
         return rows
 
     def _regrown(self, step: Step, filled: dict[str, Any], print_: str) -> int:
-        """A step without keys, made of its table as it stands and of what was added to the tables it folds."""
+        """A step without keys, made of its table as it stands and of what was added to the tables it folds; those where more happened it reads anew."""
         assert step.fold is not None
-        added = {table.name: self.bench.added(table) for table in step.folds}
-        result = step.fold(self.bench.before(step.writes), *self.bench.inputs(step, None), added=added, **filled)
+        read = {table.name: self.changed[table.name] for table in step.folds}
+        added = {table.name: self.bench.added(table) for table in step.folds if read[table.name].grown is not None}
+        anew = frozenset(name for name, change in read.items() if not change.nothing and change.grown is None)
+        result = step.fold(self.bench.before(step.writes), *self.bench.inputs(step, None), added=added, anew=anew, **filled)
         rows = result if step.kind == "relation" else self.bench.arrow_result(step, result)
         self.changed[step.writes.name], written = self.bench.write(step, conform(rows, step.writes, changed_run=self.bench.run_id), None, print_)
         return written

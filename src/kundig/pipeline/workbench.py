@@ -36,7 +36,7 @@ class Narrowed:
     held_identifiers: ir.Table | None = None
 
 
-SAMPLE, SMALLEST_SAMPLE, MOSTLY = 64, 100, 0.5
+SAMPLE, SMALLEST_SAMPLE, MOSTLY = 64, 100, 0.2
 """One key in so many is compared first; of how many at least; and above which share of them that differ the table is written anew."""
 
 REPLACE_SHARE = 0.1
@@ -264,7 +264,7 @@ class Workbench:
         return Change(column=column, keys=changed), staged.rows
 
     def _mostly_new(self, table: Table, new: ir.Table, column: str) -> bool:
-        """Whether of a sample of the keys most have other rows than before: then the rest need not be compared."""
+        """Whether of a sample of the keys so many have other rows than before that those who read the table are computed in full anyway: then the rest need not be compared."""
         sample = new.filter(new[column] % SAMPLE == 0)
         before = self.before(table)
         size = int(sample[column].nunique().execute())

@@ -43,12 +43,17 @@ PAIR = ("left_key", "right_key", "first_at", "last_at", "records", "evidence")
 """What a link says of the records that carry both its ends."""
 
 
-def with_new_pairs(standing: ir.Table, identifiers: ir.Table, *carriers: ir.Table, added: Mapping[str, ir.Table], identity: Identity) -> pa.Table:
-    """All links, of which those of the records known before are taken from the table as it stands; every one is judged anew."""
-    contacts = carriers[CARRIERS.index(CONTACTS)]
-    both = standing.select(*PAIR).union(pairs(dict(added)).select(*PAIR), distinct=False)
+def with_new_pairs(
+    standing: ir.Table, identifiers: ir.Table, *carriers: ir.Table, added: Mapping[str, ir.Table], anew: frozenset[str], identity: Identity
+) -> pa.Table:
+    """All links: the pairs of the tables that were only added to are those that stand and those of the new rows; every link is judged anew."""
+    kept = standing.select(*PAIR)
+    for name in sorted(anew):
+        kept = kept.filter(~kept.evidence.startswith(f"{name}:"))
+    whole = {table.name: rows for table, rows in zip(CARRIERS, carriers, strict=True) if table.name in anew}
+    both = kept.union(pairs(dict(added) | whole).select(*PAIR), distinct=False)
     found = both.group_by("left_key", "right_key", "evidence").aggregate(first_at=both.first_at.min(), last_at=both.last_at.max(), records=both.records.sum().cast("int64"))
-    return _judged(found.select(*PAIR).to_pyarrow(), identifiers, contacts, identity)
+    return _judged(found.select(*PAIR).to_pyarrow(), identifiers, carriers[CARRIERS.index(CONTACTS)], identity)
 
 
 @step(reads=(IDENTIFIERS, *CARRIERS), writes=LINKS, kind="array", bound=160, fold=with_new_pairs, folds=CARRIERS)
