@@ -73,9 +73,10 @@ class Arrivals:
         return found
 
     def _moved(self, table: Table, column: str) -> pa.Array | None:
-        """Keys of rows that came, and of those that were taken out of files which are still there; None: a file itself is gone.
+        """Keys of rows that came, and of rows that are gone; None: a file was written anew in its place, as an erasure does.
 
-        A key has lost a row where a file shows fewer of it than before.
+        A key has lost a row where the files that were there before show fewer of it. Compaction moves all keys of the files it joins: more
+        than need be, never fewer.
         """
         import ibis
 
@@ -83,13 +84,14 @@ class Arrivals:
         held = {file.id: file for file in self.lake.files(table.name, self.base)[1]}
         fresh = [file for number, file in held.items() if number not in {one.id for one in before}]
         other = [file for file in before if file.id not in held or (held[file.id].path, held[file.id].deletes) != (file.path, file.deletes)]
-        if any(file.id not in held or held[file.id].path != file.path for file in other):
+        still = [held[file.id] for file in other if file.id in held]
+        if any(held[file.id].path != file.path for file in other if file.id in held):
             return None
         came = self.session.open_files(table, fields, tuple(fresh), f"{table.name}__came")
         keys = [changes.distinct_keys(self.session, as_known(came, table, self.as_of), column)]
         if other:
             then = self.session.open_files(table, fields, tuple(other), f"{table.name}__then")
-            now = self.session.open_files(table, fields, tuple(held[file.id] for file in other), f"{table.name}__now")
+            now = self.session.open_files(table, fields, tuple(still), f"{table.name}__now")
             one, minus = ibis.literal(1, type="int64"), ibis.literal(-1, type="int64")
             both = then.select(column, n=one).union(now.select(column, n=minus), distinct=False)
             counted = both.group_by(column).aggregate(lost=both.n.sum())
