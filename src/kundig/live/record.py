@@ -46,9 +46,13 @@ class Counted:
     last_at: int
 
 
-def ordered(events: Iterable[LiveEvent]) -> list[LiveEvent]:
+class Ordered(tuple[LiveEvent, ...]):
+    """Events in the order in which they happened: sorted once, folded several times."""
+
+
+def ordered(events: Iterable[LiveEvent]) -> Ordered:
     """Events by when they happened; ties by id."""
-    return sorted(events, key=lambda event: (event.occurred_at, event.event_id))
+    return events if isinstance(events, Ordered) else Ordered(sorted(events, key=lambda event: (event.occurred_at, event.event_id)))
 
 
 def sessions(events: Iterable[LiveEvent], seeds: Mapping[int, Visit] | None = None, *, gap: int = GAP) -> tuple[Visit, ...]:
@@ -96,8 +100,10 @@ def basket(events: Iterable[LiveEvent]) -> dict[str, int]:
     for event in ordered(events):
         if event.name in PURCHASES:
             found = {}
+        if event.name not in ADDED and event.name not in REMOVED:
+            continue
         article = said(event, "product_id", "productId", "sku")
-        if article is None or event.name not in (*ADDED, *REMOVED):
+        if article is None:
             continue
         pieces = _pieces(said(event, "quantity"))
         left = found.get(str(article), 0) + (pieces if event.name in ADDED else -pieces)
@@ -126,16 +132,20 @@ def _pieces(value: Any) -> int:
 
 def counters(events: Iterable[LiveEvent]) -> dict[str, Counted]:
     """Number, sum of amounts, first and last moment of the events of each name."""
-    found: dict[str, Counted] = {}
+    groups: dict[str, list[LiveEvent]] = {}
     for event in ordered(events):
-        before = found.get(event.name)
-        value = Decimal(str(event.facts.get("value") or 0)) + (Decimal(before.value) if before else Decimal(0))
-        found[event.name] = Counted(count=(before.count if before else 0) + 1, value=str(value), first_at=before.first_at if before else event.occurred_at, last_at=event.occurred_at)
-    return found
+        groups.setdefault(event.name, []).append(event)
+    return {
+        name: Counted(
+            count=len(found), value=str(sum((Decimal(str(event.facts["value"])) for event in found if event.facts.get("value")), Decimal(0))), first_at=found[0].occurred_at, last_at=found[-1].occurred_at
+        )
+        for name, found in groups.items()
+    }  # fmt: skip
 
 
 def record(events: Sequence[LiveEvent], seeds: Mapping[int, Visit] | None = None) -> dict[str, Any]:
     """What is kept of a person: the newest session, the basket, counters, the last moment anything was heard."""
+    events = ordered(events)
     visits = sessions(events, seeds)
     return {
         "heard_at": max((event.received_at for event in events), default=None), "events": len(events), "session": asdict(visits[-1]) if visits else None, "basket": basket(events),

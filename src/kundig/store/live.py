@@ -6,13 +6,14 @@ again after a crash changes nothing.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from kundig.errors import StoreError
 
@@ -157,7 +158,7 @@ class LiveStore:
         """A person's record, or None where nothing was heard of them."""
         with self.reading() as connection:
             found = connection.execute("SELECT record FROM people WHERE person_key = ?", (person_key,)).fetchone()
-            return None if found is None else json.loads(found[0])
+            return None if found is None else msgspec.json.decode(found[0])
 
     def named(self, values: Sequence[str]) -> Owner | None:
         """The owner of the first identifier with one of these values."""
@@ -304,7 +305,7 @@ def known_events(connection: Connection, ids: Sequence[str]) -> set[str]:
 def write_events(connection: Connection, events: Iterable[LiveEvent]) -> None:
     """Keep events, each once."""
     rows = [
-        (e.event_id, e.person_key, e.identifier_key, json.dumps(e.other_keys), e.source, e.name, e.kind, e.occurred_at, e.received_at, json.dumps(e.facts, ensure_ascii=False, default=str))
+        (e.event_id, e.person_key, e.identifier_key, _json(e.other_keys), e.source, e.name, e.kind, e.occurred_at, e.received_at, _json(e.facts))
         for e in events
     ]  # fmt: skip
     connection.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
@@ -323,7 +324,7 @@ def events_of(connection: Connection, person_key: int, *, most: int = 1_000_000)
 
 def write_heard(connection: Connection, heard: Iterable[Heard]) -> None:
     """Keep calls to be looked at; the oldest of them go."""
-    rows = [(h.received_at, h.source, h.event_id, h.name, h.verdict, h.reason, h.identifier_key, h.occurred_at, json.dumps(h.facts, ensure_ascii=False, default=str)) for h in heard]
+    rows = [(h.received_at, h.source, h.event_id, h.name, h.verdict, h.reason, h.identifier_key, h.occurred_at, _json(h.facts)) for h in heard]
     connection.executemany("INSERT INTO heard (received_at, source, event_id, name, verdict, reason, identifier_key, occurred_at, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     connection.execute("DELETE FROM heard WHERE number <= (SELECT max(number) FROM heard) - ?", (KEPT,))
 
@@ -333,6 +334,10 @@ def count(connection: Connection, minutes: Iterable[Minute]) -> None:
     sums = "taken = taken + excluded.taken, held = held + excluded.held, repeated = repeated + excluded.repeated, requests = requests + excluded.requests"
     rows = [(m.source, m.minute, m.taken, m.held, m.repeated, m.requests, m.last_at) for m in minutes]
     connection.executemany(f"INSERT INTO minutes VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, minute) DO UPDATE SET {sums}, last_at = max(last_at, excluded.last_at)", rows)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value, enc_hook=str).decode()
 
 
 def _places(values: Sequence[Any]) -> str:
@@ -346,12 +351,12 @@ def _owner(row: Sequence[Any]) -> Owner:
 def as_event(row: Sequence[Any]) -> LiveEvent:
     """The event of a row of the store: the columns of `LiveEvent` in the order they are kept in, the person last."""
     return LiveEvent(
-        event_id=row[0], identifier_key=row[1], other_keys=tuple(json.loads(row[2])), source=row[3], name=row[4], kind=row[5], occurred_at=row[6], received_at=row[7],
-        facts=json.loads(row[8]), person_key=row[9],
+        event_id=row[0], identifier_key=row[1], other_keys=tuple(msgspec.json.decode(row[2])), source=row[3], name=row[4], kind=row[5], occurred_at=row[6], received_at=row[7],
+        facts=msgspec.json.decode(row[8]), person_key=row[9],
     )  # fmt: skip
 
 
 def _heard(row: Sequence[Any]) -> Heard:
     return Heard(
-        number=row[0], received_at=row[1], source=row[2], event_id=row[3], name=row[4], verdict=row[5], reason=row[6], identifier_key=row[7], occurred_at=row[8], facts=json.loads(row[9])
+        number=row[0], received_at=row[1], source=row[2], event_id=row[3], name=row[4], verdict=row[5], reason=row[6], identifier_key=row[7], occurred_at=row[8], facts=msgspec.json.decode(row[9])
     )  # fmt: skip
