@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.collect.shop import NOW, Shop
 
-from kundig.collect import quarantine
+from kundig.collect import channels, quarantine
 from kundig.collect.identifiers import identifier_key
 from kundig.errors import ConfigError, SourceError
 
@@ -217,3 +217,32 @@ def test_a_hash_needs_its_key(shop: Shop) -> None:
     with pytest.raises(ConfigError, match="the secret 'HASH_KEY' is not set"):
         land(shop, call(1), plan="events: {product_viewed: {properties: {mail: {hashed_with: '${HASH_KEY}'}}}}")
     assert shop.is_empty()
+
+
+AGENTS = {
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36": ("desktop", "chrome"),
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36 Edg/141.0.0.0": ("desktop", "edge"),
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:143.0) Gecko/20100101 Firefox/143.0": ("desktop", "firefox"),
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1": ("mobile", "safari"),
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/141.0 Mobile/15E148 Safari/604.1": ("mobile", "chrome"),
+    "Mozilla/5.0 (iPad; CPU OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1": ("tablet", "safari"),
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36": ("mobile", "samsung"),
+    "Mozilla/5.0 (Linux; Android 14; SM-X900) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36": ("tablet", "chrome"),
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)": ("bot", None), "": (None, None),
+}  # fmt: skip
+
+
+def test_devices_and_browsers_are_told_by_user_agents(shop: Shop) -> None:
+    land(shop, *(call(number, context={"userAgent": agent}) for number, agent in enumerate(AGENTS)), call(90, context={"device": {"type": "ios"}}), call(91))
+    found = {row[0]: row[1:] for row in shop.rows("events", "event_id, device, browser")}
+    assert [found[f"web:m{number}"] for number in range(len(AGENTS))] == list(AGENTS.values())
+    assert (found["web:m90"], found["web:m91"]) == (("mobile", None), (None, None))
+
+
+def test_channels_are_paid_owned_or_earned(shop: Shop) -> None:
+    pages = {"paid": {"url": "https://Shop.example:443/?gclid=x"}, "owned": {"url": "https://shop.example/a?utm_medium=email"}, "earned": {"url": "https://shop.example/", "referrer": "https://www.google.com/"}}
+    land(shop, *(call(number, context={"page": page}, messageId=name) for number, (name, page) in enumerate(pages.items())), call(8, context={"page": {"url": "https://shop.example/?utm_source=x"}}), call(9))
+    found = {row[0][4:]: row[1:] for row in shop.rows("events", "event_id, medium, page_host")}
+    assert {name: found[name] for name in pages} == {name: (name, "shop.example") for name in pages}
+    assert (found["m8"], found["m9"]) == ((None, "shop.example"), (None, None))
+    assert set(channels.MEDIUM) == {*channels.MEDIA.values(), *channels.CLICK_IDS.values(), "direct"}

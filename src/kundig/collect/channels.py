@@ -21,6 +21,12 @@ MEDIA: dict[str, str] = {
 }  # fmt: skip
 """utm_medium to channel; `cpc` of a social network is paid social."""
 
+MEDIUM: dict[str, str] = {
+    "paid_search": "paid", "paid_social": "paid", "display": "paid", "affiliate": "paid", "direct": "owned", "email": "owned", "push": "owned", "in_app": "owned",
+    "sms": "owned", "offline": "owned", "organic_search": "earned", "organic_social": "earned", "referral": "earned",
+}  # fmt: skip
+"""Channel to what it is to the company. A campaign of unknown medium is none of them."""
+
 SEARCH = ("google", "bing", "duckduckgo", "ecosia", "yahoo", "startpage", "qwant", "yandex", "baidu", "brave")
 SOCIAL = ("facebook", "instagram", "linkedin", "pinterest", "tiktok", "twitter", "youtube", "reddit", "xing", "snapchat", "threads", "lnkd", "fb", "meta")
 SHORT = ("t.co", "x.com", "youtu.be", "lnkd.in", "fb.me", "wa.me")
@@ -94,6 +100,11 @@ def channel_sql(*, click: str, source: str, medium: str, host: str, seen: str, o
         f"WHEN {word} IN {_listed(MEDIA)} THEN CASE {word} {media} END "
         f"WHEN {source} IS NOT NULL THEN {by_source} WHEN {host} IS NOT NULL THEN {by_host} WHEN {seen} THEN 'direct' END"
     )
+
+
+def medium_sql(channel: str) -> str:
+    """Expression of what a channel is to the company: paid, owned or earned; NULL where it does not tell."""
+    return f"CASE {channel} {' '.join(f'WHEN {literal(key)} THEN {literal(made)}' for key, made in MEDIUM.items())} END"
 
 
 def _paid(is_social: str, made: str) -> str:

@@ -35,7 +35,7 @@ from kundig.store import Lake, native
 from kundig.store.lake import Append, Change, Upsert
 from kundig.tables.collect import ORDER_LINES, ORDERS, QUARANTINED_RECORDS
 
-MAPPING_VERSION = "2"
+MAPPING_VERSION = "3"
 """Part of every batch id: raised when the same mapping would give other rows."""
 
 Progress = Callable[[str], None]
