@@ -78,7 +78,7 @@ def judged(
     with tempfile.TemporaryDirectory(prefix=READ, dir=folder) as place:
         path = Path(place) / "calls"
         path.write_bytes(b"\n".join(calls.lines or (b"{}",)) + b"\n")
-        found, _ = read_segment(con, context, merged(config.tracking_plan), [path], existing, table=events, name="_judged", strict=False)
+        found, _ = read_segment(con, context, merged(config.tracking_plan).keyed(config.secret), [path], existing, table=events, name="_judged", strict=False)
     rows = con.execute(f"SELECT {columns} FROM _judged ORDER BY received_at, _row").to_arrow_table()
     carried = tuple(Carried(identifier_key=key, namespace=namespace, value=value) for n, namespace in enumerate(found.namespaces) for key, value in _values(con, n))
     for kind, made in sorted(temporary(con), reverse=True):
