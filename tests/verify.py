@@ -30,7 +30,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "house": (
         Check(name="lake: kills on SQLite and PostgreSQL", count="300 + 100", command=_pytest("tests/store", "-k", "crash or kill")),
         Check(name="lake: real ducklake extension as oracle", count="every snapshot", command=_pytest("tests/store", "-m", "needs_ducklake")),
-        Check(name="run: kills spread over steps and commits", count="100", command=_pytest("tests/crash")),
+        Check(name="run: kills spread over steps and commits", count="100", command=_pytest("tests/crash/test_run_kills.py")),
         Check(name="rules: laws of the language", count="full", command=_pytest("tests/rules", "-m", "not needs_java")),
         Check(name="parity: the same rows on DuckDB and Spark", count="every step", command=_pytest("tests/parity")),
         Check(name="incremental equals full", count="full", command=_pytest("tests/pipeline")),
@@ -45,6 +45,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         Check(name="intake and landing: kills under load, with clients sending", count="210", command=_pytest("tests/crash/test_inbox_kills.py")),
         Check(name="live equals batch: random worlds", count="12", command=_pytest("tests/live")),
         Check(name="landing: every call an event, a duplicate or held", count="full", command=_pytest("tests/collect")),
+        Check(name="forwarding: kills, order per person; the broker's inbox", count="67 + 20", command=_pytest("tests/crash/test_forwarding.py", "tests/deliver/test_forward.py", "tests/live/test_forwarding.py", "tests/store/test_inbox.py")),
+        Check(name="quarantine: kills of fix, drop and replay", count="every point", command=_pytest("tests/crash/test_quarantine_kills.py")),
         Check(name="processes: pages within 2 s, each restarted alone", count="all", command=_pytest("tests/server/test_serve.py", "tests/server/test_processes.py", "tests/server/test_live_pages.py")),
     ),
 }

@@ -46,7 +46,7 @@ def test_killed_at_every_point_of_the_first_pass_and_of_the_next(nursery: Nurser
         second = nursery.start(tmp_path / "live")["points"]
     assert {"after create", "before land", "before commit", "after commit", "after land"} <= set(first)
     assert {"before read", "after read", "before commit", "after commit", "before advance", "after advance"} <= set(second)
-    every = 1 if os.environ.get("KUNDIG_FULL") else 3
+    every = 1 if os.environ.get("KUNDIG_FULL") else 11
     kills, orders = 0, 1
     root = tmp_path / "killed"
     with followed(root, postgres) as shop:  # one workspace lives through all of them

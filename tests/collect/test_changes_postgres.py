@@ -373,7 +373,7 @@ def _work(shop: Followed, work: list[Any], monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @given(work=WORK)
-@settings(max_examples=60 if os.environ.get("KUNDIG_FULL") else 12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60 if os.environ.get("KUNDIG_FULL") else 5, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_lake_holds_what_the_tables_hold(work: list[Any], postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> None:
     with followed(tmp_path_factory.mktemp("w"), postgres) as shop, pytest.MonkeyPatch.context() as monkeypatch:
         _work(shop, work, monkeypatch)

@@ -265,7 +265,7 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_doubled(shop: Shop) -> None
         expected += 5
         if survived(shop.root, point):
             break
-        kills, point = kills + 1, point + (1 if os.environ.get("KUNDIG_FULL") else 4)
+        kills, point = kills + 1, point + (1 if os.environ.get("KUNDIG_FULL") else 8)
     assert kills >= 4, "between fetch and commit, within the commit, and after it"
     assert survived(shop.root, 0)
     assert database.landed() == [str(id) for id in range(1, expected + 1)]

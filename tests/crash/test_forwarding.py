@@ -16,7 +16,7 @@ from kundig.store.inbox import Inbox
 from kundig.store.state import State
 from tests.deliver.destination import Destination, destination
 
-KILLS = 67 if os.environ.get("KUNDIG_FULL") else 5
+KILLS = 67 if os.environ.get("KUNDIG_FULL") else 3
 
 
 def _child(folder: Path, url: str) -> subprocess.Popen[str]:

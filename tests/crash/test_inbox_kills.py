@@ -26,7 +26,7 @@ from kundig.live import Live
 from kundig.store.inbox import Inbox
 from kundig.testing import default_workspace
 
-KILLS = 210 if os.environ.get("KUNDIG_FULL") else 6
+KILLS = 210 if os.environ.get("KUNDIG_FULL") else 4
 CLIENTS = 4
 BATCH = 100
 PACE = 0.1

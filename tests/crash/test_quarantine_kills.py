@@ -16,7 +16,7 @@ from tests.collect.shop import ORDERS, Shop
 from tests.forks import Nursery
 
 pytestmark = pytest.mark.xdist_group("crash")
-EVERY = 1 if os.environ.get("KUNDIG_FULL") else 3
+EVERY = 1 if os.environ.get("KUNDIG_FULL") else 9
 BAD = "which is no moment"
 CONSENTS = """
 inputs:
