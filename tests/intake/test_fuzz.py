@@ -14,7 +14,7 @@ from kundig.collect.intake import REFUSALS
 from tests.intake.asking import calls
 from tests.intake.conftest import FULL
 
-EXAMPLES = 2_000 if FULL else 120
+EXAMPLES = 2_000 if FULL else 50
 
 NUMBERS = st.one_of(st.integers(), st.integers(-(2**200), 2**200), st.floats(allow_nan=False, allow_infinity=False))
 VALUES = st.recursive(st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=20)), lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=4)), max_leaves=12)
