@@ -198,8 +198,8 @@ def property_sql(name: str, planned: Property) -> str:
     """The property's typed value, from its text `p:<name>`; of one that is hashed, the hash (of a plan that is `keyed`).
 
     Examples:
-        >>> property_sql("mail", Property(hashed_with="${HASH_KEY}").model_copy(update={"hashed_with": "k"}))
-        "sha256('k:' || nullif(lower(trim(\"p:mail\")), ''))"
+        >>> print(property_sql("mail", Property(hashed_with="${HASH_KEY}").model_copy(update={"hashed_with": "k"})))
+        sha256('k:' || nullif(lower(trim("p:mail")), ''))
     """
     if planned.hashed_with:
         return f"sha256({literal(planned.hashed_with + ':')} || nullif(lower(trim({quoted('p:' + name)})), ''))"
