@@ -77,7 +77,7 @@ class Signals(Record):
         """Every purpose and channel that is named, with the place where it is."""
         named = [(f"signals.categories.{name}", pair) for name, pairs in self.categories.items() for pair in pairs]
         named += [(f"signals.events.{name}", pair) for name, call in self.events.items() for pair in call.covers]
-        return tuple((place, *pair.split("/")) for place, pair in named)  # type: ignore[misc]
+        return tuple((place, pair.partition("/")[0], pair.partition("/")[2]) for place, pair in named)
 
 
 class Purposes(Record):

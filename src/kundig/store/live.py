@@ -173,9 +173,10 @@ class LiveStore:
 
     def heard(self, *, after: int = 0, source: str | None = None, most: int = 200) -> tuple[Heard, ...]:
         """Calls that came after a number, in their order; with `after=-1` the newest ones."""
-        where, values = ("number > ?", [after]) if after >= 0 else ("1 = 1", [])
+        values: list[int | str] = [after] if after >= 0 else []
+        where = "number > ?" if after >= 0 else "1 = 1"
         if source is not None:
-            where, values = f"{where} AND source = ?", [*values, source]  # type: ignore[list-item]
+            where, values = f"{where} AND source = ?", [*values, source]
         with self.reading() as connection:
             rows = connection.execute(f"SELECT {_HEARD} FROM heard WHERE {where} ORDER BY number {'' if after >= 0 else 'DESC'} LIMIT ?", [*values, most]).fetchall()
         found = [_heard(row) for row in rows]

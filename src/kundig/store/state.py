@@ -135,7 +135,8 @@ def _listed(values: pa.ChunkedArray) -> list[Any]:
     import pyarrow.compute as pc
 
     joined = pc.binary_join(values.cast(pa.list_(pa.string())), ", ")
-    return pc.binary_join_element_wise("[", joined, "]", "").to_pylist()  # type: ignore[no-any-return]
+    texts: list[Any] = pc.binary_join_element_wise("[", joined, "]", "").to_pylist()
+    return texts
 
 
 def _arrow(stored: Sequence[Any], kind: pa.DataType) -> pa.Array:

@@ -17,12 +17,8 @@ from kundig.understand.models import TIERS
 LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
-@ibis.udf.scalar.builtin(name="json_extract_string", signature=((types.string, types.string), types.string))
-def _duckdb_json(text, path): ...  # type: ignore[no-untyped-def]
-
-
-@ibis.udf.scalar.builtin(name="get_json_object", signature=((types.string, types.string), types.string))
-def _spark_json(text, path): ...  # type: ignore[no-untyped-def]
+_duckdb_json = portable.builtin("json_extract_string", (types.string, types.string), types.string)
+_spark_json = portable.builtin("get_json_object", (types.string, types.string), types.string)
 
 
 @step(reads=(FEATURES, LIFETIME_VALUES, LIFECYCLE_STATES, MODELS), writes=SEGMENT_MEMBERS, by="person_key")

@@ -20,7 +20,7 @@ class Guarded(HttpToolsProtocol):
     _head = 0
     _waiting: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares its own
         """Wait for the first request."""
         super().connection_made(transport)
         self._wait()

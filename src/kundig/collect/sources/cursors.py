@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -68,6 +68,15 @@ def move(lake: Lake, marks: Sequence[Mark], batch: str, now: dt.datetime) -> Non
         lake.commit(changes, message="cursor")
 
 
+def is_after(value: Any, other: Any) -> bool:
+    """Whether one value of a cursor comes after another.
+
+    Raises:
+        TypeError: They are of two kinds.
+    """
+    return bool(value > other)
+
+
 def hashed(line: bytes) -> str:
     """The hash that a row is known by."""
     return hashlib.blake2b(line, digest_size=8).hexdigest()
@@ -110,13 +119,13 @@ class Window:
         """
         if value is not None:
             try:
-                risen = self.newest is None or value > self.newest  # type: ignore[operator]
+                risen = self.newest is None or is_after(value, self.newest)
             except TypeError as error:
                 what = f"the cursor '{self.cursor.field}' holds values that cannot be compared: {self.newest!r} and {value!r}"
                 raise SourceError(what, at=self.at, mend="take a column of one kind as cursor") from error
             if risen:
                 self._rise(value)
-            elif value < self._low:  # type: ignore[operator]
+            elif is_after(self._low, value):
                 return
         self._seen[digest] = value
         if len(self._seen) > 4 * SEEN_MOST:

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from kundig.collect.sources.cursors import Value, moment
+from kundig.collect.sources.cursors import Value, is_after, moment
 from kundig.config.fetching import Rest, RestCursor, RestInput
 from kundig.config.load import Config
 from kundig.errors import MissingExtra, SourceError, nearest
@@ -65,7 +65,7 @@ def records(config: Config, interface: Rest, given: RestInput, *, since: Value |
 
 def _is_since(value: Value, since: Value) -> bool:
     try:
-        return bool(value >= since)  # type: ignore[operator]
+        return not is_after(since, value)
     except TypeError:
         return True
 

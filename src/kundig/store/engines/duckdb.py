@@ -43,7 +43,7 @@ def ibis_backend(connection: duckdb.DuckDBPyConnection) -> Any:
     """Ibis over a connection of `connect`; Ibis' own way would set what is set already, and the door is locked."""
     from ibis.backends.duckdb import Backend
 
-    class Locked(Backend):  # type: ignore[misc]
+    class Locked(Backend):  # type: ignore[misc]  # Ibis is untyped
         def _post_connect(self, extensions: Any = None) -> None:
             self._record_batch_readers_consumed: dict[str, Any] = {}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import ibis
 import ibis.expr.datatypes as types
@@ -16,20 +18,22 @@ DIALECT: ContextVar[Dialect] = ContextVar("kundig_dialect", default="duckdb")
 """The engine that expressions are being built for; sessions set it when they open."""
 
 
-@ibis.udf.scalar.builtin(name="timezone", signature=((types.string, types.Timestamp(timezone="UTC")), types.timestamp))
-def _duckdb_local(zone, moment): ...  # type: ignore[no-untyped-def]
+def builtin(name: str, takes: tuple[types.DataType, ...], gives: types.DataType) -> Callable[..., ir.Value]:
+    """A function that an engine has of itself, by its name there and the types of its arguments, in their order."""
+
+    def call(*_: Any) -> None:
+        """The engine's own body."""
+
+    names = [inspect.Parameter(f"argument_{number}", inspect.Parameter.POSITIONAL_ONLY) for number in range(len(takes))]
+    call.__signature__ = inspect.Signature(names)  # type: ignore[attr-defined]  # Ibis asks for one name an argument
+    made: Callable[..., ir.Value] = ibis.udf.scalar.builtin(call, name=name, signature=(takes, gives))
+    return made
 
 
-@ibis.udf.scalar.builtin(name="from_utc_timestamp", signature=((types.Timestamp(timezone="UTC"), types.string), types.timestamp))
-def _spark_local(moment, zone): ...  # type: ignore[no-untyped-def]
-
-
-@ibis.udf.scalar.builtin(name="epoch_us", signature=((types.Timestamp(timezone="UTC"),), types.int64))
-def _duckdb_micros(moment): ...  # type: ignore[no-untyped-def]
-
-
-@ibis.udf.scalar.builtin(name="unix_micros", signature=((types.Timestamp(timezone="UTC"),), types.int64))
-def _spark_micros(moment): ...  # type: ignore[no-untyped-def]
+_duckdb_local = builtin("timezone", (types.string, types.Timestamp(timezone="UTC")), types.timestamp)
+_spark_local = builtin("from_utc_timestamp", (types.Timestamp(timezone="UTC"), types.string), types.timestamp)
+_duckdb_micros = builtin("epoch_us", (types.Timestamp(timezone="UTC"),), types.int64)
+_spark_micros = builtin("unix_micros", (types.Timestamp(timezone="UTC"),), types.int64)
 
 
 def local_time(moment: ir.Value, zone: str) -> ir.Value:

@@ -226,7 +226,7 @@ def _backend(engine: Any) -> Any:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    class Zoned(type(ibis.pyspark.connect(engine))):  # type: ignore[misc]
+    class Zoned(type(ibis.pyspark.connect(engine))):  # type: ignore[misc]  # the class is known at run time alone
         def to_pyarrow(self, expr: ir.Expr, /, **options: Any) -> Any:
             if not isinstance(expr, ir.Table):
                 return super().to_pyarrow(expr, **options)
