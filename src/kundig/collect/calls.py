@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from kundig.clock import instant
-from kundig.collect.sources.readers import Broken
+from kundig.collect.sources.raw import Broken
 from kundig.store.inbox import Entry
 
 LARGEST_CALL = 32_768

@@ -13,7 +13,7 @@ from kundig.collect.identifiers import literal, quoted
 from kundig.collect.mapping import Context
 from kundig.collect.returns import taken_back
 from kundig.collect.rows import Canonical, Existing
-from kundig.collect.sources.readers import Connection
+from kundig.collect.sources.raw import Connection
 from kundig.config.collect import Landing
 from kundig.schema import Table
 from kundig.tables.collect import ORDER_LINES, ORDERS

@@ -10,7 +10,7 @@ import msgspec
 from kundig.collect.form_calls import files_of, form_calls
 from kundig.collect.inbox_landing import Portion, land_lines, read_calls, receiving
 from kundig.collect.land import Landed, import_source
-from kundig.collect.sources.readers import Broken
+from kundig.collect.sources.raw import Broken
 from kundig.errors import ConfigError, SourceError
 from kundig.store.inbox import Entry
 

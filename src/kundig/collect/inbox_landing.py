@@ -20,7 +20,7 @@ from kundig.collect.calls import calls_of
 from kundig.collect.consent_copy import copy_consents
 from kundig.collect.deliveries import Delivery
 from kundig.collect.land import Landed, land
-from kundig.collect.sources.readers import Broken
+from kundig.collect.sources.raw import Broken
 from kundig.config.collect import Input, SegmentSpec, Source
 from kundig.config.load import Config
 from kundig.store import Lake

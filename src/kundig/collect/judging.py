@@ -18,7 +18,7 @@ from kundig.collect.inbox_landing import keeps_past, receiving
 from kundig.collect.land import temporary
 from kundig.collect.mapping import Context
 from kundig.collect.segment import read_segment
-from kundig.collect.sources.readers import Broken, Connection
+from kundig.collect.sources.raw import Broken, Connection
 from kundig.collect.tracking_plan import merged
 from kundig.config.collect import Source
 from kundig.config.load import Config

@@ -5,26 +5,23 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import heapq
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from kundig.clock import now as present
 from kundig.collect import documents, mapping
-from kundig.collect.cells import DUCK_TYPES
 from kundig.collect.deliveries import Delivery, deliveries
 from kundig.collect.digests import FileMemory
 from kundig.collect.fetching import fetched
+from kundig.collect.holding import first_of_each, held_changes
 from kundig.collect.identifiers import Rules, literal, quoted
 from kundig.collect.rows import Canonical, canonical
 from kundig.collect.segment import read_segment
 from kundig.collect.sources import cursors, readers, systems
-from kundig.collect.sources.readers import Broken, Connection
+from kundig.collect.sources.raw import Broken, Connection
 from kundig.collect.tracking_plan import Plan, merged
 from kundig.collect.versions import VERSIONED, Versions, find_gone, upsert
 from kundig.config.collect import FETCHED, Input, Source
@@ -33,7 +30,7 @@ from kundig.errors import AlreadyLanded, ConfigError, ContractError, SourceError
 from kundig.schema import Table
 from kundig.store import Lake, native
 from kundig.store.lake import Append, Change, Upsert
-from kundig.tables.collect import ORDER_LINES, ORDERS, QUARANTINED_RECORDS
+from kundig.tables.collect import ORDER_LINES, ORDERS
 
 MAPPING_VERSION = "3"
 """Part of every batch id: raised when the same mapping would give other rows."""
@@ -209,7 +206,7 @@ def land(
             _collect_mapped(con, lake, context, delivery, existing, batch, strict=strict)
         changes = [*_changes(con, lake, existing, batch), *_rates(con, existing)]
         changes += _identifiers(con, existing, batch, name)
-        changes += _quarantine(con, name, delivery, batch, existing, held)
+        changes += held_changes(con, name, delivery, batch, existing, held)
         changes += cursors.moved(delivery.marks, batch.id, now)
         if state is not None and "consent_records" in batch.final:
             _append_consents(con, state, batch.final["consent_records"])
@@ -222,7 +219,7 @@ def land(
         for kind, made in sorted(temporary(con) - before, reverse=True):
             con.execute(f"DROP {kind} IF EXISTS {quoted(made)}")
     removed = versions.removed if versions is not None else {}
-    return Landed(source=name, rows=batch.counts, changed=batch.changed, removed=removed, duplicates=batch.duplicates, quarantined=len(_first_of_each(batch.broken) if held else batch.broken), batches=(batch.id,))
+    return Landed(source=name, rows=batch.counts, changed=batch.changed, removed=removed, duplicates=batch.duplicates, quarantined=len(first_of_each(batch.broken) if held else batch.broken), batches=(batch.id,))
 
 
 def temporary(con: Connection) -> set[tuple[str, str]]:
@@ -465,50 +462,10 @@ def _identifiers(con: Connection, existing: Callable[[str], str | None], batch: 
     return changes
 
 
-def _quarantine(con: Connection, name: str, delivery: Delivery, batch: Batch, existing: Callable[[str], str | None], held: Sequence[str]) -> list[Change]:
-    """Held records of this batch; of a replay, the ones that landed are marked so, and the others keep their id and place."""
-    again = {held[broken.row - 1] for _, broken, _ in batch.broken} if held else set()
-    rows = [
-        {
-            "record_id": held[broken.row - 1] if held else f"{batch.digest[:12]}:{delivery.number}:{landing}:{broken.file}:{broken.row}", "source": name, "received_at": batch.now, "identifier_key": broken.identifier_key,
-            "stage": broken.stage, "what": broken.what, "where": f"{file}, row {broken.row}", "mend": broken.mend, "body": _as_json(broken.body), "status": "held",
-            "batch_id": batch.id,
-        }
-        for landing, broken, file in (_first_of_each(batch.broken) if held else batch.broken)
-    ]  # fmt: skip
-    types = {"identifier_key": pa.int64(), "received_at": pa.timestamp("us", tz="UTC")}
-    schema = pa.schema([(column, types.get(column, pa.string())) for column in QUARANTINED_RECORDS.names])
-    landed = existing("quarantined_records")
-    if not rows and not held:
-        return []
-    con.register("_held_arrow", pa.Table.from_pylist(rows, schema=schema))
-    columns = ", ".join(f"CAST({quoted(c.name)} AS {DUCK_TYPES[c.type]}) AS {quoted(c.name)}" for c in QUARANTINED_RECORDS.columns)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE _held AS SELECT {columns} FROM _held_arrow")
-    con.unregister("_held_arrow")
-    if landed:
-        con.execute(f"DELETE FROM _held n USING {landed} o WHERE n.record_id = o.record_id AND (o.status <> 'held' OR o.what = n.what)")
-        if held:
-            con.execute(f'UPDATE _held n SET "where" = o."where", body = o.body, received_at = o.received_at, original = o.original FROM {landed} o WHERE n.record_id = o.record_id')
-        landing = [record_id for record_id in held if record_id not in again]
-        if landing:
-            ids = ", ".join(map(literal, landing))
-            con.execute(f"INSERT INTO _held BY NAME SELECT * REPLACE ('replayed' AS status, {literal(batch.id)} AS batch_id) FROM {landed} WHERE record_id IN ({ids})")
-    if not con.execute("SELECT count(*) FROM _held").fetchone()[0]:
-        return []
-    return [Upsert(table="quarantined_records", column="record_id", keys="SELECT record_id FROM _held", source="SELECT * FROM _held")]
 
 
-def _first_of_each(broken: Sequence[tuple[str, Broken, str]]) -> list[tuple[str, Broken, str]]:
-    """The first fault of each row: a record that is brought in again stays held once, whatever number of its landings it breaks."""
-    return list({one.row: (landing, one, file) for landing, one, file in reversed(broken)}.values())
 
 
-def _as_json(body: str) -> str:
-    try:
-        json.loads(body)
-    except ValueError:
-        return json.dumps(body, ensure_ascii=False)
-    return body
 
 
 def _append_consents(con: Connection, state: Any, query: str) -> None:

@@ -13,7 +13,7 @@ from kundig.collect import cells, money
 from kundig.collect.identifiers import few, literal, people_sql, quoted
 from kundig.collect.mapping import LENIENT, SEPARATOR, UNDATED, Context, money_columns, named_columns, named_sql, spec, type_of, typed_sql
 from kundig.collect.sources import sniff
-from kundig.collect.sources.readers import Broken, Connection, Raw
+from kundig.collect.sources.raw import Broken, Connection, Raw
 from kundig.config.collect import Landing
 from kundig.errors import Fault, SourceError, nearest
 from kundig.schema import Table

@@ -15,7 +15,8 @@ from kundig.collect import agents, cells, channels
 from kundig.collect.identifiers import Named, few, key_sql, literal, normalised_sql, people_sql, quoted
 from kundig.collect.mapping import Context
 from kundig.collect.rows import STRUCTURAL, Canonical, Existing, fill_rates
-from kundig.collect.sources.readers import LINE_LIMIT, Broken, Connection, json_path, store_lines
+from kundig.collect.sources.raw import Broken, Connection
+from kundig.collect.sources.readers import LINE_LIMIT, json_path, store_lines
 from kundig.collect.tracking_plan import Plan, holding_sql, property_sql, spellings, violations_sql
 from kundig.config.collect import SegmentSpec
 from kundig.errors import SourceError

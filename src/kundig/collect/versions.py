@@ -14,7 +14,7 @@ from kundig.collect.cdc.lines import EMPTIED, GONE
 from kundig.collect.identifiers import literal, quoted
 from kundig.collect.mapping import MUTABLE, Context, matches_sql, required, typed_sql
 from kundig.collect.rows import Canonical, Existing
-from kundig.collect.sources.readers import Connection, Raw
+from kundig.collect.sources.raw import Connection, Raw
 from kundig.config.collect import ColumnSpec, Input, Landing
 from kundig.schema import Table
 from kundig.store.lake import Upsert

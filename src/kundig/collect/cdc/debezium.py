@@ -19,7 +19,7 @@ from kundig.collect.cdc.lines import EMPTIED, GONE, readable
 from kundig.collect.cdc.rows import wanted_columns
 from kundig.collect.inbox_landing import Portion, land_lines
 from kundig.collect.mapping import needed
-from kundig.collect.sources.readers import Broken
+from kundig.collect.sources.raw import Broken
 from kundig.config.collect import Input
 from kundig.errors import nearest
 

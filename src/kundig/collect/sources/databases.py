@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kundig.collect.sources.cursors import Value
-from kundig.collect.sources.readers import missing_columns
+from kundig.collect.sources.raw import missing_columns
 from kundig.config.fetching import SqlInput
 from kundig.errors import MissingExtra, SourceError, nearest
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import datetime as dt
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +14,11 @@ import pyarrow.csv
 
 from kundig import hooks
 from kundig.collect.identifiers import literal, quoted
-from kundig.collect.sources import sniff
+from kundig.collect.sources.csv_files import csv_faults, csv_rows, encoding_fault, python_encoding
+from kundig.collect.sources.raw import BLOCK, Broken, Connection, Raw, is_utf8, missing_columns, store, texts
 from kundig.config.collect import Input
 from kundig.errors import Fault, KundigError, SourceError, nearest
 from kundig.hooks import Reader
-
-Connection = Any
-"""A DuckDB connection, handed in by the store."""
-
-BLOCK = 8 * 1024 * 1024
-"""Bytes of CSV parsed at a time."""
 
 LOOKED_AT = 50_000
 """JSON objects whose names make up the columns of a file, beside the first of each file."""
@@ -36,39 +27,18 @@ LINE_LIMIT = 64 * 1024 * 1024
 """Longest JSON line that is read, in bytes."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Broken:
-    """A row that could not be taken: what is wrong, in which row of which file, the mend, and the row as it came."""
-
-    file: int
-    row: int
-    what: str
-    mend: str
-    body: str
-    stage: str = "decode"
-    identifier_key: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Raw:
-    """The raw relation: its name, its text columns (beside `_file` and `_row`), and the rows that could not be cut."""
-
-    relation: str
-    columns: tuple[str, ...]
-    broken: tuple[Broken, ...] = ()
 
 
 def precheck(given: Input, paths: Sequence[Path], needed: Sequence[str] | None) -> list[Fault]:
     """What is wrong with files of columns before anything is read: empty, undecodable, another delimiter, columns missing."""
     faults = [Fault(what="the file is empty", at=str(path), mend="export it again; it has not even a header") for path in paths if path.stat().st_size == 0]
     if given.format == "csv":
-        faults += [fault for path in paths if path.stat().st_size for fault in _csv_faults(path, given, needed)[0]]
+        faults += [fault for path in paths if path.stat().st_size for fault in csv_faults(path, given, needed)[0]]
     return faults
 
 
-def missing_columns(needed: Sequence[str], known: Sequence[str], *, at: str) -> list[Fault]:
-    """A fault for each needed column that the file does not have, with the nearest one it has."""
-    return [Fault(what=f"column '{name}' is missing", at=at, mend=nearest(name, known)) for name in needed if name not in known]
 
 
 def read(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[str] | None, *, name: str = "raw", strict: bool = True) -> Raw:
@@ -90,7 +60,7 @@ def read(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[
     if faults:
         raise SourceError(faults=faults)
     if given.format == "csv":
-        return _csv(con, given, paths, needed, name)
+        return csv_rows(con, given, paths, needed, name)
     if given.format == "xlsx":
         return _xlsx(con, given, paths, needed, name)
     if given.format == "parquet":
@@ -105,154 +75,20 @@ def read(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[
 # CSV ---------------------------------------------------------------------------------------------------------------
 
 
-def _csv(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[str] | None, name: str) -> Raw:
-    faults: list[Fault] = []
-    headers: list[tuple[str, ...]] = []
-    for path in paths:
-        found, header = _csv_faults(path, given, needed)
-        faults += found
-        headers.append(header)
-    if faults:
-        raise SourceError(faults=faults)
-    columns = tuple(dict.fromkeys(needed)) if needed is not None else headers[0]
-    if needed is None and any(header != headers[0] for header in headers[1:]):
-        raise SourceError("the files have different columns", at=", ".join(str(p) for p in paths[:3]), mend="give each shape an input of its own")
-    schema = pa.schema([("_file", pa.int32()), ("_row", pa.int64()), *((column, pa.string()) for column in columns)])
-    broken: list[Broken] = []
-    batches = (batch for number, path in enumerate(paths) for batch in _csv_batches(path, number, given, headers[number], columns, schema, broken, faults))
-    _store(con, name, pa.RecordBatchReader.from_batches(schema, batches))
-    if faults:
-        con.execute(f"DROP TABLE {quoted(name)}")
-        raise SourceError(faults=faults)
-    return Raw(relation=name, columns=columns, broken=tuple(broken))
 
 
-def _csv_faults(path: Path, given: Input, needed: Sequence[str] | None) -> tuple[list[Fault], tuple[str, ...]]:
-    at = str(path)
-    undecodable = _undecodable(path, given.encoding)
-    if undecodable is not None:
-        return [undecodable], ()
-    with path.open(encoding=_python_encoding(given.encoding), newline="") as file:
-        rows = csv.reader(file, delimiter=given.delimiter, quotechar=given.quote or '"')
-        try:
-            header = tuple(cell.strip() for cell in next(rows, []))
-        except csv.Error as error:
-            return [Fault(what=f"the header cannot be read: {error}", at=at, mend="check delimiter and quotes")], ()
-    if not any(header):
-        return [Fault(what="the first row is empty", at=f"{at}, row 1", mend="the first row names the columns")], header
-    wanted = [] if needed is None else [column for column in needed if column not in header]
-    if wanted or len(header) == 1:
-        seen = sniff.shape(path)
-        if seen.delimiter != given.delimiter and len(seen.header) > len(header):
-            given_mark, seen_mark = _mark(given.delimiter), _mark(seen.delimiter)
-            return [
-                Fault(
-                    what=f"the cells are not parted by {given_mark}: the first row has {len(header)} with it and {len(seen.header)} with {seen_mark}",
-                    at=at, mend=f"write delimiter: {seen_mark} in the source's mapping",
-                )
-            ], header  # fmt: skip
-    faults = missing_columns(wanted, header, at=f"{at}, row 1")
-    twice = sorted({cell for cell in header if header.count(cell) > 1 and (needed is None or cell in needed)})
-    faults += [Fault(what=f"the column '{cell}' stands twice in the header", at=f"{at}, row 1", mend="name each column once") for cell in twice]
-    return faults, header
 
 
-def _mark(delimiter: str) -> str:
-    return "'\\t'" if delimiter == "\t" else f"'{delimiter}'"
 
 
-def _python_encoding(name: str) -> str:
-    return "utf-8-sig" if name.lower().replace("_", "-") in ("utf-8", "utf8", "") else name
 
 
-def _undecodable(path: Path, encoding: str) -> Fault | None:
-    """The fault of a file that is not in this encoding, with the first byte that is wrong."""
-    try:
-        decoder = codecs.getincrementaldecoder(_python_encoding(encoding))()
-    except LookupError:
-        return Fault(what=f"there is no encoding '{encoding}'", at=str(path), mend=nearest(encoding, ["utf-8", "cp1252", "latin-1", "utf-16"]))
-    place = 0
-    head = b""
-    plain = _python_encoding(encoding) == "utf-8-sig"
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            head = head or block
-            if plain and not decoder.getstate()[0] and _texts(block, np.array([len(block)])) is not None:
-                place += len(block)
-                continue
-            try:
-                decoder.decode(block)
-            except UnicodeDecodeError as error:
-                seen = sniff.encoding(block[max(0, error.start - 65_536) : error.start + 65_536])
-                mend = f"write encoding: {seen} in the source's mapping" if seen != encoding else "export the file again"
-                return Fault(what=f"the file is not {encoding}: byte 0x{error.object[error.start]:02x} at place {place + error.start}", at=str(path), mend=mend)
-            place += len(block)
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not encoding.lower().startswith("utf-16"):
-        return Fault(what=f"the file is utf-16, not {encoding}", at=str(path), mend="write encoding: utf-16 in the source's mapping")
-    return None
 
 
-def _csv_batches(
-    path: Path, number: int, given: Input, header: tuple[str, ...], columns: tuple[str, ...], schema: pa.Schema, broken: list[Broken], faults: list[Fault]
-) -> Iterator[pa.RecordBatch]:
-    """Batches of one file; an exception would be lost on its way through the engine, so faults are listed and told afterwards."""
-    bad: list[tuple[int, str, int]] = []
-
-    def invalid(row: Any) -> str:
-        bad.append((row.number, row.text, row.actual_columns))
-        return "skip"
-
-    names = [name if header.index(name) == place else f"{name}\x00{place}" for place, name in enumerate(header)]
-    reader = pa.csv.open_csv(
-        path,
-        read_options=pa.csv.ReadOptions(use_threads=False, block_size=BLOCK, encoding=given.encoding or "utf-8", column_names=names, skip_rows_after_names=1),
-        parse_options=pa.csv.ParseOptions(
-            delimiter=given.delimiter, quote_char=given.quote or False, double_quote=True, newlines_in_values=True, invalid_row_handler=invalid
-        ),
-        convert_options=pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(columns, pa.string()), include_columns=list(columns), null_values=[""], strings_can_be_null=True
-        ),
-    )
-    start, told = 2, 0
-    while True:
-        try:
-            batch = reader.read_next_batch()
-        except StopIteration:
-            break
-        except pa.ArrowInvalid as error:
-            faults.append(Fault(what=f"the rows cannot be cut: {error}", at=f"{path}, near row {start}", mend="look for a quote that is never closed"))
-            return
-        skipped = np.array([row for row, _, _ in bad[told:]], dtype=np.int64)
-        rows = np.setdiff1d(np.arange(start, start + batch.num_rows + len(skipped)), skipped, assume_unique=True)[: batch.num_rows]
-        told, start = len(bad), start + batch.num_rows + len(skipped)
-        yield pa.RecordBatch.from_arrays([pa.array(np.full(batch.num_rows, number, np.int32)), pa.array(rows), *batch.columns], schema=schema)
-    if bad and _is_cut(path, given, bad[-1]):
-        row, text, width = bad[-1]
-        what = f"the file ends in the middle of a row: {width} of {len(header)} cells"
-        faults.append(Fault(what=what, at=f"{path}, row {row}", mend="export it again, whole; nothing was taken from it"))
-    for row, text, width in bad:
-        what = f"{width} cells where the header has {len(header)}"
-        broken.append(Broken(file=number, row=row, what=what, mend=f"quote cells that hold '{given.delimiter}'", body=text))
 
 
-def _is_cut(path: Path, given: Input, last: tuple[int, str, int]) -> bool:
-    with path.open("rb") as file:
-        size = file.seek(0, io.SEEK_END)
-        file.seek(max(0, size - 65_536 * 4))
-        tail = file.read().decode(_python_encoding(given.encoding), errors="replace")
-    text = last[1].rstrip("\r\n")
-    if not tail.rstrip("\r\n").endswith(text[-60_000:]):
-        return False
-    quote = given.quote or '"'
-    return not tail.endswith(("\n", "\r")) or (text.count(quote) % 2 == 1 and "\n" in text)
 
 
-def _store(con: Connection, name: str, data: Any) -> None:
-    con.register("_incoming", data)
-    try:
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS SELECT * FROM _incoming")
-    finally:
-        con.unregister("_incoming")
 
 
 # Excel -------------------------------------------------------------------------------------------------------------
@@ -280,7 +116,7 @@ def _xlsx(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence
     if faults:
         raise SourceError(faults=faults)
     table = pa.concat_tables(tables)
-    _store(con, name, table)
+    store(con, name, table)
     return Raw(relation=name, columns=tuple(table.column_names[2:]))
 
 
@@ -366,7 +202,7 @@ LINES = pa.schema([("_file", pa.int32()), ("_row", pa.int64()), ("line", pa.stri
 
 def store_lines(con: Connection, name: str, paths: Sequence[Path]) -> None:
     """Fill the temporary table `name` with the files' lines that are not empty: `_file`, `_row` (from 1), `line`, and whether its bytes are UTF-8."""
-    _store(con, name, pa.RecordBatchReader.from_batches(LINES, (batch for number, path in enumerate(paths) for batch in _line_batches(path, number))))
+    store(con, name, pa.RecordBatchReader.from_batches(LINES, (batch for number, path in enumerate(paths) for batch in _line_batches(path, number))))
 
 
 def _line_batches(path: Path, number: int) -> Iterator[pa.RecordBatch]:
@@ -375,12 +211,12 @@ def _line_batches(path: Path, number: int) -> Iterator[pa.RecordBatch]:
         ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + 1
         if not len(ends) or ends[-1] != len(block):
             ends = np.append(ends, len(block))
-        lines = _texts(block, ends)
+        lines = texts(block, ends)
         readable = pa.array(np.ones(len(ends), np.bool_))
         if lines is None:
             parts = [block[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
             lines = pa.array([part.decode("utf-8", errors="replace") for part in parts], pa.string())
-            readable = pa.array([_is_utf8(part) for part in parts], pa.bool_())
+            readable = pa.array([is_utf8(part) for part in parts], pa.bool_())
         rows = pa.array(np.arange(row, row + len(ends)))
         row += len(ends)
         lines = pc.utf8_rtrim(lines, characters="\r\n")
@@ -405,21 +241,8 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
             yield b"".join(rest)
 
 
-def _texts(block: bytes, ends: np.ndarray[Any, Any]) -> pa.StringArray | None:
-    """The block's bytes as texts that end at these places; None where they are not UTF-8, or where a character is cut."""
-    offsets = np.concatenate([[0], ends]).astype(np.int32)
-    try:
-        return pa.Array.from_buffers(pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(block)]).cast(pa.string())
-    except pa.ArrowInvalid:
-        return None
 
 
-def _is_utf8(bytes: bytes) -> bool:
-    try:
-        bytes.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def json_path(name: str) -> str:
@@ -433,7 +256,7 @@ def json_path(name: str) -> str:
 
 
 def _json(con: Connection, given: Input, paths: Sequence[Path], needed: Sequence[str] | None, name: str, *, strict: bool) -> Raw:
-    faults = [fault for path in paths if (fault := _undecodable(path, given.encoding or "utf-8")) is not None]
+    faults = [fault for path in paths if (fault := encoding_fault(path, given.encoding or "utf-8")) is not None]
     if faults:
         raise SourceError(faults=faults)
     broken: list[Broken] = []
@@ -524,11 +347,11 @@ def json_records(path: Path, options: Mapping[str, Any]) -> Iterator[Mapping[str
     """
     import msgspec
 
-    undecodable = _undecodable(path, str(options["encoding"]))
+    undecodable = encoding_fault(path, str(options["encoding"]))
     if undecodable is not None:
         raise SourceError(faults=[undecodable])
     try:
-        records = msgspec.json.decode(path.read_text(encoding=_python_encoding(str(options["encoding"]))))
+        records = msgspec.json.decode(path.read_text(encoding=python_encoding(str(options["encoding"]))))
     except msgspec.DecodeError as error:
         raise SourceError(f"this is no JSON document: {error}", at=str(path), mend="export it again, whole; lines of JSON are format ndjson") from error
     if isinstance(records, dict):

@@ -13,7 +13,7 @@ from kundig import consent
 from kundig.collect.inbox_landing import Portion, land_lines, receiving
 from kundig.collect.land import Landed
 from kundig.collect.mapping import check, needed
-from kundig.collect.sources.readers import Broken
+from kundig.collect.sources.raw import Broken
 from kundig.collect.webhooks.checking import Checked
 from kundig.collect.webhooks.records import Unreadable, records
 from kundig.config.collect import Input, MatchSpec, Source
