@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from kundig.clock import time_zones
 from kundig.config.base import FileKind, Record, plugged
@@ -23,6 +23,24 @@ WRITTEN = ("epoch_days", "unix_ms", "unix_us", "unix_ns", "day_ms", "day_us", "d
 """Ways in which Debezium writes a column, beside decimals, that a value alone does not show."""
 FETCHED = ("sql", "rest")
 """Formats without files: rows of a database, records of a REST interface."""
+
+
+def known_zone(value: str) -> str:
+    """The zone's name, if it is one (or empty)."""
+    if value and value not in time_zones():
+        raise ValueError(f"unknown time zone '{value}'; {nearest(value, time_zones(), most=3)}")
+    return value
+
+
+def _one_or_many(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Several = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+"""Some texts; one may stand alone."""
+
+Zone = Annotated[str, AfterValidator(known_zone)]
+"""The name of a time zone, or nothing."""
 
 
 def _pattern(value: str) -> str:
@@ -50,15 +68,10 @@ class ColumnSpec(Record):
     otherwise: Literal["keep", "null", "fault"] = Field(default="keep", description="What happens to values that `map` does not name.")
     default: str | None = Field(default=None, description="Value where the cell is empty.")
     number: Literal["", "de", "en"] = Field(default="", description="1.234,56 or 1,234.56; else as the input says.")
-    format: tuple[str, ...] = Field(default=(), description="Date formats to try, such as '%d.%m.%Y'; also iso, excel, unix, unix_ms.")
+    format: Several = Field(default=(), description="Date formats to try, such as '%d.%m.%Y'; also iso, excel, unix, unix_ms.")
     split: str = Field(default="", description="Separator of a list in one cell.")
     negate: bool = Field(default=False, description="Turn the sign.")
     without_tax: float | None = Field(default=None, ge=0, lt=100, description="Rate in percent that is taken off a gross amount.")
-
-    @field_validator("format", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
 
     @field_validator("extract")
     @classmethod
@@ -176,7 +189,7 @@ class ChangedTable(Record):
 class Input(Record):
     """Files of one shape, and the tables their rows become."""
 
-    files: tuple[str, ...] = Field(default=(), description="Globs below the workspace, or in an object store: s3://bucket/exports/orders-*.csv, gs://…, az://….")
+    files: Several = Field(default=(), description="Globs below the workspace, or in an object store: s3://bucket/exports/orders-*.csv, gs://…, az://….")
     format: str = Field(
         default="csv", description="Kind of file: csv, xlsx, json, ndjson, parquet, segment_ndjson, or one that a package registers (kundig.sources); sql for a database, rest for a REST interface.",
         json_schema_extra={"examples": [*FORMATS, *FETCHED]},
@@ -188,8 +201,8 @@ class Input(Record):
     delimiter: str = Field(default="", max_length=1, description="Between cells; a comma else.")
     quote: str = Field(default='"', max_length=1, description="Around cells that hold the delimiter.")
     decimal: Literal["", ".", ","] = Field(default="", description="Decimal mark.")
-    dates: tuple[str, ...] = Field(default=(), description="Date formats of all date columns; iso else.")
-    zone: str = Field(default="", description="Zone of moments without one.")
+    dates: Several = Field(default=(), description="Date formats of all date columns; iso else.")
+    zone: Zone = Field(default="", description="Zone of moments without one.")
     currency: str = Field(default="", description="Currency of the amounts, or of those without one.")
     currency_column: str = Field(default="", description="Column that names the currency.")
     country: str = Field(default="", pattern="^([A-Z]{2})?$", description="Country of phone numbers without one.")
@@ -203,20 +216,10 @@ class Input(Record):
     slot: str = Field(default="", pattern="^([a-z0-9_]{1,63})?$", description="For postgres_changes: the replication slot; made where it is missing.")
     tables: dict[str, ChangedTable] = Field(default_factory=dict, description="For postgres_changes and debezium: the database's tables by name, with schema or without.")
 
-    @field_validator("files", "dates", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
     @field_validator("format")
     @classmethod
     def _known_format(cls, value: str) -> str:
         return plugged(value, "kundig.sources", also=(*FORMATS, *CHANGES, *FETCHED), what="format")
-
-    @field_validator("zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        return known_zone(value)
 
     @property
     def landings(self) -> tuple[Landing, ...]:
@@ -293,8 +296,8 @@ class Source(Record):
     encoding: str = Field(default="utf-8", description="Default of its inputs.")
     delimiter: str = Field(default=",", max_length=1, description="Default of its inputs.")
     decimal: Literal[".", ","] = Field(default=".", description="Default of its inputs.")
-    dates: tuple[str, ...] = Field(default=("iso",), description="Default of its inputs.")
-    zone: str = Field(default="", description="Default of its inputs; the workspace's zone else.")
+    dates: Several = Field(default=("iso",), description="Default of its inputs.")
+    zone: Zone = Field(default="", description="Default of its inputs; the workspace's zone else.")
     currency: str = Field(default="", pattern="^([A-Z]{3})?$", description="Default of its inputs; the workspace's currency else.")
     country: str = Field(default="", pattern="^([A-Z]{2})?$", description="Default of its inputs; the workspace's country else.")
     received_at: str = Field(default="import", description="as_occurred for backfills, import, or a column.")
@@ -306,16 +309,6 @@ class Source(Record):
     database: str = Field(default="", description="URL of its database, as a secret: `${SHOP_DATABASE}`, which holds postgresql://…, mariadb://…, or any other that SQLAlchemy knows.")
     interface: Rest | None = Field(default=None, description="Its REST interface.")
     inputs: tuple[Input, ...] = Field(min_length=1, description="Its files, tables or endpoints.")
-
-    @field_validator("dates", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        return known_zone(value)
 
     @field_validator("database")
     @classmethod
@@ -401,13 +394,6 @@ class TrackingPlan(Record):
                 if not re.fullmatch(r"[a-z][a-z0-9_]*", word):
                     raise ValueError(f"'{word}' is not in snake case; write small letters, digits and underscores")
         return value
-
-
-def known_zone(value: str) -> str:
-    """The zone's name, if it is one (or empty)."""
-    if value and value not in time_zones():
-        raise ValueError(f"unknown time zone '{value}'; {nearest(value, time_zones(), most=3)}")
-    return value
 
 
 FILES = (

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from kundig.config.base import FileKind, Record
-from kundig.config.collect import IdentifierSpec, Landing, MatchSpec, known_zone
+from kundig.config.collect import IdentifierSpec, Landing, MatchSpec, Several, Zone
 
 
 class Signature(Record):
@@ -76,21 +76,11 @@ class Webhook(Record):
     currency_column: str = Field(default="", description="Path to the currency.")
     currency: str = Field(default="", pattern="^([A-Z]{3})?$", description="Currency of amounts without one; the workspace's else.")
     country: str = Field(default="", pattern="^([A-Z]{2})?$", description="Country of phone numbers without one.")
-    zone: str = Field(default="", description="Zone of moments without one.")
-    dates: tuple[str, ...] = Field(default=("iso",), description="Date formats of its moments.")
+    zone: Zone = Field(default="", description="Zone of moments without one.")
+    dates: Several = Field(default=("iso",), description="Date formats of its moments.")
     decimal: Literal[".", ","] = Field(default=".", description="Decimal mark of amounts written as texts.")
     lands: tuple[Landing, ...] = Field(default=(), description="Tables; `keep` says which records.")
     consents: tuple[ConsentSaid, ...] = Field(default=(), description="Words on consent.")
-
-    @field_validator("dates", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        return known_zone(value)
 
     @field_validator("source")
     @classmethod
