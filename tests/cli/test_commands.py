@@ -17,6 +17,7 @@ from kundig.cli.app import app
 from tests.cli.conftest import Kundig
 
 END = "2026-10-31"
+STRINGS = Path(__file__).resolve().parent.parent / "ground/consent_strings/strings.jsonl"
 
 READS: dict[str, tuple[list[str], str]] = {
     "plan": (["--as-of", END], "nothing is changed by a plan"),
@@ -120,6 +121,15 @@ def test_a_person_is_told_in_english_on_the_command_line(kundig: Kundig, root: P
     for words in (("person", member), ("consent", "show", member)):
         said = kundig(*words, "-w", root).out
         assert "consented to" in said and "eingewilligt" not in said
+
+
+def test_a_consent_string_is_told_or_refused(kundig: Kundig) -> None:
+    told = kundig("consent", "decode", "DBABTA~1YYN")
+    assert told.code == 0 and "opted out" in told.out
+    string = next(line["text"] for line in map(json.loads, STRINGS.read_text(encoding="utf-8").splitlines()) if line["kind"] == "tcf" and line["created"] < 1_590_000_000_000)
+    assert kundig("consent", "decode", string, "--vendor", "2").code == 0
+    refused = kundig("consent", "decode", string[:-4])
+    assert refused.code == 1 and "mend:" in refused.err
 
 
 def test_why_answers_in_one_sentence_each(kundig: Kundig, root: Path, member: str) -> None:

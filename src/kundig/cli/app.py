@@ -18,6 +18,7 @@ from kundig.cli.quarantine import quarantine
 from kundig.cli.sources import source
 from kundig.cli.trackingplan import trackingplan
 from kundig.cli.webhooks import webhook
+from kundig.clock import now
 from kundig.errors import KundigError
 
 app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, help="kundig: customer data platform, predictive CRM and growth measurement, on your own machine.")
@@ -330,6 +331,26 @@ def consent_show(identifier: Annotated[str, typer.Argument(help="Any identifier 
     workspace = opened(root)
     rows = allowed(workspace, identifier, moment(at, workspace.config.settings.workspace.zone), locale="en")
     table(["purpose", "channel", "allowed", "why"], [(r.purpose, r.channel, "yes" if r.allow else "no", r.sentence) for r in rows])
+
+
+@consent.command("decode")
+def consent_decode(string: Annotated[str, typer.Argument(help="A TC string (IAB TCF) or a GPP string.")], vendor: Annotated[int | None, typer.Option(help="Number of a vendor, to see what it may do.")] = None) -> None:
+    """What a consent string says, read strictly; one that is damaged or invalid is refused with the reason."""
+    from kundig.consent import gpp, tcf
+
+    read = gpp.decode(string, at=now()) if "~" in string or string.startswith("DB") else None
+    eu = tcf.decode(string, at=now()) if read is None else read.tcf
+    rows: list[tuple[str, str]] = []
+    if eu is not None:
+        purposes = ", ".join(str(purpose) for purpose in range(1, 12) if eu.allows([purpose], vendor=vendor)) or "none"
+        whom = "the publisher" if vendor is None else f"vendor {vendor}"
+        shown = "not said" if eu.disclosed is None else f"{len(eu.disclosed):,}"
+        rows += [("made", f"{eu.created:%Y-%m-%d}"), ("last changed", f"{eu.last_updated:%Y-%m-%d}"), ("consent tool", f"{eu.cmp_id}, version {eu.cmp_version}"), ("vendor list", f"{eu.vendor_list_version}, policy {eu.policy_version}")]
+        rows += [("purposes consented to", ", ".join(map(str, sorted(eu.purposes))) or "none"), ("vendors consented to", f"{len(eu.vendors):,}"), ("vendors shown", shown), (f"allowed for {whom}", purposes)]
+    for section in () if read is None else read.usa:
+        rows.append((section.section, "opted out" if section.opted_out else "did not opt out"))
+    rows += [(name, "not read") for name in (() if read is None else read.unread)]
+    table(["what", "said"], rows)
 
 
 def _plain(record: Any) -> Any:

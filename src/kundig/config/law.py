@@ -67,9 +67,30 @@ class ConsentCall(Record):
     wording: str = Field(default="", description="Version of the wording that was shown; empty: the property `wording` of the call.")
 
 
+class TcfSignal(Record):
+    """What a TC string of the IAB's Transparency and Consent Framework stands for."""
+
+    vendor: int | None = Field(default=None, ge=1, le=65_535, description="Number of the vendor in the global list that the consent must be for; empty: the publisher itself.")
+    covers: dict[Covered, tuple[Annotated[int, Field(ge=1, le=24)], ...]] = Field(min_length=1, description="purpose/channel → purposes of the framework, all of which must be consented to.")
+
+    @field_validator("covers")
+    @classmethod
+    def _some(cls, value: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        empty = [pair for pair, purposes in value.items() if not purposes]
+        if empty:
+            raise ValueError(f"{', '.join(empty)}: name at least one purpose of the framework")
+        return value
+
+
+GoogleSignal = Literal["ad_storage", "ad_user_data", "ad_personalization", "analytics_storage", "functionality_storage", "personalization_storage", "security_storage"]
+
+
 class Signals(Record):
     """How tracking calls speak of consent: they are in the consent log before they are acknowledged."""
 
+    tcf: TcfSignal | None = Field(default=None, description="What the TC string in context.consent.tcString, or in a GPP string, stands for; empty: it is not read.")
+    google: dict[GoogleSignal, tuple[Covered, ...]] = Field(default_factory=dict, description="Google's consent signals in context.consent.google → purpose/channel pairs; a pair named under several needs them all.")
+    opt_out: tuple[Covered, ...] = Field(default=(), description="What Global Privacy Control (Sec-GPC: 1, or context.consent.gpc), or an opt-out in context.consent.gppString, objects to.")
     categories: dict[str, tuple[Covered, ...]] = Field(default_factory=dict, description="Category of context.consent.categoryPreferences → purpose/channel pairs that it stands for.")
     events: dict[str, ConsentCall] = Field(default_factory=dict, description="Name of a track call, or form:<name> for a form → what it says.")
 
@@ -77,6 +98,8 @@ class Signals(Record):
         """Every purpose and channel that is named, with the place where it is."""
         named = [(f"signals.categories.{name}", pair) for name, pairs in self.categories.items() for pair in pairs]
         named += [(f"signals.events.{name}", pair) for name, call in self.events.items() for pair in call.covers]
+        named += [(f"signals.google.{name}", pair) for name, pairs in self.google.items() for pair in pairs]
+        named += [("signals.opt_out", pair) for pair in self.opt_out] + [("signals.tcf.covers", pair) for pair in (self.tcf.covers if self.tcf else ())]
         return tuple((place, pair.partition("/")[0], pair.partition("/")[2]) for place, pair in named)
 
 

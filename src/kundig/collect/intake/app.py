@@ -174,8 +174,9 @@ class Intake:
         sent_at = _text(headers, b"sentat")
         type = "batch" if content.batch and type != "import" and kind == "call" else type
         meta = {"path": path, "type": type, "ip": self._ip(scope, headers), "agent": _text(headers, b"user-agent")[:512], "sent_at": sent_at[:64], **more}
-        if kind == "call" and self._listener.may_speak(body):
-            await self._hear(self._listener.heard(body, source=source, kind=type, sent_at=sent_at, received_at=self.clock()))
+        gpc = headers.get(b"sec-gpc", b"").strip() == b"1"
+        if kind == "call" and self._listener.may_speak(body, gpc=gpc):
+            await self._hear(self._listener.heard(body, source=source, kind=type, sent_at=sent_at, received_at=self.clock(), gpc=gpc))
         elif kind == "form":
             await self._hear(self._listener.of_form(body, source=source, form=more["form"], received_at=self.clock()))
         try:

@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ import msgspec
 from kundig import consent
 from kundig.collect.identifiers import Rules, identifier_key, normalise
 from kundig.collect.intake.refusals import Refused
+from kundig.collect.intake.stamps import Pair, Stamps, pairs_of, stricter
 from kundig.config.collect import SegmentSpec
 from kundig.config.law import ConsentCall, Purposes
 
@@ -73,21 +74,24 @@ class Listener:
         purposes: Purposes = config.purposes
         self._config = config
         self._calls: dict[str, ConsentCall] = dict(purposes.signals.events)
-        self._categories = {name: tuple(_pairs(pairs)) for name, pairs in purposes.signals.categories.items()}
+        self._categories = {name: tuple(pairs_of(pairs)) for name, pairs in purposes.signals.categories.items()}
         self._jurisdictions = {name: purpose.jurisdiction for name, purpose in purposes.purposes.items()}
-        names = [needle(name) for name in self._calls if not name.startswith(FORM)] + ([CATEGORIES.encode()] if self._categories else [])
+        self._stamps = Stamps(purposes.signals)
+        names = [needle(name) for name in self._calls if not name.startswith(FORM)] + ([CATEGORIES.encode()] if self._categories else []) + self._stamps.names()
         self._all = b"" in names
         self._needles = tuple(dict.fromkeys(name for name in names if name))
         self._rules = Rules(identity=config.identity)
         self._namespaces: dict[str, SegmentSpec] = {}
 
-    def may_speak(self, body: bytes) -> bool:
-        """Whether a body may hold consent; no body that does is passed over."""
+    def may_speak(self, body: bytes, *, gpc: bool = False) -> bool:
+        """Whether a body may hold consent, sent with Global Privacy Control or without; no body that does is passed over."""
+        if gpc and self._stamps.objects:
+            return True
         if not self._needles and not self._all:
             return False
         return self._all or any(name in body for name in self._needles) or (b"\\u00" in body and _LETTER.search(body) is not None)
 
-    def heard(self, body: bytes, *, source: str, kind: str, sent_at: str, received_at: dt.datetime) -> Heard:
+    def heard(self, body: bytes, *, source: str, kind: str, sent_at: str, received_at: dt.datetime, gpc: bool = False) -> Heard:
         """The consent records of a body; calls that name nobody, or say nothing of consent, give none."""
         told = _anything.decode(body)
         envelope: Mapping[str, Any] = told if isinstance(told, dict) else {}
@@ -101,9 +105,8 @@ class Listener:
             context = _dict(call.get("context")) or _dict(envelope.get("context"))
             named = call.get("event") if call.get("type", kind) == "track" else None
             event = named if isinstance(named, str) else ""
-            preferences = _dict(context.get("consent")).get(CATEGORIES)
-            chosen = None if preferences is None else _dict(preferences)  # what cannot be read allows nothing
-            rows = list(self._rows(call, context, event, chosen, source=source, sent=sent, received_at=received_at))
+            stamped = self._stamped(_dict(context.get("consent")), received_at, gpc)
+            rows = list(self._rows(call, context, event, stamped, source=source, sent=sent, received_at=received_at))
             (said if event == UPDATED or event in self._calls else carried).extend(rows)
         return Heard(said=tuple(said), carried=tuple(carried))
 
@@ -115,10 +118,10 @@ class Listener:
         call = {"userId": fields.get("userId"), "anonymousId": fields.get("anonymousId"), "traits": fields, "properties": fields}
         digest = hashlib.sha256(record).hexdigest()[:16]
         call["messageId"] = f"form-{digest}-{int(received_at.timestamp() * 1_000_000)}"
-        return Heard(said=tuple(self._rows(call, {}, f"{FORM}{form}", None, source=source, sent=None, received_at=received_at)), carried=())
+        return Heard(said=tuple(self._rows(call, {}, f"{FORM}{form}", {}, source=source, sent=None, received_at=received_at)), carried=())
 
-    def _rows(self, call: Row, context: Row, event: str, chosen: Row | None, *, source: str, sent: Any, received_at: dt.datetime) -> Iterator[Row]:
-        stated = list(self._stated(call, event, chosen))
+    def _rows(self, call: Row, context: Row, event: str, stamped: Mapping[Pair, str], *, source: str, sent: Any, received_at: dt.datetime) -> Iterator[Row]:
+        stated = list(self._stated(call, event, stamped))
         if not stated:
             return
         keys = self._keys(call, context, source)
@@ -135,17 +138,29 @@ class Listener:
                 "jurisdiction": self._jurisdictions.get(purpose),
             }  # fmt: skip
 
-    def _stated(self, call: Row, event: str, chosen: Row | None) -> Iterator[tuple[str, str, str, str]]:
-        """(status, purpose, channel, wording) that a call states."""
-        if (spoken := self._calls.get(event)) is not None:
-            wording = spoken.wording or _dict(call.get("properties")).get("wording") or ""
-            for purpose, channel in _pairs(spoken.covers):
-                yield spoken.status, purpose, channel, wording if isinstance(wording, str) else ""
-        if chosen is not None:
+    def _stamped(self, carried: Row, at: dt.datetime, gpc: bool) -> dict[Pair, str]:
+        """Purpose and channel → status, of all that a call carries along; where two disagree, the stricter."""
+        found = self._stamps.stated(carried, at=at, gpc=gpc)
+        preferences = carried.get(CATEGORIES)
+        if preferences is not None:
+            chosen = _dict(preferences)  # what cannot be read allows nothing
             for category, pairs in self._categories.items():
                 if category in chosen or not chosen:
-                    for purpose, channel in pairs:
-                        yield "given" if chosen.get(category) is True else "withdrawn", purpose, channel, ""
+                    for pair in pairs:
+                        stricter(found, pair, "given" if chosen.get(category) is True else "withdrawn")
+        return found
+
+    def _stated(self, call: Row, event: str, stamped: Mapping[Pair, str]) -> Iterator[tuple[str, str, str, str]]:
+        """(status, purpose, channel, wording) that a call states; what it says outright goes before what it carries along."""
+        outright: set[Pair] = set()
+        if (spoken := self._calls.get(event)) is not None:
+            wording = spoken.wording or _dict(call.get("properties")).get("wording") or ""
+            for purpose, channel in pairs_of(spoken.covers):
+                outright.add((purpose, channel))
+                yield spoken.status, purpose, channel, wording if isinstance(wording, str) else ""
+        for (purpose, channel), status in stamped.items():
+            if (purpose, channel) not in outright:
+                yield status, purpose, channel, ""
 
     def _keys(self, call: Row, context: Row, source: str) -> list[int]:
         """Keys of all that name the person, the strongest first."""
@@ -164,12 +179,6 @@ class Listener:
 
 
 _GRANTS = ("given", "confirmed", "requested")
-
-
-def _pairs(covered: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for pair in covered:
-        purpose, _, channel = pair.partition("/")
-        yield purpose, channel
 
 
 def _dict(value: Any) -> Row:
