@@ -37,7 +37,7 @@ READS: dict[str, tuple[list[str], str]] = {
 ELSEWHERE = {
     "demo", "init", "simulate", "import", "apply", "run", "deliver", "report", "serve", "tail", "export", "schema",
     "quarantine show", "quarantine fix", "quarantine replay", "quarantine drop",
-    "source list", "source add", "webhook list", "webhook add",
+    "source list", "source add", "source check", "source declare", "webhook list", "webhook add",
     "key create", "key list", "key revoke",
     "destination list", "destination add", "destination letters", "destination replay", "destination drop",
 }  # fmt: skip

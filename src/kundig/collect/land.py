@@ -131,7 +131,8 @@ def import_source(
         late = replay(lake, config, source=name, reason="its order … has not landed", now=now, state=state)
         landed = landed.with_(Landed(source=name, rows=dict(late.rows)))
     if landed.batches or landed.skipped:
-        systems.keep(lake, name, source)
+        came = landed.quarantined or {*landed.rows, *landed.changed, *landed.removed} - {"source_totals"}
+        systems.keep(lake, name, source, landed_at=(now or present()) if came else None)
     return landed
 
 
@@ -141,7 +142,7 @@ def _needed(given: Input) -> tuple[str, ...] | None:
 
 def fingerprint(source: Source, given: Input, plan: Plan) -> str:
     """A hash of all that decides which rows a file becomes."""
-    parts = (MAPPING_VERSION, source.model_dump_json(exclude={"inputs"}), given.model_dump_json(), repr(sorted(plan.events.items())), repr(sorted(plan.properties.items())))
+    parts = (MAPPING_VERSION, source.model_dump_json(exclude={"inputs", "totals"}), given.model_dump_json(), repr(sorted(plan.events.items())), repr(sorted(plan.properties.items())))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
@@ -187,7 +188,8 @@ def land(
     memory = FileMemory(None if batch_id or held else _memory(lake))
     digest = digest or (hashlib.sha256(batch_id.encode()).hexdigest() if batch_id else memory.digest(delivery.paths))
     versions = versions or (Versions(ordered=False) if delivery.given.tables else None)
-    batch = Batch(id=batch_id or f"{name}-{digest[:16]}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now, versions=versions)
+    asked = f"-{now:%Y%m%dT%H%M%S%f}" if delivery.format in FETCHED and all(landing.table == "source_totals" for landing in delivery.given.lands) else ""  # a total may come back to what it was
+    batch = Batch(id=batch_id or f"{name}-{digest[:16]}{asked}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now, versions=versions)
     batch.broken += [("before", one, "inbox") for one in broken]
     shown = tuple(str(path) for path in delivery.paths)
     if lake.has_batch(batch.id):

@@ -24,7 +24,7 @@ LENIENT = frozenset({"birth_date", "age", "company_size", "satisfaction", "hobbi
 
 MUTABLE: Mapping[str, tuple[str, ...]] = {
     name: LAKE[name].key
-    for name in ("orders", "products", "stock_levels", "costs", "contacts", "deals", "subscriptions", "tickets", "referrals", "ad_spend", "exchange_rates")
+    for name in ("orders", "products", "stock_levels", "costs", "contacts", "deals", "subscriptions", "tickets", "referrals", "ad_spend", "exchange_rates", "source_totals")
 }
 """Tables whose newer row replaces the older one of the same key; all others are logs."""
 
@@ -142,6 +142,23 @@ def check(name: str, source: Source) -> list[Fault]:
                 known = [column for column in LAKE["orders"].names if column not in FILLED]
                 wrong = [column for column in landing.orders if column not in known]
                 faults += [Fault(what=f"table 'orders' has no column '{column}'", at=at, mend=nearest(column, known)) for column in wrong]
+    return [*faults, *_total_faults(name, source)]
+
+
+def _total_faults(name: str, source: Source) -> list[Fault]:
+    """What a total cannot be held against: an unknown table or column, or rows without a source or a day."""
+    faults: list[Fault] = []
+    fit = {table.name: table for table in LAKE.values() if "source" in table.names and {"local_day", "occurred_at", "received_at"} & set(table.names)}
+    for total, given in source.totals.items():
+        at = f"sources/{name}.yaml, totals.{total}"
+        if given.table not in fit:
+            faults.append(Fault(what=f"no total is held against table '{given.table}'", at=at, mend=nearest(given.table, fit)))
+            continue
+        named = [*([given.amount] if given.amount else []), *given.only]
+        faults += [Fault(what=f"table '{given.table}' has no column '{column}'", at=at, mend=nearest(column, fit[given.table].names)) for column in named if column not in fit[given.table].names]
+        kind = fit[given.table].column(given.amount).type if given.amount in fit[given.table].names else "float64"
+        if not kind.startswith(("decimal", "float", "int")):
+            faults.append(Fault(what=f"'{given.amount}' of '{given.table}' is no number, so that nothing can be summed", at=at, mend="name a column of amounts, or leave `amount` out"))
     return faults
 
 

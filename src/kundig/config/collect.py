@@ -277,6 +277,17 @@ class Input(Record):
         return self.rest.path if self.rest is not None else self.files[0] if self.files else self.format
 
 
+class Total(Record):
+    """What the source declares of itself, day by day (rows of `source_totals` of that name), and the landed rows that it is held against."""
+
+    table: str = Field(description="Canonical table whose rows are counted, such as orders or events.")
+    amount: str = Field(default="", description="Column of that table whose sum is held against the declared amount, such as gross; none: rows alone are counted.")
+    only: dict[str, Several] = Field(default_factory=dict, description="Column to the values that count, such as status: [completed, returned]; every row else.")
+    tolerance: float = Field(default=0.01, ge=0, description="By how much the declared amount of a day may differ from the landed one. Numbers of rows never may.")
+    every_day: bool = Field(default=False, description="The source declares every day on which there is something: one between its first and last declared day that it leaves out has nothing.")
+    days: int = Field(default=92, ge=1, description="How many days back from today are compared. Today never is: it is not over.")
+
+
 class Source(Record):
     """One system that hands over files: what they mean, who answers for them, and how they are mapped."""
 
@@ -309,6 +320,7 @@ class Source(Record):
     database: str = Field(default="", description="URL of its database, as a secret: `${SHOP_DATABASE}`, which holds postgresql://…, mariadb://…, or any other that SQLAlchemy knows.")
     interface: Rest | None = Field(default=None, description="Its REST interface.")
     inputs: tuple[Input, ...] = Field(min_length=1, description="Its files, tables or endpoints.")
+    totals: dict[str, Total] = Field(default_factory=dict, description="Totals that the source declares (an input that lands in `source_totals`, or kundig source declare), and what each is held against.")
 
     @field_validator("database")
     @classmethod

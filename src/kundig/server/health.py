@@ -6,13 +6,16 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kundig.clock import instant, now
+from kundig.collect.totals import Accounts, accounts
+from kundig.errors import KundigError
 from kundig.report.cells import Cell
 from kundig.report.views import View, grid, told
 from kundig.report.words import DASH, Words
+from kundig.server import accounts as shown
 
 if TYPE_CHECKING:
     from kundig.store.inbox import Inbox
@@ -77,6 +80,10 @@ class Health:
     """How long the oldest request before landing has waited."""
     duties: tuple[tuple[str, dt.datetime | None, str], ...]
     """What the worker does: when it last did, and its error since."""
+    accounts: Accounts = field(default_factory=Accounts)
+    """Deliveries, and what sources declare of themselves against what landed."""
+    fault: str = ""
+    """Why deliveries and totals could not be looked at; empty where they were."""
 
     @property
     def failing(self) -> list[str]:
@@ -85,12 +92,13 @@ class Health:
 
 
 class Watch:
-    """Looks at a workspace's sources; what it saw is kept for some seconds, since a look asks the tables."""
+    """Looks at a workspace's sources; what it saw is kept for some seconds, since a look asks the tables; deliveries and totals, which ask weeks of them, for minutes."""
 
-    def __init__(self, workspace: Workspace, *, keep: float = 5.0) -> None:
-        self.workspace, self.keep = workspace, keep
+    def __init__(self, workspace: Workspace, *, keep: float = 5.0, keep_accounts: float = 300.0) -> None:
+        self.workspace, self.keep, self.keep_accounts = workspace, keep, keep_accounts
         self._lock = threading.Lock()
         self._seen: tuple[float, Health] | None = None
+        self._accounts: tuple[float, Accounts, str] | None = None
         self._inbox: Inbox | None = None
 
     def health(self) -> Health:
@@ -98,12 +106,23 @@ class Watch:
         with self._lock:
             if self._seen is None or time.monotonic() - self._seen[0] > self.keep:
                 self._inbox = self._inbox or self.workspace.inbox()  # once: on a broker it is a connection
-                self._seen = (time.monotonic(), look(self.workspace, inbox=self._inbox))
+                if self._accounts is None or time.monotonic() - self._accounts[0] > self.keep_accounts:
+                    self._accounts = (time.monotonic(), *account(self.workspace, now()))
+                self._seen = (time.monotonic(), look(self.workspace, inbox=self._inbox, accounted=self._accounts[1:]))
             return self._seen[1]
 
 
-def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | None = None) -> Health:
-    """How the sources are."""
+def account(workspace: Workspace, at: dt.datetime) -> tuple[Accounts, str]:
+    """Deliveries and totals, or why they cannot be looked at: a fault in one file hides no other figure."""
+    heard = {minute.source: instant(minute.last_at) for minute in sorted(workspace.heard.minutes(), key=lambda one: one.last_at)}
+    try:
+        return accounts(workspace.lake, workspace.config, at=at, heard=heard), ""
+    except KundigError as error:
+        return Accounts(), str(error)
+
+
+def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | None = None, accounted: tuple[Accounts, str] | None = None) -> Health:
+    """How the sources are. `accounted`: deliveries and totals, where they are known already."""
     moment = at or now()
     store = workspace.heard
     inbox = inbox or workspace.inbox()
@@ -132,8 +151,9 @@ def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | 
             )
         )  # fmt: skip
     oldest = inbox.oldest("land")
+    told, fault = accounted or account(workspace, moment)
     return Health(
-        at=moment, sources=tuple(found), waiting={cursor: inbox.waiting(cursor) for cursor in inbox.cursors()}, oldest_seconds=0.0 if oldest is None else max(0.0, (moment - instant(oldest)).total_seconds()),
+        at=moment, accounts=told, fault=fault, sources=tuple(found), waiting={cursor: inbox.waiting(cursor) for cursor in inbox.cursors()}, oldest_seconds=0.0 if oldest is None else max(0.0, (moment - instant(oldest)).total_seconds()),
         duties=tuple((duty.name, instant(duty.at) if duty.at else None, duty.error) for duty in store.duties()),
     )  # fmt: skip
 
@@ -155,14 +175,14 @@ def _seen(workspace: Workspace, since: dt.datetime) -> dict[str, set[str]]:
 
 def page(workspace: Workspace, health: Health, w: Words) -> View:
     """Is everything coming in, and is it well?"""
-    tables = [_sources(health, w), _calls(workspace, w), _readers(health, w), _duties(health, w)]
+    tables = [_sources(health, w), *shown.views(health.accounts, w), _calls(workspace, w), _readers(health, w), _duties(health, w)]
     calls = sum(one.taken + one.held + one.repeated for one in health.sources)
     held = sum(one.held for one in health.sources)
-    if not health.sources:
+    if not health.sources and not health.accounts.arrivals and not health.fault:
         answer = told(w, "sources.answer_none")
     else:
-        well = not health.failing and health.oldest_seconds < LATE and not any(one.silent or one.agrees is False for one in health.sources)
-        answer = told(w, "sources.answer", sources=w.number(len(health.sources)), calls=w.number(calls), held=w.number(held), verdict=w("sources.well" if well else "sources.unwell"))
+        well = not health.failing and health.oldest_seconds < LATE and health.accounts.well and not health.fault and not any(one.silent or one.agrees is False for one in health.sources)
+        answer = told(w, "sources.answer", sources=w.number(len({one.source for one in health.sources} | {one.source for one in health.accounts.arrivals})), calls=w.number(calls), held=w.number(held), verdict=w("sources.well" if well else "sources.unwell"))
     return {"title": w("sources.title"), "answer": answer, "tables": tables, "how": w("how.sources")}
 
 
@@ -212,6 +232,7 @@ def _readers(health: Health, w: Words) -> View:
 
 def _duties(health: Health, w: Words) -> View:
     rows = [(w.named("duties", name), w.moment(at), Cell(text=error, lang="en", tone="bad") if error else Cell(text=w("sources.fine"), tone="good")) for name, at, error in health.duties]
+    rows += [(w("sources.accounts"), DASH, Cell(text=health.fault, lang="en", tone="bad"))] if health.fault else []
     return grid([(w("sources.duty"), False), (w("sources.done"), False), (w("sources.state"), False)], rows, title=w("sources.duties"), empty=w("empty.duties"))
 
 
@@ -249,7 +270,7 @@ def metrics(workspace: Workspace, health: Health) -> bytes:
         done.add_metric((name,), 0.0 if at is None else at.timestamp())
         failing.add_metric((name,), 1.0 if error else 0.0)
     release = workspace.lake.release()
-    families: list[Any] = [calls, requests, last, landed, taken_day, waiting, oldest, done, failing]
+    families: list[Any] = [calls, requests, last, landed, taken_day, waiting, oldest, done, failing, *shown.families(health.accounts)]
     if release is not None:
         families.append(GaugeMetricFamily("kundig_release_timestamp_seconds", "Moment the newest release was computed for.", value=release.moment.timestamp()))
     registry = CollectorRegistry(auto_describe=False)

@@ -210,6 +210,13 @@ SOURCE_SYSTEMS = table(
     _SOURCE, col("party", "string", "Whose data it is: first, second or third party."), col("meaning", "string", "What the system is."), col("owner", "string", "Who answers for it."),
     col("known_from", "string", "What the mapping was made from: documentation or a real export."), col("documentation", "string", "Where its columns are described."),
     col("version", "string", "Version of the export."), col("truth_for", "list<string>", "Attributes it is the source of truth for."),
+    col("landed_at", "timestamp", "When an import last landed something of it."),
+)  # fmt: skip
+
+SOURCE_TOTALS = table(
+    "collect", "source_totals", "What sources declare of themselves, day by day: how much there is at their side, to hold what landed against.", ("local_day", "source", "total"),
+    col("local_day", "date", "Day, in the workspace's zone."), _SOURCE, col("total", "string", "Which total, as the source's file names it under `totals`."),
+    col("quantity", "decimal(18,4)", "How many rows there are."), money("amount", "What they come to, in the workspace's currency."), col("received_at", "timestamp", "When we knew."),
 )  # fmt: skip
 
 QUARANTINED_RECORDS = table(
@@ -230,6 +237,6 @@ TOUCHED = table(
 
 COLLECT = (
     EVENTS, SESSIONS, ORDERS, ORDER_LINES, PRODUCTS, STOCK_LEVELS, COSTS, CONTACTS, DEALS, SUBSCRIPTIONS, TICKETS, SURVEY_ANSWERS, REFERRALS,
-    AD_SPEND, AD_CONTACTS, SOCIAL_CONTACTS, CAMPAIGN_MESSAGES, CONSENT_RECORDS, EXCHANGE_RATES, SOURCE_CURSORS, SOURCE_SYSTEMS,
+    AD_SPEND, AD_CONTACTS, SOCIAL_CONTACTS, CAMPAIGN_MESSAGES, CONSENT_RECORDS, EXCHANGE_RATES, SOURCE_CURSORS, SOURCE_SYSTEMS, SOURCE_TOTALS,
     QUARANTINED_RECORDS, TOUCHED,
 )  # fmt: skip
