@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from kundig.collect import agents, cells, channels
+from kundig.collect import agents, cells, channels, pages
 from kundig.collect.identifiers import Named, few, key_sql, literal, normalised_sql, people_sql, quoted
 from kundig.collect.mapping import Context
 from kundig.collect.rows import STRUCTURAL, Canonical, Existing, fill_rates
@@ -32,7 +32,7 @@ STRUCTURE: dict[str, object] = {
     "messageId": "VARCHAR", "type": "VARCHAR", "event": "VARCHAR", "userId": "VARCHAR", "anonymousId": "VARCHAR", "timestamp": "VARCHAR",
     "originalTimestamp": "VARCHAR", "sentAt": "VARCHAR", "receivedAt": "VARCHAR", "properties": "JSON", "traits": "JSON", "channel": "VARCHAR",
     "context": {
-        "page": {"path": "VARCHAR", "url": "VARCHAR", "referrer": "VARCHAR"}, "campaign": {"name": "VARCHAR", "source": "VARCHAR", "medium": "VARCHAR"},
+        "page": {"path": "VARCHAR", "url": "VARCHAR", "referrer": "VARCHAR", "title": "VARCHAR"}, "campaign": {"name": "VARCHAR", "source": "VARCHAR", "medium": "VARCHAR"},
         "device": {"id": "VARCHAR", "type": "VARCHAR"}, "os": {"name": "VARCHAR"}, "traits": {"email": "VARCHAR"}, "sessionId": "VARCHAR", "userAgent": "VARCHAR",
     },
 }  # fmt: skip
@@ -223,7 +223,7 @@ def _namespaces(context: Context, given: SegmentSpec) -> tuple[str, ...]:
 _CALLER = ("user_id", "anonymous_id", "device_id", "email", "phone")
 """What `_lines` knows of who calls, as sent."""
 
-_PAGE = ("url", "path", "referrer", "campaign_name", "campaign_source", "campaign_medium", "os_name", "device", "sender")
+_PAGE = ("url", "path", "referrer", "title", "campaign_name", "campaign_source", "campaign_medium", "os_name", "device", "sender")
 """What `_lines` knows of where a call was made, as sent."""
 
 _AGENT = ("user_agent", "device", "os_name")
@@ -250,7 +250,7 @@ def _lines_sql(context: Context, given: SegmentSpec, plan: Plan, source: str, *,
     priced = " OR ".join(f"{texts[value]} IS NOT NULL" for value in VALUES)
     return f"""
 WITH flat AS (
-  SELECT * EXCLUDE (context), context.page.url AS url, context.page.path AS path, context.page.referrer AS referrer, context.campaign.name AS campaign_name,
+  SELECT * EXCLUDE (context), context.page.url AS url, context.page.path AS path, context.page.referrer AS referrer, context.page.title AS title, context.campaign.name AS campaign_name,
     context.campaign.source AS campaign_source, context.campaign.medium AS campaign_medium, context.device.id AS device_id, context.device.type AS device,
     context.os.name AS os_name, context.traits.email AS context_email, context.sessionId AS session, context.userAgent AS user_agent FROM {source}
 ), moments AS (
@@ -265,7 +265,7 @@ SELECT {"_file, _row, " if numbered else ""}{literal(context.name + ':')} || "me
   {priced} AS priced, {currency} AS currency, CASE WHEN type <> 'identify' THEN {rest} END AS rest, length(properties) > {LARGEST} AS too_large, traits,
   "userId" AS user_id, "anonymousId" AS anonymous_id, device_id, CASE WHEN traits IS NOT NULL THEN json_extract_string(traits, '$.email') ELSE context_email END AS email,
   CASE WHEN traits IS NOT NULL THEN json_extract_string(traits, '$.phone') END AS phone, nullif(session, '') AS session,
-  url, path, referrer, campaign_name, campaign_source, campaign_medium, os_name, device, channel AS sender, user_agent
+  url, path, referrer, title, campaign_name, campaign_source, campaign_medium, os_name, device, channel AS sender, user_agent
 FROM clocked)"""
 
 
@@ -333,14 +333,14 @@ def _pages_sql(given: SegmentSpec) -> str:
     return f"""
 WITH parts AS (
   SELECT *, nullif(split_part(coalesce(path, regexp_extract(url, '^[a-z]+://[^/?#]+(/[^?#]*)', 1)), '?', 1), '') AS page_path,
-    nullif(lower(regexp_extract(url, '^[a-zA-Z]+://([^/?#:]+)', 1)), '') AS page_host, url IS NOT NULL OR path IS NOT NULL AS seen, coalesce(nullif(campaign_name, ''), {_parameter("url", "utm_campaign")}) AS campaign,
+    {pages.host_sql("url")} AS page_host, {pages.title_sql("title")} AS page_title, {pages.query_sql("url", given.query)} AS page_query, url IS NOT NULL OR path IS NOT NULL AS seen, coalesce(nullif(campaign_name, ''), {_parameter("url", "utm_campaign")}) AS campaign,
     coalesce(nullif(campaign_source, ''), {_parameter("url", "utm_source")}) AS utm_source, coalesce(nullif(campaign_medium, ''), {_parameter("url", "utm_medium")}) AS utm_medium,
     CASE WHEN contains(url, '?') THEN nullif(regexp_extract(url, '[?&]({'|'.join(channels.CLICK_IDS)})=', 1), '') END AS click,
-    nullif(split_part(split_part(referrer, '/', 3), ':', 1), '') AS host, lower(coalesce(os_name, '')) AS os
+    {pages.host_sql("referrer")} AS host, lower(coalesce(os_name, '')) AS os
   FROM (SELECT DISTINCT {', '.join(_PAGE)} FROM _lines)
 )
 SELECT *, {channels.medium_sql("channel")} AS medium FROM (
-SELECT {', '.join(_PAGE)}, {hashed(_PAGE)} AS _page, page_host, page_path, campaign, {channel} AS channel, {platform} AS platform FROM parts)"""
+SELECT {', '.join(_PAGE)}, {hashed(_PAGE)} AS _page, page_host, page_path, page_title, page_query, host AS referrer_host, campaign, {channel} AS channel, {platform} AS platform FROM parts)"""
 
 
 def _agents_sql() -> str:
@@ -398,7 +398,7 @@ def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, 
     return f"""
 WITH named AS (
   SELECT l.rowid AS _id, {place}, l.event_id, l.kind, CASE l.kind WHEN 'track' THEN n.kept {calls} END AS name, l.occurred_at, l.received_at, {_day_sql(context)} AS local_day{texts},
-    l.currency, l.rest, l.too_large, l.traits, l.session, g.page_host, g.page_path, g.campaign, g.channel, g.medium, g.platform, a.kind AS device, a.browser, l._caller, c.identifier_key, c.other_keys
+    l.currency, l.rest, l.too_large, l.traits, l.session, g.page_host, g.page_path, g.page_title, g.page_query, g.referrer_host, g.campaign, g.channel, g.medium, g.platform, a.kind AS device, a.browser, l._caller, c.identifier_key, c.other_keys
   FROM _lines l LEFT JOIN _names n ON l.event = n.sent LEFT JOIN _callers c ON l._caller = c._caller LEFT JOIN _pages g ON l._page = g._page LEFT JOIN _agents a ON l._agent = a._agent {_JOINED_DAY}
 ), typed AS (
   SELECT *{planned} FROM named
@@ -406,7 +406,7 @@ WITH named AS (
   SELECT *, {_amount_sql(plan)} AS amount_, {marks} AS _marks{held} FROM typed
 ), made AS (
   SELECT _id, _file, _row, event_id, {literal(context.name)} AS source, name, kind, occurred_at, received_at, j.local_day, identifier_key, other_keys,
-    {key_sql('session', 'session')} AS session_key, channel, medium, campaign, platform, device, browser, page_host, page_path,
+    {key_sql('session', 'session')} AS session_key, channel, medium, campaign, platform, device, browser, page_host, page_path, page_title, page_query, referrer_host,
     CASE WHEN kind IN ('identify', 'group', 'alias') THEN NULL WHEN j.currency = {literal(context.currency)} THEN amount_ ELSE CAST(CAST(amount_ AS DOUBLE) * {rate} AS DECIMAL(18, 4)) END AS "value",
     {kept} AS properties,
     CASE WHEN kind IS NULL OR ({foreign}) THEN 'type' WHEN identifier_key IS NULL THEN 'ids' WHEN occurred_at IS NULL THEN 'timestamp'

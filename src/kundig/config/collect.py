@@ -43,6 +43,13 @@ Zone = Annotated[str, AfterValidator(known_zone)]
 """The name of a time zone, or nothing."""
 
 
+SECRET = re.compile(
+    r"(^|[_.-])(access|api|auth|client|refresh|id|reset|session|csrf|xsrf)?[_-]?(token|secret|key|password|passwd|pass|pwd|pin|otp|jwt|sid|auth|authorization|signature|sig|code|hash|nonce|credentials?|e?mail|phone|tel|iban)s?$",
+    re.IGNORECASE,
+)
+"""Names of parameters that hold secrets, or name persons."""
+
+
 def _pattern(value: str) -> str:
     try:
         re.compile(value)
@@ -161,11 +168,21 @@ class SegmentSpec(Record):
     rename: dict[str, str] = Field(default_factory=dict, description="Event names as sent to names as kept.")
     platform: str = Field(default="", description="web, ios, android, server; else read from the context.")
     hosts: tuple[str, ...] = Field(default=(), description="Own hosts: a referrer from there begins no visit.")
+    query: tuple[str, ...] = Field(default=(), description="Parameters of the page's address that are kept in `page_query`, such as q and sort; a value that looks like a secret or names a person is dropped even so.")
     contacts: bool = Field(default=True, description="Traits of identify calls become contacts of kind subscriber.")
     drop: tuple[str, ...] = Field(
         default=("email", "e_mail", "phone", "first_name", "firstName", "last_name", "lastName", "name", "address", "street", "birthday", "ip"),
         description="Properties that name a person: never kept in `events`.",
     )
+
+
+    @field_validator("query")
+    @classmethod
+    def _no_secrets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if SECRET.search(name):
+                raise ValueError(f"a parameter called '{name}' holds a secret or names a person as a rule, and would be kept for years; leave it out")
+        return value
 
 
 class ChangedTable(Record):
