@@ -42,13 +42,14 @@ def telling(text: str) -> bool:
 
 def telling_sql(text: str) -> str:
     """Expression of whether a text looks like a secret or names a person."""
-    single = " OR ".join(f"regexp_matches({text}, {literal(pattern)})" for pattern in (*PERSONS, *SECRETS))
-    return f"({single} OR ({' AND '.join(f'regexp_matches({text}, {literal(pattern)})' for pattern in _RANDOM)}))"
+    single = "|".join(f"(?:{pattern})" for pattern in (*PERSONS, *SECRETS))  # one automaton for all
+    return f"(regexp_matches({text}, {literal(single)}) OR ({' AND '.join(f'regexp_matches({text}, {literal(pattern)})' for pattern in _RANDOM)}))"
 
 
 def host_sql(url: str) -> str:
     """Expression of an address's host in lower case, without user, password and port; NULL where there is none."""
-    return f"nullif(lower(regexp_extract({url}, '^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:@]+)', 1)), '')"
+    plain, named = (f"regexp_extract({url}, '^[a-zA-Z][a-zA-Z0-9+.-]*://{user}([^/?#:@]+)', 1)" for user in ("", "(?:[^/?#@]*@)?"))
+    return f"nullif(lower(CASE WHEN contains({url}, '@') THEN {named} ELSE {plain} END), '')"
 
 
 def title_sql(title: str) -> str:
