@@ -64,6 +64,7 @@ class BrandSettings(Record):
     sender: str = Field(default="", description="Sender address of e-mail, such as shop@example.org.")
     imprint: str = Field(default="", description="Imprint line that commercial e-mail must carry.")
     website: str = Field(default="https://www.example.org", description="Base of links in messages.")
+    preferences: str = Field(default="", description="Base of the links to preferences and unsubscribing: where the intake is reached from outside, such as https://in.example.org; the website where empty.")
 
 
 class ServeSettings(Record):

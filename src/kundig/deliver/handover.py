@@ -78,7 +78,7 @@ def hand_over(lake: Lake, state: State, config: Config, *, at: dt.datetime | Non
         release=Release(run_id=release.run_id, moment=release.moment, consents=_consents_seen(lake, release.snapshot_id, release.moment)), secret=_suppression_key(config, state),
     )  # fmt: skip
     ask.prepare()
-    renderer = Renderer(creatives=creatives, sender=_sender(config, facts), links=Links(website=config.settings.brand.website, secret=link_key(config)))
+    renderer = Renderer(creatives=creatives, sender=_sender(config, facts), links=Links(website=config.settings.brand.preferences or config.settings.brand.website, secret=link_key(config)))
     by_connector: dict[str, list[str]] = {}
     for name, one in sorted(config.channels.channels.items()):
         by_connector.setdefault(one.connector, []).append(name)
@@ -241,16 +241,24 @@ def _consents_seen(lake: Lake, snapshot: int, moment: dt.datetime) -> pa.Chunked
     return records.filter(records.received_at <= then, records.occurred_at <= then).select("record_id").to_pyarrow()["record_id"]
 
 
-def link_key(config: Config) -> bytes:
-    """The key that signs links; where none is set, one is made and added to secrets.toml, which git ignores."""
+def known_link_key(config: Config) -> bytes | None:
+    """The key that signs links; None where none is set, and then no link was made."""
     try:
         return config.secret(f"${{{LINK_KEY}}}").encode()
     except ConfigError:
+        return None
+
+
+def link_key(config: Config) -> bytes:
+    """The key that signs links; where none is set, one is made and added to secrets.toml, which git ignores."""
+    known = known_link_key(config)
+    if known is None:
         path, made = config.path("secrets.toml"), secrets.token_hex(32)
         handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
         with os.fdopen(handle, "a", encoding="utf-8") as file:
             file.write(f'{LINK_KEY} = "{made}"\n')
         return made.encode()
+    return known
 
 
 def _suppression_key(config: Config, state: State) -> bytes | None:

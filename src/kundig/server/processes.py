@@ -61,7 +61,10 @@ def _end_with_parent() -> None:
 
 
 def _intake(workspace: Workspace, announce: Announce) -> None:
-    importlib.import_module("kundig.collect.intake").run_intake(workspace, announce=lambda address: announce(f"intake on {address}"))
+    from kundig.server.preferences import STEM, Preferences
+
+    pages = {STEM: Preferences(workspace).answer}
+    importlib.import_module("kundig.collect.intake").run_intake(workspace, pages=pages, announce=lambda address: announce(f"intake on {address}"))
 
 
 def _pages(workspace: Workspace, announce: Announce) -> None:

@@ -50,6 +50,10 @@ _BODY: dict[str, Any] = {"type": "http.response.body", "body": answers.TAKEN.bod
 _meta = msgspec.json.Encoder()
 
 
+Page = Callable[[str, str, Mapping[str, str], bytes], Answer]
+"""Answers method, path, query and body; may take its time, and is asked in a thread."""
+
+
 class Intake:
     """The application over one workspace.
 
@@ -59,16 +63,20 @@ class Intake:
         keys: The book of write keys, begun.
         recorder: Writes the consent log.
         webhooks: Checks of webhooks, by name.
+        pages: What else is shown to the public here, by the first part of its path.
         clock: The present moment.
     """
 
-    def __init__(self, config: Config, *, inbox: Inbox, keys: KeyBook, recorder: Recorder, webhooks: Mapping[str, Verifier] | None = None, clock: Clock = now) -> None:
+    def __init__(
+        self, config: Config, *, inbox: Inbox, keys: KeyBook, recorder: Recorder, webhooks: Mapping[str, Verifier] | None = None, pages: Mapping[str, Page] | None = None, clock: Clock = now
+    ) -> None:
         self.settings: IntakeSettings = config.settings.intake
         self.config = config
         self.inbox = inbox
         self.keys = keys
         self.recorder = recorder
         self.webhooks: Mapping[str, Verifier] = webhooks or {}
+        self.pages: Mapping[str, Page] = pages or {}
         self.clock = clock
         self.tally = Tally()
         self.most = self.settings.body_kb * 1_000
@@ -107,6 +115,9 @@ class Intake:
         if kind is not None and method == "POST":
             return await self._call(scope, headers, receive, path, kind)
         path = path.rstrip("/") or "/"
+        page = self.pages.get(path.split("/", 2)[1])
+        if page is not None and method in ("GET", "HEAD", "POST"):
+            return await self._page(page, scope, headers, receive, path)
         if method == "OPTIONS":
             return answers.preflight(headers.get(b"origin", b""), headers.get(b"access-control-request-headers", b""), private=b"access-control-request-private-network" in headers)
         if method == "POST":
@@ -149,6 +160,15 @@ class Intake:
         if named is not None and named[1] == "webhook" and named[2] in self.webhooks:
             return answers.TAKEN  # some vendors ask for the address before they send to it
         raise Refused("no_such_method" if path in CALLS or _NAMED.fullmatch(path) else "no_such_path", path[:80])
+
+    async def _page(self, page: Page, scope: Scope, headers: Headers, receive: Receive, path: str) -> Answer:
+        body = await self._read(headers, receive) if scope["method"] == "POST" else b""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, page, scope["method"], path, _query(scope), body)
+        except StoreError as error:
+            raise Refused("consent_log", error.what[:200]) from None
+        finally:
+            self._budget.give(len(body))
 
     # what is sent
 

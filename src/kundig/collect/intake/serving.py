@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from kundig.clock import Clock, now
-from kundig.collect.intake.app import Intake
+from kundig.collect.intake.app import Intake, Page
 from kundig.collect.intake.consent import Recorder
 from kundig.collect.intake.keys import KeyBook
 from kundig.collect.intake.verifying import Verifier, vendors
@@ -47,12 +47,13 @@ class Place(Protocol):
 
 
 @contextmanager
-def make_intake(workspace: Place, *, webhooks: Mapping[str, Verifier] | None = None, clock: Clock = now) -> Iterator[Intake]:
+def make_intake(workspace: Place, *, webhooks: Mapping[str, Verifier] | None = None, pages: Mapping[str, Page] | None = None, clock: Clock = now) -> Iterator[Intake]:
     """The application over a workspace, for the time of a `with` block; it is the only appender of the inbox.
 
     Args:
         workspace: Files and state.
         webhooks: Checks of webhooks, by name; those that webhooks/ describes else.
+        pages: What else is shown to the public, by the first part of its path.
         clock: The present moment.
     """
     config, state = workspace.config, workspace.state
@@ -63,13 +64,16 @@ def make_intake(workspace: Place, *, webhooks: Mapping[str, Verifier] | None = N
     try:
         recorder.warm()
         with KeyBook(state, folder / COPY) as keys:
-            yield Intake(config, inbox=inbox, keys=keys, recorder=recorder, webhooks=vendors(config) if webhooks is None else webhooks, clock=clock)
+            yield Intake(config, inbox=inbox, keys=keys, recorder=recorder, webhooks=vendors(config) if webhooks is None else webhooks, pages=pages, clock=clock)
     finally:
         recorder.close()
         inbox.close()
 
 
-def run_intake(workspace: Place, host: str | None = None, port: int | None = None, *, webhooks: Mapping[str, Verifier] | None = None, announce: Callable[[str], None] | None = None) -> None:
+def run_intake(
+    workspace: Place, host: str | None = None, port: int | None = None, *, webhooks: Mapping[str, Verifier] | None = None, pages: Mapping[str, Page] | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> None:  # fmt: skip
     """Serve the intake until a signal ends it; `announce` is told its address once it listens.
 
     Raises:
@@ -81,7 +85,7 @@ def run_intake(workspace: Place, host: str | None = None, port: int | None = Non
 
     settings = workspace.config.settings.serve
     guarded = type("Guarded", (Guarded,), {"seconds": float(workspace.config.settings.intake.slow_seconds)})
-    with listening(host or settings.host, settings.intake_port if port is None else port) as taken, make_intake(workspace, webhooks=webhooks) as intake:
+    with listening(host or settings.host, settings.intake_port if port is None else port) as taken, make_intake(workspace, webhooks=webhooks, pages=pages) as intake:
         server = uvicorn.Server(
             uvicorn.Config(
                 intake, loop="auto", http=guarded, ws="none", lifespan="off", log_level="warning", access_log=False, server_header=False, date_header=False, proxy_headers=False,
