@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from kundig.clock import now as present
 from kundig.collect.calls import calls_of
 from kundig.collect.inbox_landing import READERS, read_calls
 from kundig.collect.judging import judged
+from kundig.collect.plain_json import decoded
 from kundig.deliver.forward import Event, Forwarder, forwarders
 from kundig.store.inbox import Entry
 
@@ -69,7 +69,7 @@ class Outgoing:
 
 
 def _decoded(line: bytes) -> Mapping[str, Any]:
-    return _mapping(json.loads(line))
+    return _mapping(decoded(line))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -206,9 +207,28 @@ def step(
 def snake(name: str) -> str:
     """A name as kundig spells events and properties: lower case, words joined by underscores.
 
+    A name of which no letter would be left, in another script or of signs alone, is spelt by the numbers of its characters: the same name gives the
+    same spelling always, and two names that differ by more than case and blanks give two. A source's `rename` gives it a better one.
+
     Examples:
         >>> snake("Order Completed"), snake("productViewed"), snake("  E-Mail öffnen ")
         ('order_completed', 'product_viewed', 'e_mail_öffnen')
+        >>> snake("日本"), snake("日本 2"), snake("заказ"), snake("404"), snake("")
+        ('u65e5_u672c', 'u65e5_u672c_2', 'u437_u430_u43a_u430_u437', '404', '')
     """
     spaced = re.sub(r"(?<=[a-z0-9äöüß])(?=[A-ZÄÖÜ])", "_", name.strip())
-    return re.sub(r"[^0-9a-zäöüß]+", "_", spaced.lower()).strip("_")
+    made = re.sub(r"[^0-9a-zäöüß]+", "_", spaced.lower()).strip("_")
+    lost = not made or (not re.search("[a-zäöüß]", made) and any(letter.isalpha() for letter in name))
+    return _numbered(name) if lost else made
+
+
+def _numbered(name: str) -> str:
+    """A name by the numbers of its characters; a long one is cut, and told apart by a hash of all of it."""
+    whole = unicodedata.normalize("NFC", name.strip()).casefold()
+    parts = re.findall(r"[0-9]+|[^0-9\s]", whole)
+    made = "_".join(part if part.isascii() and part.isdigit() else f"u{ord(part):x}" for part in parts)
+    return made if len(made) <= _NUMBERED_MOST else f"{made[:_NUMBERED_MOST].rpartition('_')[0]}_{hashlib.sha256(whole.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+
+
+_NUMBERED_MOST = 80
+"""Characters of a name spelt by numbers."""

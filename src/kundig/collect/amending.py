@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kundig.collect.plain_json import decoded
 from kundig.errors import SourceError, nearest
 
 
@@ -52,7 +53,7 @@ def amended(body: str, amendments: Sequence[Amendment]) -> str:
         >>> amended('{"event": "A", "properties": {"price": "x"}}', [amendment("properties.price=3"), amendment("userId=7")])
         '{"event": "A", "properties": {"price": "3"}, "userId": "7"}'
     """
-    record = json.loads(body)
+    record = decoded(body)
     if not isinstance(record, dict):
         raise SourceError("the record has no fields", mend="give the whole record as JSON: kundig quarantine fix ID '{…}'")
     for one in amendments:

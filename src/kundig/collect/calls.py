@@ -1,6 +1,6 @@
 """Requests of the inbox into calls, one line of JSON each: what the envelope says is written into the call that does not say it itself.
 
-A call is not decoded further than its outermost names: its bytes stay as they were sent.
+A call is not decoded further than its outermost names: its bytes stay as they were sent. Of a name that stands twice in a call the first counts.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from kundig.clock import instant
+from kundig.collect.plain_json import decoded, long_integer, may_be_long
 from kundig.collect.sources.raw import Broken
 from kundig.store.inbox import Entry
 
@@ -101,7 +102,7 @@ def calls_of(entries: Iterable[Entry], *, past: bool = False) -> Calls:
     for place, entry in enumerate(entries):
         try:
             found = list(_lines(entry, past=past))
-        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError, ValueError) as error:
             broken.append(_broken(place, 1, f"the body is no JSON that holds calls: {error}", "mend the sender; kundig quarantine fix, then replay", entry.body))
             continue
         for row, (line, what, mend) in enumerate(found, start=1):
@@ -129,6 +130,7 @@ def _lines(entry: Entry, *, past: bool) -> Iterator[tuple[bytes, str, str]]:
     context = bytes(envelope.context) if not isinstance(envelope.context, UnsetType) and envelope.batch is not UNSET else b""
     kind = msgspec.json.encode(meta.type) if meta.type in TYPES else b""
     recorded = past and meta.type == "import"
+    long = may_be_long(body)
     for raw in raws:
         call = bytes(raw).strip()
         if call[:1] != b"{":
@@ -136,7 +138,16 @@ def _lines(entry: Entry, *, past: bool) -> Iterator[tuple[bytes, str, str]]:
         elif len(call) > LARGEST_CALL:
             yield call, f"the call has {len(call):,} bytes, and {LARGEST_CALL:,} are the most", "send less; large texts do not belong into events"
         else:
-            yield _in_one_line(call if recorded else _stamped(call, received, sent, context, kind)), "", ""
+            try:
+                at = long_integer(call) if long else ""
+                line = call if recorded or at else _stamped(call, received, sent, context, kind)
+            except (ValueError, RecursionError) as error:
+                yield call, f"the call cannot be read: {error}", "mend the sender; kundig quarantine fix, then replay"
+                continue
+            if at:
+                yield call, f"an integer has more than 64 bits, at {at}", "send identifiers as text; kundig quarantine fix, then replay"
+            else:
+                yield _in_one_line(line), "", ""
 
 
 def _stamped(call: bytes, received: bytes, sent: bytes, context: bytes, kind: bytes) -> bytes:
@@ -163,7 +174,7 @@ def _in_one_line(call: bytes) -> bytes:
 
 
 def _without(call: bytes, *names: str) -> bytes:
-    told: dict[str, Any] = msgspec.json.decode(call)
+    told: dict[str, Any] = decoded(call)
     return msgspec.json.encode({name: value for name, value in told.items() if name not in names})
 
 

@@ -27,6 +27,7 @@ from kundig.collect.deliveries import Delivery
 from kundig.collect.identifiers import literal
 from kundig.collect.inbox_landing import FROM_INBOX, receiving
 from kundig.collect.land import Landed, land
+from kundig.collect.plain_json import decoded
 from kundig.collect.webhooks.landing import with_webhooks
 from kundig.config.collect import Source
 from kundig.config.load import Config
@@ -315,7 +316,7 @@ def _replay_group(lake: Lake, config: Config, name: str, number: int, records: S
     source: Source = config.sources[name]
     given = source.of(source.inputs[number])
     ordered = sorted(records, key=lambda record: record.record_id)
-    lines = [json.dumps(json.loads(record.body), ensure_ascii=False) for record in ordered]
+    lines = [json.dumps(decoded(record.body), ensure_ascii=False) for record in ordered]
     digest = hashlib.sha256("\n".join([now.isoformat(), *(record.record_id for record in ordered), *lines]).encode()).hexdigest()
     with tempfile.TemporaryDirectory(prefix=_STAGED, dir=lake.data) as folder:
         path = Path(folder) / "replayed"

@@ -16,12 +16,13 @@ import msgspec
 from kundig.clock import Clock, now
 from kundig.collect.intake import answers, bootstrap, forms, openapi, pixel
 from kundig.collect.intake.answers import Answer
-from kundig.collect.intake.bodies import INT64, Budget, Content, Gone, Receive, decoded, judged, read
+from kundig.collect.intake.bodies import Budget, Content, Gone, Receive, decoded, judged, read
 from kundig.collect.intake.consent import Heard, Listener, Recorder
 from kundig.collect.intake.keys import KeyBook, from_authorization
 from kundig.collect.intake.limits import Disk, Rates, Tally
 from kundig.collect.intake.refusals import Refused
 from kundig.collect.intake.verifying import Delivered, Verifier
+from kundig.collect.plain_json import INT64
 from kundig.config.settings import IntakeSettings
 from kundig.errors import StoreError
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import hashlib
+import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +18,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from kundig import consent
 from kundig.collect.identifiers import Rules, identifier_key, normalise
 from kundig.collect.intake.refusals import Refused
 from kundig.collect.intake.stamps import Pair, Stamps, pairs_of, stricter
+from kundig.collect.plain_json import decoded
 from kundig.config.collect import SegmentSpec
 from kundig.config.law import ConsentCall, Purposes
 
@@ -39,7 +42,6 @@ FORM = "form:"
 
 _PLAIN = re.compile(r"[A-Za-z0-9 _.:;,()@!?*$%#=|~^-]+")
 _LETTER = re.compile(rb"\\u00[2-7]")
-_anything = msgspec.json.Decoder()
 
 Row = dict[str, Any]
 """A record of the consent log."""
@@ -93,15 +95,11 @@ class Listener:
 
     def heard(self, body: bytes, *, source: str, kind: str, sent_at: str, received_at: dt.datetime, gpc: bool = False) -> Heard:
         """The consent records of a body; calls that name nobody, or say nothing of consent, give none."""
-        told = _anything.decode(body)
-        envelope: Mapping[str, Any] = told if isinstance(told, dict) else {}
-        calls = envelope.get("batch", [envelope]) if isinstance(told, dict) else told
+        envelope, calls = _parts(body)
         sent = envelope.get("sentAt") or sent_at
         said: list[Row] = []
         carried: list[Row] = []
-        for call in calls if isinstance(calls, list) else ():
-            if not isinstance(call, dict):
-                continue
+        for call in calls:
             context = _dict(call.get("context")) or _dict(envelope.get("context"))
             named = call.get("event") if call.get("type", kind) == "track" else None
             event = named if isinstance(named, str) else ""
@@ -114,7 +112,7 @@ class Listener:
         """The consent records of a form that was filled in; the form is declared as the event `form:<name>`."""
         if f"{FORM}{form}" not in self._calls:
             return Heard(said=(), carried=())
-        fields = _anything.decode(record)
+        fields = decoded(record)
         call = {"userId": fields.get("userId"), "anonymousId": fields.get("anonymousId"), "traits": fields, "properties": fields}
         digest = hashlib.sha256(record).hexdigest()[:16]
         call["messageId"] = f"form-{digest}-{int(received_at.timestamp() * 1_000_000)}"
@@ -128,7 +126,7 @@ class Listener:
         if not keys:
             return
         message = call.get("messageId")
-        message = message if isinstance(message, str) and message else hashlib.sha256(msgspec.json.encode(call)).hexdigest()[:32]
+        message = message if isinstance(message, str) and message else hashlib.sha256(json.dumps(call).encode()).hexdigest()[:32]
         occurred = _occurred(call, sent, received_at)
         for status, purpose, channel, wording in stated:
             yield {
@@ -179,6 +177,34 @@ class Listener:
 
 
 _GRANTS = ("given", "confirmed", "requested")
+
+
+class _Envelope(msgspec.Struct):
+    batch: list[Raw] | UnsetType | None = UNSET
+    sentAt: Raw | UnsetType = UNSET
+    context: Raw | UnsetType = UNSET
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_array = msgspec.json.Decoder(list[Raw])
+
+
+def _parts(body: bytes) -> tuple[Row, list[Row]]:
+    """The envelope's own words and the calls in it, read as landing reads them; a call that nobody can read is left out, and held at landing."""
+    if body.lstrip()[:1] == b"[":
+        envelope, raws = _Envelope(), _array.decode(body)
+    else:
+        envelope = _envelope.decode(body)
+        raws = [Raw(body)] if not isinstance(envelope.batch, list) else envelope.batch
+    told = {"sentAt": _read(envelope.sentAt), "context": _read(envelope.context)}
+    return told, [call for raw in raws if isinstance(call := _read(raw), dict)]
+
+
+def _read(raw: Raw | UnsetType) -> Any:
+    try:
+        return None if isinstance(raw, UnsetType) else decoded(bytes(raw))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _dict(value: Any) -> Row:
