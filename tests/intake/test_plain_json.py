@@ -47,7 +47,7 @@ DOUBLED = {
 @pytest.mark.parametrize("name", DOUBLED)
 def test_the_log_and_the_lake_name_the_same_person_and_the_same_event(intake, name, shape):
     call = DOUBLED[name]
-    body = call if shape == "single" else '{"batch": [%s]}' % call
+    body = call if shape == "single" else f'{{"batch": [{call}]}}'
     assert intake.ask("POST", "/v1/batch", body.encode()).status == 200
     logged = intake.workspace.state.select("consent_log")
     ((event, kept, key, others),), held = land(intake.workspace)
@@ -104,7 +104,8 @@ def test_an_integer_of_thousands_of_digits_and_consent_beside_it(intake, track):
     call = track(1, event="Unsubscribed", messageId="a")
     huge = '{"type": "track", "event": "Unsubscribed", "messageId": "h", "userId": "u", "properties": {"n": %s}, "receivedAt": "x"}' % ("9" * 6_000)
     wide = '{"type": "track", "event": "Unsubscribed", "userId": "u", "properties": {"n": 1e400}, "receivedAt": "x"}'
-    body = '{"batch": [%s, %s, %s, %s]}' % (huge, json.dumps(call), json.dumps(call | {"messageId": None, "properties": {"n": LONG}}), wide)
+    calls = (huge, json.dumps(call), json.dumps(call | {"messageId": None, "properties": {"n": LONG}}), wide)
+    body = f'{{"batch": [{", ".join(calls)}]}}'
     assert intake.ask("POST", "/v1/batch", body.encode()).status == 200
     assert {row["record_id"].split(":")[1] for row in intake.workspace.state.select("consent_log")} >= {"a"}, "words on consent beside it are heard"
     events, held = land(intake.workspace)
