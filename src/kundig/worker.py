@@ -20,6 +20,7 @@ from kundig.clock import now as present
 from kundig.collect.cdc.following import catch_up, followed_inputs
 from kundig.collect.inbox_landing import CURSOR as LANDING
 from kundig.collect.inbox_landing import land_inbox
+from kundig.config.watching import Watched
 from kundig.errors import Busy
 from kundig.forwarding import open_forwarders
 from kundig.live.fold import CURSOR as FOLDING
@@ -61,6 +62,7 @@ class Worker:
         for cursor in (LANDING, FOLDING):
             self.inbox.register(cursor)
         self.live = Live(workspace.lake, workspace.config, workspace.tables["events"], self.store, clock=clock)
+        self.files = Watched(workspace.config)
         settings = workspace.config.settings.worker
         self.duties = [
             Duty(name="fold", seconds=settings.fold_seconds, do=self.fold),
@@ -87,6 +89,7 @@ class Worker:
 
     def fold(self) -> bool:
         """Take in what has come; people are known from then on."""
+        self._reread()
         return self.live.fold(self.inbox) > 0 and not self.stop.is_set()
 
     def land_when_due(self) -> bool:
@@ -103,14 +106,24 @@ class Worker:
     def land(self) -> bool:
         """Land what waits, and trim; False while a command has the writer's lease."""
         calls, began = self.live.calls, time.monotonic()
+        self._reread()
         try:
             with self.workspace.writing(WRITER):
-                land_inbox(self.workspace.lake, self.workspace.config, self.inbox, state=self.workspace.state, clock=self.clock)
+                land_inbox(self.workspace.lake, self.files.config, self.inbox, state=self.workspace.state, clock=self.clock)
         except Busy:
             return False
         self._landed_at, self._landed_calls = began, calls
         self.store.did("land", at=micros(self.clock()))
         return True
+
+    def _reread(self) -> None:
+        """Take sources/ and webhooks/ as they are now, as the intake does: what it takes in under a new file lands by it. A fault is told as that of a duty."""
+        if not self.files.look():
+            return
+        self.live.config = self.files.config
+        if self.files.fault:
+            print(f"{self.clock():%Y-%m-%d %H:%M:%S} worker: changed files cannot be read, the earlier ones stay in use: {self.files.fault}", file=sys.stderr, flush=True)
+        self.store.did("files", at=0 if self.files.fault else micros(self.clock()), error=self.files.fault[:500])
 
     def tend(self) -> bool:
         """Remove what a writer that died left, join small files that landing left, and counts of long ago."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -145,3 +146,33 @@ def test_counts_of_long_ago_become_one_row_and_keep_their_sum(street: Street) ->
     minutes = street.store.minutes()
     assert sum(minute.taken for minute in minutes) == before == 4
     assert [minute.minute == 0 for minute in minutes] == [True, False, False]
+
+
+WEBHOOK = """
+signature: {scheme: none}
+lands:
+  - table: events
+    columns: {event_id: id, occurred_at: at, name: {value: order_shipped}, kind: {value: track}}
+    identifiers: [{namespace: customer_id, column: customer}]
+"""
+
+
+def test_what_a_new_webhook_sends_lands_without_a_restart_and_a_broken_file_is_told(street: Street) -> None:
+    workspace = quick(street)
+    worker = Worker(workspace, clock=lambda: street.at)
+    thread = running(worker)
+    (street.root / "webhooks").mkdir(exist_ok=True)
+    path = street.root / "webhooks" / "parcels.yaml"
+    path.write_text(WEBHOOK, encoding="utf-8")
+    until(lambda: "parcels" in worker.files.config.webhooks)
+    street.at += dt.timedelta(seconds=1)
+    street.inbox.append(json.dumps({"id": "7", "at": street.at.isoformat(), "customer": "c1"}).encode(), source="parcels", kind="webhook", meta='{"webhook": "parcels"}')
+    until(lambda: workspace.lake.snapshot() > 0 and workspace.rows_now("SELECT event_id, name FROM events")[1] == [("parcels:7", "order_shipped")])
+    assert workspace.rows_now("SELECT count(*) FROM quarantined_records")[1] == [(0,)]
+    path.write_text("signature: {scheme: nonsense}\n", encoding="utf-8")
+    until(lambda: any(duty.name == "files" and "webhooks/parcels.yaml" in duty.error for duty in street.store.duties()))
+    assert "parcels" in worker.files.config.webhooks and worker.live.config is worker.files.config
+    path.write_text(WEBHOOK, encoding="utf-8")
+    until(lambda: all(not duty.error for duty in street.store.duties() if duty.name == "files"))
+    worker.stop.set()
+    thread.join(timeout=30)

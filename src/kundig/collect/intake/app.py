@@ -81,12 +81,18 @@ class Intake:
         self.clock = clock
         self.tally = Tally()
         self.most = self.settings.body_kb * 1_000
+        self.files_fault = ""
+        """Why sources/ and webhooks/ as they are cannot be read, where the earlier files are in use."""
         self._listener = Listener(config)
         self._budget = Budget(self.settings.waiting_mb * 1_000_000)
         self._rates = Rates(self.settings.events_per_second)
         self._disk = Disk(inbox.path.parent if inbox.path.parent.is_dir() else config.path("data"), self.settings.disk_reserve_mb * 1_000_000)
         self._proxies = frozenset(self.settings.proxies)
         self._keys_sent: dict[bytes, str] = {}
+
+    def take(self, config: Config, webhooks: Mapping[str, Verifier]) -> None:
+        """Go on with other files; a request that is being answered ends with those it began with."""
+        self._listener, self.config, self.webhooks = Listener(config), config, webhooks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -143,11 +149,12 @@ class Intake:
         if path in PIXELS:
             return await self._pixel(scope, headers, path, PIXELS[path])
         if path == "/health":
-            return Answer(body=b"ok\n", kind=b"text/plain")
+            return Answer(body=b"ok\nfiles: a change cannot be read, the earlier ones are in use\n" if self.files_fault else b"ok\n", kind=b"text/plain")
         if path == "/ready":
             return self._ready()
         if path == "/metrics":
-            return Answer(body=("\n".join(self.tally.lines()) + "\n").encode(), kind=b"text/plain; version=0.0.4")
+            lines = (*self.tally.lines(), "# HELP kundig_intake_files_failing 1 where changed files cannot be read and the earlier ones are in use.", "# TYPE kundig_intake_files_failing gauge", f"kundig_intake_files_failing {int(bool(self.files_fault))}")
+            return Answer(body=("\n".join(lines) + "\n").encode(), kind=b"text/plain; version=0.0.4")
         if path == "/openapi.json":
             return answers.told(openapi.description(self.most), headers=(answers.NO_STORE,))
         settings = _SETTINGS.fullmatch(path)
@@ -342,7 +349,7 @@ class Intake:
     def _ready(self) -> Answer:
         pressure, free = self.inbox.pressure, self._disk.free()
         good = pressure < 0.9 and free >= self._disk.reserve
-        return answers.told({"ready": good, "pressure": round(pressure, 3), "free_mb": free // 1_000_000}, status=200 if good else 503)
+        return answers.told({"ready": good, "pressure": round(pressure, 3), "free_mb": free // 1_000_000, "files": "a change cannot be read, the earlier ones are in use" if self.files_fault else "as they are"}, status=200 if good else 503)
 
 
 def _length(headers: Headers) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +15,7 @@ from kundig.collect.intake.app import Intake, Page
 from kundig.collect.intake.consent import Recorder
 from kundig.collect.intake.keys import KeyBook
 from kundig.collect.intake.verifying import Verifier, vendors
+from kundig.config.watching import EVERY, Watched
 from kundig.errors import RunError
 from kundig.store.broker import inbox_place, open_inbox
 
@@ -64,10 +66,41 @@ def make_intake(workspace: Place, *, webhooks: Mapping[str, Verifier] | None = N
     try:
         recorder.warm()
         with KeyBook(state, folder / COPY) as keys:
-            yield Intake(config, inbox=inbox, keys=keys, recorder=recorder, webhooks=vendors(config) if webhooks is None else webhooks, pages=pages, clock=clock)
+            intake = Intake(config, inbox=inbox, keys=keys, recorder=recorder, webhooks=vendors(config) if webhooks is None else webhooks, pages=pages, clock=clock)
+            with rereading(intake, given=webhooks):
+                yield intake
     finally:
         recorder.close()
         inbox.close()
+
+
+@contextmanager
+def rereading(intake: Intake, *, given: Mapping[str, Verifier] | None = None, every: float = EVERY) -> Iterator[Watched]:
+    """Read sources/ and webhooks/ again when they change, in a thread, for the time of a `with` block; `given` webhooks stay."""
+    files = Watched(intake.config, every=every)
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(every):
+            try:
+                if not files.look():
+                    continue
+                intake.files_fault = files.fault
+                if files.fault:
+                    print(f"{now():%Y-%m-%d %H:%M:%S} intake: changed files cannot be read, the earlier ones stay in use: {files.fault}", file=sys.stderr, flush=True)
+                else:
+                    intake.take(files.config, vendors(files.config) if given is None else given)
+            except Exception as error:
+                intake.files_fault = f"{type(error).__name__}: {error}"
+                print(f"{now():%Y-%m-%d %H:%M:%S} intake: the files could not be looked at: {intake.files_fault}", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=look, name="files", daemon=True)
+    thread.start()
+    try:
+        yield files
+    finally:
+        stop.set()
+        thread.join(timeout=10)
 
 
 def run_intake(
