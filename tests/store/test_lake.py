@@ -602,3 +602,47 @@ def test_a_sweep_touches_no_file_of_another_name(lake: Lake) -> None:
 def test_declared_tables_are_what_the_tests_use() -> None:
     assert PERSONS.personal_columns == {"person_key", "email", "extra", "others"}
     assert EVENTS.personal_columns == {"event_id", "person_key"}
+
+
+# batches by their beginnings
+
+
+def _batches(lake: Lake, ids: list[str]) -> None:
+    with lake.catalogue.transaction(write=True) as connection:
+        connection.execute(sa.text("INSERT INTO kundig_batch VALUES (:b, :s)"), [{"b": one, "s": number} for number, one in enumerate(ids, 1)])
+
+
+def test_the_last_batch_of_a_beginning_is_the_one_that_landed_last(opened: Opener) -> None:
+    lake = opened()
+    _batches(lake, ["s-at-9", "s-at-10", "t-at-99", "s%at-3", "sXat-4", "s_at-5", "s-snapshot-1", "s-b", "S-at-77"])
+    assert (lake.last_batch("s-at-"), lake.last_batch("s-snapshot-"), lake.last_batch("t"), lake.last_batch("u-")) == ("s-at-10", "s-snapshot-1", "t-at-99", None)
+    assert (lake.last_batch("s%at-"), lake.last_batch("s_at-"), lake.last_batch("S-")) == ("s%at-3", "s_at-5", "S-at-77"), "signs of a pattern are signs of the id"
+    assert lake.batches("s-at-") == ("s-at-9", "s-at-10")
+
+
+def test_batches_far_back_are_found_by_an_index(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = opened()
+    _batches(lake, ["s-snapshot-1", *(f"s-at-{n:x}" for n in range(20_000)), *(f"inbox:{n}" for n in range(5_000))])
+    asked: list[tuple[str, Any]] = []
+    from kundig.store.lake import lake as module
+
+    real = module.rows
+    monkeypatch.setattr(module, "rows", lambda connection, sql, **values: asked.append((sql, values)) or real(connection, sql, **values))
+    assert (lake.last_batch("s-snapshot-"), lake.last_batch("s-at-")) == ("s-snapshot-1", f"s-at-{19_999:x}")
+    with lake.catalogue.transaction(write=True) as connection:
+        if not lake.catalogue.sqlite:
+            connection.execute(sa.text("ANALYZE kundig_batch"))
+        plans = [" ".join(str(row) for row in connection.execute(sa.text(f"EXPLAIN {'QUERY PLAN ' if lake.catalogue.sqlite else ''}{sql}"), values).all()) for sql, values in asked if "kundig_batch" in sql]
+        plain = " ".join(str(row) for row in connection.execute(sa.text(f"EXPLAIN {'QUERY PLAN ' if lake.catalogue.sqlite else ''}SELECT batch_id FROM kundig_batch WHERE substr(batch_id, 1, 3)='s-s' ORDER BY snapshot_id + 0 DESC")).all())
+    assert len(plans) == 4 and all("kundig_latest" in plan for plan in plans[::2])
+    whole = "SCAN kundig_batch" if lake.catalogue.sqlite else "Seq Scan on kundig_batch"
+    assert whole in plain, "the positive control: without the range every batch is looked at"
+    assert whole not in plans[1], plans[1]
+
+
+def test_a_catalogue_of_an_earlier_release_gets_the_index(opened: Opener) -> None:
+    lake = opened()
+    _change(lake, "DROP INDEX kundig_latest")
+    lake.close()
+    again = opened()
+    assert "kundig_latest" in {index["name"] for index in sa.inspect(again.catalogue.engine).get_indexes("kundig_batch")}

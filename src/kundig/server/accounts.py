@@ -1,10 +1,12 @@
-"""Deliveries and totals as the page and the metrics show them: what is late, which days are missing, where a source's own figures differ from what landed."""
+"""Deliveries, totals and followed databases as the page and the metrics show them: what is late, which days are missing, where figures differ, which slot lags."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from kundig.collect.cdc.slots import SlotLag
 from kundig.collect.totals import Accounts, Arrival, DayTotal
 from kundig.report.cells import Cell
 from kundig.report.views import View, grid
@@ -103,3 +105,44 @@ def families(accounts: Accounts) -> list[Any]:
         rows.add_metric(labels, float(sum(day.difference or 0 for day in days)))
         amount.add_metric(labels, float(sum(day.difference_amount or 0 for day in days)))
     return [last, late, missing, compared, differing, rows, amount]
+
+
+def slots_view(slots: Sequence[SlotLag], w: Words) -> View:
+    """The table of followed databases."""
+    rows = [(one.source, one.slot, _slot_state(one, w), _megabytes(one.behind, w), _megabytes(one.kept, w)) for one in slots]
+    heads = [("source", False), ("slot", False), ("state", False), ("behind", True), ("kept", True)]
+    return grid([(w(f"sources.{name}"), number) for name, number in heads], rows, title=w("sources.slots"), note=w("sources.slots_note"))
+
+
+def slot_is_well(one: SlotLag) -> bool:
+    """Whether the server answers, and still has what has not landed."""
+    return not one.fault and one.status not in ("lost", "unreserved")
+
+
+def _slot_state(one: SlotLag, w: Words) -> Cell:
+    if one.fault:
+        return Cell(text=one.fault, tone="bad", lang="en")
+    if one.status in ("lost", "unreserved", "missing"):
+        return Cell(text=w(f"sources.slot_{one.status}"), value=one.status, tone="warn" if one.status == "missing" else "bad")
+    return Cell(text=w("sources.fine"), value=one.status, tone="good")
+
+
+def _megabytes(size: int | None, w: Words) -> Cell:
+    return Cell(text=w.number(None if size is None else size / 1e6, 1), value=size)
+
+
+def slot_families(slots: Sequence[SlotLag]) -> list[Any]:
+    """Metrics of followed databases."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    behind = GaugeMetricFamily("kundig_slot_behind_bytes", "Bytes of the database's log that have not landed: from confirmed_flush_lsn to its end.", labels=("source", "slot"))
+    kept = GaugeMetricFamily("kundig_slot_kept_bytes", "Bytes of its log that the server keeps for the slot: from restart_lsn to its end.", labels=("source", "slot"))
+    failing = GaugeMetricFamily("kundig_slot_failing", "1 where the server does not answer, or has given up or may give up what the slot holds.", labels=("source", "slot"))
+    for one in slots:
+        labels = (one.source, one.slot)
+        if one.behind is not None:
+            behind.add_metric(labels, one.behind)
+        if one.kept is not None:
+            kept.add_metric(labels, one.kept)
+        failing.add_metric(labels, float(not slot_is_well(one)))
+    return [behind, kept, failing]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kundig.clock import instant, now
+from kundig.collect.cdc.slots import SlotLag, slot_lags
 from kundig.collect.totals import Accounts, accounts
 from kundig.errors import KundigError
 from kundig.report.cells import Cell
@@ -82,6 +83,8 @@ class Health:
     """What the worker does: when it last did, and its error since."""
     accounts: Accounts = field(default_factory=Accounts)
     """Deliveries, and what sources declare of themselves against what landed."""
+    slots: tuple[SlotLag, ...] = ()
+    """Slots of followed databases, and how far they lag."""
     fault: str = ""
     """Why deliveries and totals could not be looked at; empty where they were."""
 
@@ -94,11 +97,12 @@ class Health:
 class Watch:
     """Looks at a workspace's sources; what it saw is kept for some seconds, since a look asks the tables; deliveries and totals, which ask weeks of them, for minutes."""
 
-    def __init__(self, workspace: Workspace, *, keep: float = 5.0, keep_accounts: float = 300.0) -> None:
-        self.workspace, self.keep, self.keep_accounts = workspace, keep, keep_accounts
+    def __init__(self, workspace: Workspace, *, keep: float = 5.0, keep_accounts: float = 300.0, keep_slots: float = 15.0) -> None:
+        self.workspace, self.keep, self.keep_accounts, self.keep_slots = workspace, keep, keep_accounts, keep_slots
         self._lock = threading.Lock()
         self._seen: tuple[float, Health] | None = None
         self._accounts: tuple[float, Accounts, str] | None = None
+        self._slots: tuple[float, tuple[SlotLag, ...]] | None = None
         self._inbox: Inbox | None = None
 
     def health(self) -> Health:
@@ -108,7 +112,9 @@ class Watch:
                 self._inbox = self._inbox or self.workspace.inbox()  # once: on a broker it is a connection
                 if self._accounts is None or time.monotonic() - self._accounts[0] > self.keep_accounts:
                     self._accounts = (time.monotonic(), *account(self.workspace, now()))
-                self._seen = (time.monotonic(), look(self.workspace, inbox=self._inbox, accounted=self._accounts[1:]))
+                if self._slots is None or time.monotonic() - self._slots[0] > self.keep_slots:
+                    self._slots = (time.monotonic(), slot_lags(self.workspace.config))
+                self._seen = (time.monotonic(), look(self.workspace, inbox=self._inbox, accounted=self._accounts[1:], slots=self._slots[1]))
             return self._seen[1]
 
 
@@ -121,8 +127,8 @@ def account(workspace: Workspace, at: dt.datetime) -> tuple[Accounts, str]:
         return Accounts(), str(error)
 
 
-def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | None = None, accounted: tuple[Accounts, str] | None = None) -> Health:
-    """How the sources are. `accounted`: deliveries and totals, where they are known already."""
+def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | None = None, accounted: tuple[Accounts, str] | None = None, slots: tuple[SlotLag, ...] | None = None) -> Health:
+    """How the sources are. `accounted`, `slots`: deliveries, totals and lags, where they are known already."""
     moment = at or now()
     store = workspace.heard
     inbox = inbox or workspace.inbox()
@@ -153,7 +159,7 @@ def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | 
     oldest = inbox.oldest("land")
     told, fault = accounted or account(workspace, moment)
     return Health(
-        at=moment, accounts=told, fault=fault, sources=tuple(found), waiting={cursor: inbox.waiting(cursor) for cursor in inbox.cursors()}, oldest_seconds=0.0 if oldest is None else max(0.0, (moment - instant(oldest)).total_seconds()),
+        at=moment, accounts=told, fault=fault, slots=slot_lags(workspace.config) if slots is None else slots, sources=tuple(found), waiting={cursor: inbox.waiting(cursor) for cursor in inbox.cursors()}, oldest_seconds=0.0 if oldest is None else max(0.0, (moment - instant(oldest)).total_seconds()),
         duties=tuple((duty.name, instant(duty.at) if duty.at else None, duty.error) for duty in store.duties()),
     )  # fmt: skip
 
@@ -175,13 +181,13 @@ def _seen(workspace: Workspace, since: dt.datetime) -> dict[str, set[str]]:
 
 def page(workspace: Workspace, health: Health, w: Words) -> View:
     """Is everything coming in, and is it well?"""
-    tables = [_sources(health, w), *shown.views(health.accounts, w), _calls(workspace, w), _readers(health, w), _duties(health, w)]
+    tables = [_sources(health, w), *shown.views(health.accounts, w), *([shown.slots_view(health.slots, w)] if health.slots else []), _calls(workspace, w), _readers(health, w), _duties(health, w)]
     calls = sum(one.taken + one.held + one.repeated for one in health.sources)
     held = sum(one.held for one in health.sources)
     if not health.sources and not health.accounts.arrivals and not health.fault:
         answer = told(w, "sources.answer_none")
     else:
-        well = not health.failing and health.oldest_seconds < LATE and health.accounts.well and not health.fault and not any(one.silent or one.agrees is False for one in health.sources)
+        well = not health.failing and health.oldest_seconds < LATE and health.accounts.well and not health.fault and all(map(shown.slot_is_well, health.slots)) and not any(one.silent or one.agrees is False for one in health.sources)
         answer = told(w, "sources.answer", sources=w.number(len({one.source for one in health.sources} | {one.source for one in health.accounts.arrivals})), calls=w.number(calls), held=w.number(held), verdict=w("sources.well" if well else "sources.unwell"))
     return {"title": w("sources.title"), "answer": answer, "tables": tables, "how": w("how.sources")}
 
@@ -270,7 +276,7 @@ def metrics(workspace: Workspace, health: Health) -> bytes:
         done.add_metric((name,), 0.0 if at is None else at.timestamp())
         failing.add_metric((name,), 1.0 if error else 0.0)
     release = workspace.lake.release()
-    families: list[Any] = [calls, requests, last, landed, taken_day, waiting, oldest, done, failing, *shown.families(health.accounts)]
+    families: list[Any] = [calls, requests, last, landed, taken_day, waiting, oldest, done, failing, *shown.families(health.accounts), *shown.slot_families(health.slots)]
     if release is not None:
         families.append(GaugeMetricFamily("kundig_release_timestamp_seconds", "Moment the newest release was computed for.", value=release.moment.timestamp()))
     registry = CollectorRegistry(auto_describe=False)

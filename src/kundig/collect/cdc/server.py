@@ -49,6 +49,23 @@ def visible(snapshot: str, xid: int) -> bool:
     return whole < first or (whole < last and str(whole) not in under_way.split(","))
 
 
+def engine_of(url: str, *, at: str, seconds: int = 15) -> sa.Engine:
+    """An engine for the database; each connection is given back at once, and one that is not there within these seconds fails.
+
+    Raises:
+        SourceError: The url is none.
+        MissingExtra: The driver is not installed.
+    """
+    import sqlalchemy as sa
+
+    try:
+        return sa.create_engine(re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", url), poolclass=sa.pool.NullPool, connect_args={"connect_timeout": seconds})
+    except ModuleNotFoundError as error:
+        raise MissingExtra("postgres", purpose="following the changes of a PostgreSQL database") from error
+    except sa.exc.ArgumentError as error:
+        raise SourceError("the url is none of a database", at=at, mend="write it into secrets.toml as postgresql://user:password@host/database") from error
+
+
 @dataclass
 class Server:
     """A session of one pass; `open` makes it."""
@@ -70,12 +87,7 @@ class Server:
         """
         import sqlalchemy as sa
 
-        try:
-            engine = sa.create_engine(re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", url), poolclass=sa.pool.NullPool, connect_args={"connect_timeout": 15})
-        except ModuleNotFoundError as error:
-            raise MissingExtra("postgres", purpose="following the changes of a PostgreSQL database") from error
-        except sa.exc.ArgumentError as error:
-            raise SourceError("the url is none of a database", at=at, mend="write it into secrets.toml as postgresql://user:password@host/database") from error
+        engine = engine_of(url, at=at)
         try:
             with engine.connect() as connection:
                 session = connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -85,7 +97,7 @@ class Server:
                     raise Busy(f"another process follows the slot '{slot}'", at=at, mend="wait for it to end, or stop it")
                 yield cls(session=session, engine=engine, at=at)
         except sa.exc.DBAPIError as error:
-            raise SourceError(f"the database says: {_told(error)}", at=at, mend="look at the server; what has landed is safe, and the slot holds what has not") from error
+            raise SourceError(f"the database says: {first_line(error)}", at=at, mend="look at the server; what has landed is safe, and the slot holds what has not") from error
         finally:
             engine.dispose()
 
@@ -266,5 +278,6 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _told(error: Any) -> str:
+def first_line(error: Any) -> str:
+    """The first line of what the server said."""
     return str(error.orig or error).strip().splitlines()[0]

@@ -65,7 +65,10 @@ _INDEXES = (
     "kundig_live ON ducklake_data_file(table_id, end_snapshot)",
     "kundig_stats ON ducklake_file_column_stats(data_file_id)",
     "kundig_deletes ON ducklake_delete_file(data_file_id)",
+    "kundig_latest ON kundig_batch(snapshot_id)",
 )
+_STEMS = "kundig_stems ON kundig_batch(batch_id text_pattern_ops)"
+"""PostgreSQL's keys are in the order of a language, in which a beginning is no range."""
 _LOCK = 4_711
 
 
@@ -125,14 +128,19 @@ class Catalogue:
         self.engine.dispose()
 
     def _create(self) -> None:
-        last = _OWN[-1].partition("(")[0]
-        if not sa.inspect(self.engine).has_table(last):
+        if not self._is_whole(self.engine):
             with self.engine.connect() as connection:
                 connection.exec_driver_sql("BEGIN IMMEDIATE" if self.sqlite else f"SELECT pg_advisory_xact_lock({_LOCK})")
-                if not sa.inspect(connection).has_table(last):
+                if not self._is_whole(connection):
                     self._make_tables(connection)
                 self._end(connection, commit=True)
         self._check()
+
+    def _is_whole(self, bind: sa.Engine | sa.Connection) -> bool:
+        """Whether the newest of our tables and indexes are there: a catalogue that an earlier release made gets what it lacks."""
+        known = sa.inspect(bind)
+        last, newest = _OWN[-1].partition("(")[0], _INDEXES[-1].split()[0]
+        return known.has_table(last) and any(index["name"] == newest for index in known.get_indexes("kundig_batch"))
 
     def _make_tables(self, connection: sa.Connection) -> None:
         """Make what is missing: all of it, or our own tables beside a catalogue that another writer made."""
@@ -142,7 +150,7 @@ class Catalogue:
         for line in (*(_LAYOUT if fresh else ()), *_OWN):
             if line.partition("(")[0] not in present:
                 connection.exec_driver_sql("CREATE TABLE " + re.sub(r" (TS|UUID|BOOL)\b", lambda found: " " + kinds[found[1]], line))
-        for line in _INDEXES:
+        for line in (*_INDEXES, *(() if self.sqlite else (_STEMS,))):
             connection.exec_driver_sql("CREATE INDEX IF NOT EXISTS " + line)
         if fresh:
             self._first_rows(connection)
@@ -194,6 +202,13 @@ def refuse_foreign(connection: sa.Connection) -> None:
 def rows(connection: sa.Connection, sql: str, /, **values: Any) -> list[Any]:
     """All rows of a query with named values."""
     return list(connection.execute(sa.text(sql), values).all())
+
+
+def under(connection: sa.Connection, stem: str) -> tuple[str, dict[str, str]]:
+    """The condition that a batch's id begins so, in the form that an index answers, and its values."""
+    if connection.dialect.name == "sqlite":
+        return "batch_id >= :stem AND batch_id < :beyond", {"stem": stem, "beyond": f"{stem[:-1]}{chr(ord(stem[-1]) + 1)}"}
+    return "batch_id LIKE :stem", {"stem": re.sub(r"([%_\\])", r"\\\1", stem) + "%"}
 
 
 def rows_in(connection: sa.Connection, sql: str, ids: Iterable[Any], /, **values: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kundig.errors import AlreadyLanded, Conflict, ContractError, StoreError, nearest
 from kundig.schema import Table
 from kundig.store.files import fsync
-from kundig.store.lake.catalogue import Catalogue, execute_in, insert, moment, now, refuse_foreign, rows
+from kundig.store.lake.catalogue import Catalogue, execute_in, insert, moment, now, refuse_foreign, rows, under
 from kundig.store.lake.commit import Append, Change, Prepared, Release, ReleaseMark, Replace, Swap, Transaction, Upsert, erasures
 from kundig.store.lake.files import Crash, DataFile, StagedFiles, Writer, reading_live_files
 from kundig.store.lake.reading import FileRow, Ranges, TableState, newest, pruned, select, table_states
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from kundig.store.lake.forgetting import Erasure
+
+NEWEST = 1_000
+"""Batches that are looked through, newest first, before all of those that begin alike are."""
 
 
 class Lake:
@@ -124,14 +127,19 @@ class Lake:
     def batches(self, stem: str) -> tuple[str, ...]:
         """The batches that have landed under ids that begin so, in the order they landed."""
         with self.catalogue.transaction() as connection:
-            found = rows(connection, "SELECT batch_id FROM kundig_batch WHERE batch_id >= :a AND batch_id < :b ORDER BY snapshot_id", a=stem, b=f"{stem[:-1]}{chr(ord(stem[-1]) + 1)}")
-            return tuple(row.batch_id for row in found)
+            begins, values = under(connection, stem)
+            return tuple(row.batch_id for row in rows(connection, f"SELECT batch_id FROM kundig_batch WHERE {begins} ORDER BY snapshot_id", **values))
 
     def last_batch(self, prefix: str) -> str | None:
-        """The batch that landed last of those whose ids begin so; None where there is none."""
-        query = "SELECT batch_id FROM kundig_batch WHERE substr(batch_id, 1, :n)=:p ORDER BY snapshot_id DESC LIMIT 1"
+        """The batch that landed last of those whose ids begin so; None where there is none. Asked are the newest batches first, then those that begin so."""
         with self.catalogue.transaction() as connection:
-            return next((str(row.batch_id) for row in rows(connection, query, n=len(prefix), p=prefix)), None)
+            begins, values = under(connection, prefix)
+            newest = f"SELECT batch_id FROM (SELECT batch_id, snapshot_id FROM kundig_batch ORDER BY snapshot_id DESC LIMIT {NEWEST}) n WHERE {begins} ORDER BY snapshot_id DESC LIMIT 1"
+            all_of_it = f"SELECT batch_id FROM kundig_batch WHERE {begins} ORDER BY +snapshot_id DESC LIMIT 1"  # the plus: by the range of ids, not along all snapshots
+            for query in (newest, all_of_it):
+                if found := rows(connection, query, **values):
+                    return str(found[0].batch_id)
+        return None
 
     # reading
 
