@@ -132,6 +132,26 @@ def test_a_consent_string_is_told_or_refused(kundig: Kundig) -> None:
     assert refused.code == 1 and "mend:" in refused.err
 
 
+def test_consents_for_others_to_read(kundig: Kundig, root: Path, member: str, tmp_path: Path) -> None:
+    whole = kundig("consent", "export", tmp_path / "all.jsonld", "-w", root)
+    held = json.loads((tmp_path / "all.jsonld").read_text(encoding="utf-8"))["@graph"]
+    assert whole.code == 0 and f"{len(held):,} consent records" in whole.out and len(held) > 3
+    statements = {event["identifier"] for record in held for event in record["events"]}
+    known = library.open(root).rows("SELECT count(DISTINCT record_id) FROM consent_records r JOIN identities d ON d.identifier_key = r.identifier_key AND d.valid_until IS NULL JOIN profiles USING (person_key)")[1][0][0]
+    assert len(statements) == known
+    kundig("consent", "export", tmp_path / "one.jsonld", "-w", root, "--person", member)
+    one = json.loads((tmp_path / "one.jsonld").read_text(encoding="utf-8"))["@graph"]
+    assert {record["dataSubject"] for record in one} == {member} and [record for record in held if record["dataSubject"] == member] == one
+
+
+def test_consents_that_lapse_soon(kundig: Kundig, root: Path, tmp_path: Path) -> None:
+    soon = json.loads(kundig("consent", "expiring", "-w", root, "--days", "400", "--json").out)
+    later = json.loads(kundig("consent", "expiring", "-w", root, "--days", "1", "--json").out)
+    assert len(soon) > len(later) and [row["until"] for row in soon] == sorted(row["until"] for row in soon)
+    told = kundig("consent", "expiring", "-w", root, "--days", "400", "--csv", tmp_path / "soon.csv")
+    assert told.code == 0 and sum(1 for _ in (tmp_path / "soon.csv").open(encoding="utf-8")) == len(soon) + 1
+
+
 def test_why_answers_in_one_sentence_each(kundig: Kundig, root: Path, member: str) -> None:
     german, english = (kundig("why", member, "-w", root, "--locale", locale).out.splitlines() for locale in ("de", "en"))
     assert len(german) == len(english) == len(library.open(root).config.audiences)

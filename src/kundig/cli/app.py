@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
 from pathlib import Path
@@ -10,19 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
+from kundig.cli.consents import consent
 from kundig.cli.destinations import destination
 from kundig.cli.keys import keys
-from kundig.cli.options import HERE, AsOf, Json, Root, opened
+from kundig.cli.options import HERE, AsOf, Json, Root, moment, opened
 from kundig.cli.output import emit, line, say, table
 from kundig.cli.quarantine import quarantine
 from kundig.cli.sources import source
 from kundig.cli.trackingplan import trackingplan
 from kundig.cli.webhooks import webhook
-from kundig.clock import now
 from kundig.errors import KundigError
 
 app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, help="kundig: customer data platform, predictive CRM and growth measurement, on your own machine.")
-consent = typer.Typer(no_args_is_help=True, help="What the consent log says.")
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(trackingplan, name="trackingplan")
 app.add_typer(consent, name="consent")
@@ -31,26 +29,6 @@ app.add_typer(destination, name="destination")
 app.add_typer(source, name="source")
 app.add_typer(webhook, name="webhook")
 
-
-def moment(text: str | None, zone: str) -> dt.datetime | None:
-    """A moment given on the command line; a bare day means its end in the workspace's zone.
-
-    Raises:
-        BadParameter: It is neither a day nor a moment.
-    """
-    if text is None:
-        return None
-    from zoneinfo import ZoneInfo
-
-    from kundig.clock import midnight
-
-    try:
-        if len(text) == 10:
-            return midnight(dt.date.fromisoformat(text) + dt.timedelta(days=1), zone) - dt.timedelta(microseconds=1)
-        given = dt.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"'{text}' is no moment; write 2026-10-31 or 2026-10-31T18:00+01:00") from error
-    return (given if given.tzinfo is not None else given.replace(tzinfo=ZoneInfo(zone))).astimezone(dt.UTC)
 
 
 @app.command()
@@ -321,36 +299,6 @@ def schema(folder: Annotated[Path, typer.Argument(help="Folder for the JSON Sche
     for name, body in json_schemas().items():
         (folder / f"{name}.schema.json").write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         line(f"{folder / name}.schema.json")
-
-
-@consent.command("show")
-def consent_show(identifier: Annotated[str, typer.Argument(help="Any identifier of the person.")], root: Root = HERE, at: AsOf = None) -> None:
-    """What was allowed at a moment, purpose by purpose and channel by channel, and why."""
-    from kundig.answers import allowed
-
-    workspace = opened(root)
-    rows = allowed(workspace, identifier, moment(at, workspace.config.settings.workspace.zone), locale="en")
-    table(["purpose", "channel", "allowed", "why"], [(r.purpose, r.channel, "yes" if r.allow else "no", r.sentence) for r in rows])
-
-
-@consent.command("decode")
-def consent_decode(string: Annotated[str, typer.Argument(help="A TC string (IAB TCF) or a GPP string.")], vendor: Annotated[int | None, typer.Option(help="Number of a vendor, to see what it may do.")] = None) -> None:
-    """What a consent string says, read strictly; one that is damaged or invalid is refused with the reason."""
-    from kundig.consent import gpp, tcf
-
-    read = gpp.decode(string, at=now()) if "~" in string or string.startswith("DB") else None
-    eu = tcf.decode(string, at=now()) if read is None else read.tcf
-    rows: list[tuple[str, str]] = []
-    if eu is not None:
-        purposes = ", ".join(str(purpose) for purpose in range(1, 12) if eu.allows([purpose], vendor=vendor)) or "none"
-        whom = "the publisher" if vendor is None else f"vendor {vendor}"
-        shown = "not said" if eu.disclosed is None else f"{len(eu.disclosed):,}"
-        rows += [("made", f"{eu.created:%Y-%m-%d}"), ("last changed", f"{eu.last_updated:%Y-%m-%d}"), ("consent tool", f"{eu.cmp_id}, version {eu.cmp_version}"), ("vendor list", f"{eu.vendor_list_version}, policy {eu.policy_version}")]
-        rows += [("purposes consented to", ", ".join(map(str, sorted(eu.purposes))) or "none"), ("vendors consented to", f"{len(eu.vendors):,}"), ("vendors shown", shown), (f"allowed for {whom}", purposes)]
-    for section in () if read is None else read.usa:
-        rows.append((section.section, "opted out" if section.opted_out else "did not opt out"))
-    rows += [(name, "not read") for name in (() if read is None else read.unread)]
-    table(["what", "said"], rows)
 
 
 def _plain(record: Any) -> Any:
