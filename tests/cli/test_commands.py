@@ -38,7 +38,7 @@ ELSEWHERE = {
     "demo", "init", "simulate", "import", "apply", "run", "deliver", "report", "serve", "tail", "export", "schema",
     "quarantine show", "quarantine fix", "quarantine replay", "quarantine drop",
     "source list", "source add", "source check", "source declare", "webhook list", "webhook add",
-    "key create", "key list", "key revoke",
+    "key create", "key list", "key revoke", "consent decode", "consent expiring", "consent export",
     "destination list", "destination add", "destination letters", "destination replay", "destination drop",
 }  # fmt: skip
 """Commands that write: each has a test of its own, here or in a file beside."""
