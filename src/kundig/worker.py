@@ -20,6 +20,7 @@ from kundig.clock import now as present
 from kundig.collect.cdc.following import catch_up, followed_inputs
 from kundig.collect.inbox_landing import CURSOR as LANDING
 from kundig.collect.inbox_landing import land_inbox
+from kundig.collect.quarantine import clear
 from kundig.config.watching import Watched
 from kundig.errors import Busy
 from kundig.forwarding import open_forwarders
@@ -126,10 +127,11 @@ class Worker:
         self.store.did("files", at=0 if self.files.fault else micros(self.clock()), error=self.files.fault[:500])
 
     def tend(self) -> bool:
-        """Remove what a writer that died left, join small files that landing left, and counts of long ago."""
+        """Remove what a writer or a replay that died left, join small files that landing left, and counts of long ago."""
         try:
             with self.workspace.writing(WRITER):
                 self.workspace.lake.sweep()
+                clear(self.workspace.lake)
                 self.workspace.lake.compact()
         except Busy:
             return False

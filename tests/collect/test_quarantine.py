@@ -177,3 +177,11 @@ def test_amendments_that_cannot_be(body: str, change: str, words: str) -> None:
     with pytest.raises(SourceError) as caught:
         amended(body, [amendment(change)])
     assert words in str(caught.value)
+
+
+def test_lines_that_a_killed_replay_left_do_not_stay_on_the_disk(held: Shop) -> None:
+    left = held.lake.data / ".replay-killed"
+    left.mkdir()
+    (left / "replayed").write_text("a record", encoding="utf-8")
+    assert quarantine.left_over(held.lake) == (left,) and quarantine.clear(held.lake) == 1
+    assert not left.exists() and quarantine.clear(held.lake) == 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Any
 
 import typer
 
@@ -30,7 +31,8 @@ def list_(
     if status not in (*STATUSES, "all"):
         raise typer.BadParameter(f"'{status}' is no status; known: {', '.join((*STATUSES, 'all'))}")
     chosen = None if status == "all" else status
-    lake = opened(root).lake
+    workspace = opened(root)
+    lake = _tidied(workspace)
     if records:
         each = held(lake, source=source, status=chosen, reason=reason)
         emit([dataclasses.asdict(one) for one in each]) if as_json else table(["record", "source", "stage", "what", "mend"], [(r.record_id, r.source, r.stage, r.what, r.mend) for r in each])
@@ -47,7 +49,7 @@ def show(record: Annotated[str, typer.Argument(help="Id of the record.")], root:
     """One record with its reason, its place and the mend; where it was mended, also as it came."""
     from kundig.collect.quarantine import show as one
 
-    found = one(opened(root).lake, record)
+    found = one(_tidied(opened(root)), record)
     if as_json:
         emit(dataclasses.asdict(found))
         return
@@ -69,6 +71,7 @@ def fix(
     from kundig.collect.quarantine import fix_all
 
     workspace = opened(root)
+    _tidied(workspace)
     if reason:
         changes = [amendment(text) for text in what]
         with workspace.writing("fix"):
@@ -123,6 +126,18 @@ def drop(
     if bool(records) == bool(reason):
         raise typer.BadParameter("name records by their ids, or all of one reason with --reason")
     workspace = opened(root)
+    _tidied(workspace)
     with workspace.writing("drop"):
         count = give_up(workspace.lake, records or None, note=because, reason=reason, source=source, state=workspace.state)
     emit({"dropped": count}) if as_json else line(f"{count:,} {'record' if count == 1 else 'records'} dropped")
+
+
+def _tidied(workspace: Any) -> Any:
+    """The lake, without what replays that were killed left on the disk; where another process writes, that one may be replaying, and all stays."""
+    from kundig.collect.quarantine import clear, left_over
+    from kundig.errors import Busy
+
+    if left_over(workspace.lake):
+        with suppress(Busy), workspace.writing("tidy"):
+            clear(workspace.lake)
+    return workspace.lake

@@ -18,6 +18,7 @@ from kundig.collect.digests import FileMemory
 from kundig.collect.fetching import fetched
 from kundig.collect.holding import first_of_each, held_changes
 from kundig.collect.identifiers import Rules, literal, quoted
+from kundig.collect.mapped_events import judge_events
 from kundig.collect.rows import Canonical, canonical
 from kundig.collect.segment import read_segment
 from kundig.collect.sources import cursors, readers, systems
@@ -205,7 +206,7 @@ def land(
         if delivery.paths and delivery.given.format == "segment_ndjson":
             _collect_segment(con, context, plan.keyed(config.secret), delivery, existing, lake.known("events"), batch, strict=strict)
         elif delivery.paths:
-            _collect_mapped(con, lake, context, delivery, existing, batch, strict=strict)
+            _collect_mapped(con, lake, context, plan.keyed(config.secret), delivery, existing, batch, strict=strict)
         changes = [*_changes(con, lake, existing, batch), *_rates(con, existing)]
         changes += _identifiers(con, existing, batch, name)
         changes += held_changes(con, name, delivery, batch, existing, held)
@@ -261,7 +262,7 @@ def _collect_segment(con: Connection, context: mapping.Context, plan: Plan, deli
     batch.broken += [("-", broken, delivery.paths[broken.file].name) for broken in rows.broken]
 
 
-def _collect_mapped(con: Connection, lake: Lake, context: mapping.Context, delivery: Delivery, existing: Callable[[str], str | None], batch: Batch, *, strict: bool) -> None:
+def _collect_mapped(con: Connection, lake: Lake, context: mapping.Context, plan: Plan, delivery: Delivery, existing: Callable[[str], str | None], batch: Batch, *, strict: bool) -> None:
     given = delivery.given
     raw = readers.read(con, given, delivery.paths, _needed(given), name="_raw", strict=strict)
     batch.broken += [("-", broken, delivery.paths[broken.file].name) for broken in raw.broken]
@@ -274,6 +275,9 @@ def _collect_mapped(con: Connection, lake: Lake, context: mapping.Context, deliv
         relation = f"_rows{number}"
         rows = canonical(con, context, landing, table, raw, delivery.paths, _with_own_orders(existing, batch), name=relation, strict=strict)
         batch.broken += [(str(number), broken, delivery.paths[broken.file].name) for broken in rows.broken]
+        if table.name == "events" and plan.events:
+            broken = judge_events(con, plan, context.name, rows, raw)
+            batch.broken += [(str(number), one, delivery.paths[one.file].name) for one in broken]
         if table.name == "order_lines":
             if batch.versions is None:
                 _leave_out_landed(con, rows, existing, batch)

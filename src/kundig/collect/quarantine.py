@@ -303,13 +303,25 @@ def replay(
             groups[record.source, record.input].append(record)
         else:
             unread[record.source] += 1
-    for left in lake.data.glob(f"{_STAGED}*"):  # a process that was killed could not clear it away
-        shutil.rmtree(left, ignore_errors=True)
+    clear(lake)
     landed = Landed(source=source or "quarantine")
     for (name, number), records in sorted(groups.items()):
         landed = landed.with_(_replay_group(lake, config, name, number, records, now or present(), state))
     tried = sum(map(len, groups.values()))
     return Replayed(rows=landed.rows, replayed=tried - landed.quarantined, quarantined=landed.quarantined, unread=dict(unread))
+
+
+def left_over(lake: Lake) -> tuple[Path, ...]:
+    """Folders in which lines of held records lie, of replays that were killed or are under way."""
+    return tuple(sorted(lake.data.glob(f"{_STAGED}*")))
+
+
+def clear(lake: Lake) -> int:
+    """Remove what replays that were killed left on the disk; gives how many folders. The caller holds the writer's lease: no replay is under way."""
+    found = left_over(lake)
+    for folder in found:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(found)
 
 
 def _replay_group(lake: Lake, config: Config, name: str, number: int, records: Sequence[Held], now: dt.datetime, state: Any) -> Landed:

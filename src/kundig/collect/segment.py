@@ -17,7 +17,7 @@ from kundig.collect.mapping import Context
 from kundig.collect.rows import STRUCTURAL, Canonical, Existing, fill_rates
 from kundig.collect.sources.raw import Broken, Connection
 from kundig.collect.sources.readers import LINE_LIMIT, json_path, store_lines
-from kundig.collect.tracking_plan import Plan, holding_sql, property_sql, spellings, violations_sql
+from kundig.collect.tracking_plan import Plan, holding_sql, marked_sql, property_sql, spellings, violations_sql
 from kundig.config.collect import SegmentSpec
 from kundig.errors import SourceError
 from kundig.schema import Table, snake
@@ -390,7 +390,7 @@ def _events_sql(context: Context, given: SegmentSpec, plan: Plan, table: Table, 
     marks = violations_sql(plan, context.name)
     holding = holding_sql(plan, context.name)
     held, breaks = (f", CASE WHEN len(_marks) > 0 THEN {holding} END AS _breaks", "WHEN _breaks IS NOT NULL THEN _breaks") if holding else ("", "")
-    kept = _marked_sql(plan)
+    kept = marked_sql(plan)
     columns = ", ".join(quoted(name) for name in table.names if name != "batch_id")
     place = "l._file, l._row" if numbered else "0 AS _file, l.rowid AS _row"
     texts = "".join(f", l.{quoted('p:' + name)}" for name in _picks(plan))
@@ -428,18 +428,6 @@ def _amount_sql(plan: Plan) -> str:
     own = " ".join(f"WHEN name = {literal(event)} THEN {read(agreed.value)}" for event, agreed in plan.events.items() if agreed.value in agreed.properties)
     first = " ".join(f"WHEN {quoted('p:' + value)} IS NOT NULL THEN {read(value)}" for value in VALUES)
     return f"CASE {own} {first} END"
-
-
-def _marked_sql(plan: Plan) -> str:
-    """What stays in `properties`: what the plan does not name, and of marked events the values that break it, with the reasons."""
-    plain = "CASE WHEN CAST(rest AS VARCHAR) <> '{}' THEN rest END"
-    if not plan.events and plan.unplanned == "keep":
-        return plain
-    unread = ", ".join(
-        f"{literal(name)}, CASE WHEN {quoted('v:' + name)} IS NULL THEN {quoted('p:' + name)} END" for name, p in sorted(plan.properties.items()) if not p.drop and p.type != "string"
-    )
-    marked = f"json_merge_patch(coalesce(rest, '{{}}'), json_merge_patch('{{}}', json_object({unread})), json_object('_violations', _marks))"
-    return f"CASE WHEN len(_marks) > 0 THEN {marked} ELSE {plain} END"
 
 
 def _platform_sql() -> str:

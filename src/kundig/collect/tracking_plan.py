@@ -204,3 +204,15 @@ def property_sql(name: str, planned: Property) -> str:
     if planned.hashed_with:
         return f"sha256({literal(planned.hashed_with + ':')} || nullif(lower(trim({quoted('p:' + name)})), ''))"
     return cells.value(f"nullif({quoted('p:' + name)}, '')", planned.type, split="|")
+
+
+def marked_sql(plan: Plan) -> str:
+    """What stays in `properties`: what the plan does not name, and of marked events the values that break it, with the reasons."""
+    plain = "CASE WHEN CAST(rest AS VARCHAR) <> '{}' THEN rest END"
+    if not plan.events and plan.unplanned == "keep":
+        return plain
+    unread = ", ".join(
+        f"{literal(name)}, CASE WHEN {quoted('v:' + name)} IS NULL THEN {quoted('p:' + name)} END" for name, p in sorted(plan.properties.items()) if not p.drop and p.type != "string"
+    )
+    marked = f"json_merge_patch(coalesce(rest, '{{}}'), json_merge_patch('{{}}', json_object({unread})), json_object('_violations', _marks))"
+    return f"CASE WHEN len(_marks) > 0 THEN {marked} ELSE {plain} END"

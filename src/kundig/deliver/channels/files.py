@@ -20,6 +20,7 @@ from pathlib import Path
 
 from kundig.deliver.channels.packing import pack
 from kundig.errors import Conflict, StoreError
+from kundig.store.files import fsync
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY})
@@ -92,12 +93,12 @@ class FilesChannel:
             (staging / "messages.csv").write_bytes(csv_of(messages, packed=packed))
             if self.durable and packed:
                 for path in staging.iterdir():
-                    _flush(path)
-                _flush(staging)
+                    fsync(path)
+                fsync(staging)
             elif self.durable:
                 os.sync()  # one call for up to `loose` files
             staging.rename(final)
-            _flush(run)
+            fsync(run)
         except OSError as error:
             shutil.rmtree(staging, ignore_errors=True)
             if error.errno in _TAKEN or final.is_dir():
@@ -117,7 +118,7 @@ class FilesChannel:
             staging.mkdir(parents=True)
             (staging / "messages.csv").write_bytes(csv_of(()))
             staging.rename(final)
-            _flush(run)
+            fsync(run)
         except OSError as error:
             shutil.rmtree(staging, ignore_errors=True)
             if error.errno not in _TAKEN:
@@ -182,11 +183,3 @@ def _name(text: str) -> str:
     if not _WORD.fullmatch(text) or text.startswith("."):
         raise StoreError(f"'{text}' cannot be a file's name", mend="use letters, digits, dots, dashes and underscores")
     return text
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
