@@ -9,6 +9,7 @@ import pytest
 
 import kundig
 from kundig.cli import feeding
+from kundig.server.health import look
 from kundig.testing import default_workspace
 
 SOURCE = "received_at: as_occurred\ninputs:\n  - {files: 'in/*.jsonl', format: segment_ndjson}\n"
@@ -43,6 +44,9 @@ def test_events_over_http_equal_those_of_the_files(tmp_path: Path, monkeypatch: 
     imported.import_(["web"])
     assert _events(fed_to) == _events(imported) and len(_events(fed_to)) == 40
     assert fed_to.inbox().waiting("land") == 0
+    (web,) = look(fed_to).sources
+    assert (web.source, web.taken, web.repeated, web.held) == ("web", 40, 5, 0), "the page of sources tells what came"
+    assert web.landed == 0 and web.agrees is None, "its events stand under the days on which they happened: no false alarm"
 
 
 def test_a_line_that_is_no_json_is_refused_alone(tmp_path: Path) -> None:

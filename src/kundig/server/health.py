@@ -50,6 +50,8 @@ class SourceHealth:
     """Requests of it that wait to land."""
     expected: int
     """Events that were taken within the same day, and must stand in the tables once nothing waits."""
+    history: bool
+    """Its events count as known when they happened (`received_at: as_occurred`): what came today stands under other days, and totals say whether it is all there."""
     silent: bool
     """It has sent nothing for longer than its file allows (`sla_hours`)."""
     planned: int
@@ -65,8 +67,8 @@ class SourceHealth:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether all that was taken has landed; null while something waits."""
-        return None if self.waiting else self.landed >= self.expected
+        """Whether all that was taken has landed; null while something waits, and where it cannot be told."""
+        return None if self.waiting or self.history else self.landed >= self.expected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +155,8 @@ def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | 
             SourceHealth(
                 source=name, last_at=None if last is None else instant(last), per_minute=sum(m.taken + m.held + m.repeated for m in hour) / 60, taken=sum(m.taken for m in mine),
                 held=sum(m.held for m in mine), repeated=sum(m.repeated for m in mine), requests=sum(m.requests for m in mine), seconds_late=late[len(late) // 2] if late else None,
-                landed=landed.get(name, 0), waiting=before.get(name, 0), expected=sum(m.taken for m in mine), silent=silent, planned=len(planned), seen=len({*planned} & seen.get(name, set())),
+                landed=landed.get(name, 0), waiting=before.get(name, 0), expected=sum(m.taken for m in mine),
+                history=described is not None and described.received_at == "as_occurred", silent=silent, planned=len(planned), seen=len({*planned} & seen.get(name, set())),
             )
         )  # fmt: skip
     oldest = inbox.oldest("land")
@@ -216,6 +219,8 @@ def _state(one: SourceHealth, w: Words) -> Cell:
 
 
 def _agreement(one: SourceHealth, w: Words) -> Cell:
+    if one.history and not one.waiting:
+        return Cell(text=DASH, value=None)
     if one.agrees is None:
         return Cell(text=w("sources.waits", requests=w.number(one.waiting)), value=one.waiting)
     return Cell(text=w("sources.of", landed=w.number(min(one.landed, one.expected)), taken=w.number(one.expected)), value=[one.landed, one.expected])
