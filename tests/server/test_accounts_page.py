@@ -18,6 +18,7 @@ import kundig
 from kundig.cli import main
 from kundig.clock import now
 from kundig.server.app import make_app
+from kundig.server.health import Watch
 from kundig.testing import default_workspace
 from kundig.workspace import Workspace
 from tests.server.browser import judged
@@ -138,3 +139,15 @@ def test_the_page_fits_and_is_accessible(workspace: Workspace, tmp_path: Path, w
     assert control["scroll"] > control["width"] and control["violations"], "the look itself must be able to find faults"
     assert {name: page["violations"] for name, page in found.items() if page["violations"]} == {}
     assert all(page["scroll"] <= page["width"] and not page["clipped"] and page["passes"] > 10 for page in found.values()), found
+
+
+def test_a_source_that_is_added_or_changed_counts_without_a_restart(workspace: Workspace) -> None:
+    watch = Watch(workspace, keep=0.0)
+    watch.files.every = 0.0
+    assert [one.source for one in watch.health().accounts.arrivals] == ["shop"]
+    path = workspace.root / "sources" / "shop.yaml"
+    path.write_text("sla_hours: 7\n" + SOURCE, encoding="utf-8")
+    (workspace.root / "sources" / "till.yaml").write_text(SOURCE.partition("totals:")[0], encoding="utf-8")
+    assert [(one.source, one.hours) for one in watch.health().accounts.arrivals] == [("shop", 7), ("till", 24)]
+    path.write_text("nonsense: 1\n", encoding="utf-8")
+    assert [one.source for one in watch.health().accounts.arrivals] == ["shop", "till"], "the earlier file is in use"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kundig.clock import instant, now
 from kundig.collect.cdc.slots import SlotLag, slot_lags
 from kundig.collect.totals import Accounts, accounts
+from kundig.config.watching import Watched
 from kundig.errors import KundigError
 from kundig.report.cells import Cell
 from kundig.report.views import View, grid, told
@@ -19,6 +20,7 @@ from kundig.report.words import DASH, Words
 from kundig.server import accounts as shown
 
 if TYPE_CHECKING:
+    from kundig.config.load import Config
     from kundig.store.inbox import Inbox
     from kundig.workspace import Workspace
 
@@ -106,32 +108,37 @@ class Watch:
         self._accounts: tuple[float, Accounts, str] | None = None
         self._slots: tuple[float, tuple[SlotLag, ...]] | None = None
         self._inbox: Inbox | None = None
+        self.files = Watched(workspace.config)
 
     def health(self) -> Health:
-        """How the sources are now."""
+        """How the sources are now, by their files as they are now."""
         with self._lock:
+            if self.files.look():
+                self._seen = self._accounts = self._slots = None
+            config = self.files.config
             if self._seen is None or time.monotonic() - self._seen[0] > self.keep:
                 self._inbox = self._inbox or self.workspace.inbox()  # once: on a broker it is a connection
                 if self._accounts is None or time.monotonic() - self._accounts[0] > self.keep_accounts:
-                    self._accounts = (time.monotonic(), *account(self.workspace, now()))
+                    self._accounts = (time.monotonic(), *account(self.workspace, now(), config))
                 if self._slots is None or time.monotonic() - self._slots[0] > self.keep_slots:
-                    self._slots = (time.monotonic(), slot_lags(self.workspace.config))
-                self._seen = (time.monotonic(), look(self.workspace, inbox=self._inbox, accounted=self._accounts[1:], slots=self._slots[1]))
+                    self._slots = (time.monotonic(), slot_lags(config))
+                self._seen = (time.monotonic(), look(self.workspace, inbox=self._inbox, accounted=self._accounts[1:], slots=self._slots[1], config=config))
             return self._seen[1]
 
 
-def account(workspace: Workspace, at: dt.datetime) -> tuple[Accounts, str]:
+def account(workspace: Workspace, at: dt.datetime, config: Config) -> tuple[Accounts, str]:
     """Deliveries and totals, or why they cannot be looked at: a fault in one file hides no other figure."""
     heard = {minute.source: instant(minute.last_at) for minute in sorted(workspace.heard.minutes(), key=lambda one: one.last_at)}
     try:
-        return accounts(workspace.lake, workspace.config, at=at, heard=heard), ""
+        return accounts(workspace.lake, config, at=at, heard=heard), ""
     except KundigError as error:
         return Accounts(), str(error)
 
 
-def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | None = None, accounted: tuple[Accounts, str] | None = None, slots: tuple[SlotLag, ...] | None = None) -> Health:
-    """How the sources are. `accounted`, `slots`: deliveries, totals and lags, where they are known already."""
+def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | None = None, accounted: tuple[Accounts, str] | None = None, slots: tuple[SlotLag, ...] | None = None, config: Config | None = None) -> Health:
+    """How the sources are. `accounted`, `slots`: deliveries, totals and lags, where they are known already; `config`: the files, where they were read again."""
     moment = at or now()
+    config = config or workspace.config
     store = workspace.heard
     inbox = inbox or workspace.inbox()
     second = int(moment.timestamp())
@@ -148,8 +155,8 @@ def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | 
         hour = [minute for minute in mine if minute.minute >= second - HOUR]
         last = max((minute.last_at for minute in ever if minute.source == name), default=None)
         late = sorted((one.received_at - one.occurred_at) / 1e6 for one in newest if one.source == name and one.occurred_at)
-        described = workspace.config.sources.get(name)
-        planned = [event for plan in workspace.config.tracking_plan.values() for event, agreed in plan.events.items() if name in agreed.sources]
+        described = config.sources.get(name)
+        planned = [event for plan in config.tracking_plan.values() for event, agreed in plan.events.items() if name in agreed.sources]
         silent = described is not None and last is not None and (moment - instant(last)).total_seconds() > described.sla_hours * HOUR > 0
         found.append(
             SourceHealth(
@@ -160,9 +167,9 @@ def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | 
             )
         )  # fmt: skip
     oldest = inbox.oldest("land")
-    told, fault = accounted or account(workspace, moment)
+    told, fault = accounted or account(workspace, moment, config)
     return Health(
-        at=moment, accounts=told, fault=fault, slots=slot_lags(workspace.config) if slots is None else slots, sources=tuple(found), waiting={cursor: inbox.waiting(cursor) for cursor in inbox.cursors()}, oldest_seconds=0.0 if oldest is None else max(0.0, (moment - instant(oldest)).total_seconds()),
+        at=moment, accounts=told, fault=fault, slots=slot_lags(config) if slots is None else slots, sources=tuple(found), waiting={cursor: inbox.waiting(cursor) for cursor in inbox.cursors()}, oldest_seconds=0.0 if oldest is None else max(0.0, (moment - instant(oldest)).total_seconds()),
         duties=tuple((duty.name, instant(duty.at) if duty.at else None, duty.error) for duty in store.duties()),
     )  # fmt: skip
 
