@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,9 @@ from tests.server.browser import judged
 from tests.servers import free_port
 
 import kundig
+from kundig.collect.cdc.following import catch_up
 from kundig.collect.cdc.slots import SlotLag, slot_lags
+from kundig.collect.totals import accounts
 from kundig.server.app import make_app
 
 pytestmark = pytest.mark.needs_postgres
@@ -67,6 +70,15 @@ def test_pages_and_metrics_tell_it_and_a_server_that_is_gone(shop: Followed) -> 
     assert "refused" in gone["fault"].lower() or "failed" in gone["fault"].lower()
     assert "Something needs attention" in client.get("/sources?lang=en").text
     assert re.search(r"^kundig_slot_failing\S+ 1\.0$", client.get("/metrics").text, re.MULTILINE)
+
+
+def test_what_the_worker_lands_of_a_followed_database_is_a_delivery(shop: Followed) -> None:
+    before = dt.datetime.now(dt.UTC)
+    assert accounts(shop.shop.lake, shop.shop.config).arrivals[0].last_at is None
+    catch_up(shop.shop.lake, shop.shop.config, "shop", 0)  # as the worker does it, without an import
+    (one,) = accounts(shop.shop.lake, shop.shop.config).arrivals
+    assert one.last_at is not None and before <= one.last_at <= dt.datetime.now(dt.UTC) and not one.late
+    assert accounts(shop.shop.lake, shop.shop.config, at=before + dt.timedelta(hours=30)).arrivals[0].late
 
 
 @pytest.mark.needs_chromium

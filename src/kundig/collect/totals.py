@@ -166,11 +166,18 @@ def _arrivals(lake: Lake, config: Config, sources: Iterable[str], moment: dt.dat
     found = []
     for name in sources:
         source: Source = config.sources[name]
-        last = max((at for at in (landed.get(name), heard.get(name)) if at is not None), default=None)
+        followed = _followed(lake, name) if any(given.format == "postgres_changes" for given in source.inputs) else None
+        last = max((at for at in (landed.get(name), heard.get(name), followed) if at is not None), default=None)
         late = last is not None and source.sla_hours > 0 and moment - last > dt.timedelta(hours=source.sla_hours)
         until = today if last is None else min(today, last.astimezone(ZoneInfo(config.settings.workspace.zone)).date())
         found.append(Arrival(source=name, last_at=last, hours=source.sla_hours, late=late, missing=missing_days(there[name], until)))
     return tuple(found)
+
+
+def _followed(lake: Lake, name: str) -> dt.datetime | None:
+    """When a change of the source's database last landed: the worker lands these by itself."""
+    batch = lake.last_batch(f"{name}-changes-")
+    return None if batch is None else lake.batch_moment(batch)
 
 
 def missing_days(there: set[dt.date], until: dt.date) -> tuple[dt.date, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -140,6 +141,12 @@ class Lake:
                 if found := rows(connection, query, **values):
                     return str(found[0].batch_id)
         return None
+
+    def batch_moment(self, batch: str) -> dt.datetime | None:
+        """When a batch landed; None where it has not, or its snapshot is no longer kept."""
+        query = "SELECT s.snapshot_time AS landed_at FROM kundig_batch b JOIN ducklake_snapshot s ON s.snapshot_id = b.snapshot_id WHERE b.batch_id=:b"
+        with self.catalogue.transaction() as connection:
+            return next((moment(row.landed_at) for row in rows(connection, query, b=batch)), None)
 
     # reading
 
