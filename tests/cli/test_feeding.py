@@ -46,7 +46,7 @@ def test_events_over_http_equal_those_of_the_files(tmp_path: Path, monkeypatch: 
     assert fed_to.inbox().waiting("land") == 0
     (web,) = look(fed_to).sources
     assert (web.source, web.taken, web.repeated, web.held) == ("web", 40, 5, 0), "the page of sources tells what came"
-    assert web.landed == 0 and web.agrees is None, "its events stand under the days on which they happened: no false alarm"
+    assert (web.landed, web.agrees) == (40, True), "its events stand under the days on which they happened, and are found all the same"
 
 
 def test_a_line_that_is_no_json_is_refused_alone(tmp_path: Path) -> None:

@@ -52,8 +52,6 @@ class SourceHealth:
     """Requests of it that wait to land."""
     expected: int
     """Events that were taken within the same day, and must stand in the tables once nothing waits."""
-    history: bool
-    """Its events count as known when they happened (`received_at: as_occurred`): what came today stands under other days, and totals say whether it is all there."""
     silent: bool
     """It has sent nothing for longer than its file allows (`sla_hours`)."""
     planned: int
@@ -69,8 +67,8 @@ class SourceHealth:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether all that was taken has landed; null while something waits, and where it cannot be told."""
-        return None if self.waiting or self.history else self.landed >= self.expected
+        """Whether all that was taken has landed; null while something waits."""
+        return None if self.waiting else self.landed >= self.expected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +142,8 @@ def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | 
     second = int(moment.timestamp())
     day = [minute for minute in store.minutes(since=(second - DAY) // 60 * 60) if minute.minute]
     ever = store.minutes()
-    landed = _landed(workspace, instant((second - DAY) // 60 * 60 * 1_000_000))
+    since = instant((second - DAY) // 60 * 60 * 1_000_000)
+    landed = _landed(workspace, since)
     seen = _seen(workspace, moment - dt.timedelta(days=7))
     before = inbox.waiting_by_source("land")
     newest = store.heard(after=-1, most=2_000)
@@ -158,12 +157,14 @@ def look(workspace: Workspace, *, at: dt.datetime | None = None, inbox: Inbox | 
         described = config.sources.get(name)
         planned = [event for plan in config.tracking_plan.values() for event, agreed in plan.events.items() if name in agreed.sources]
         silent = described is not None and last is not None and (moment - instant(last)).total_seconds() > described.sla_hours * HOUR > 0
+        expected, there = sum(m.taken for m in mine), landed.get(name, 0)
+        if there < expected and described is not None and described.received_at == "as_occurred":
+            there = max(there, _landed_history(workspace, name, since))
         found.append(
             SourceHealth(
                 source=name, last_at=None if last is None else instant(last), per_minute=sum(m.taken + m.held + m.repeated for m in hour) / 60, taken=sum(m.taken for m in mine),
                 held=sum(m.held for m in mine), repeated=sum(m.repeated for m in mine), requests=sum(m.requests for m in mine), seconds_late=late[len(late) // 2] if late else None,
-                landed=landed.get(name, 0), waiting=before.get(name, 0), expected=sum(m.taken for m in mine),
-                history=described is not None and described.received_at == "as_occurred", silent=silent, planned=len(planned), seen=len({*planned} & seen.get(name, set())),
+                landed=there, waiting=before.get(name, 0), expected=expected, silent=silent, planned=len(planned), seen=len({*planned} & seen.get(name, set())),
             )
         )  # fmt: skip
     oldest = inbox.oldest("land")
@@ -178,6 +179,14 @@ def _landed(workspace: Workspace, since: dt.datetime) -> dict[str, int]:
     sql = f"WHERE received_at >= TIMESTAMPTZ '{since.isoformat(sep=' ')}' AND starts_with(batch_id, 'inbox:') GROUP BY source"
     found = workspace.lake.answer(lambda table: f"SELECT source, count(*) AS n FROM {table('events')} {sql}")
     return {row["source"]: row["n"] for row in found.to_pylist()}
+
+
+def _landed_history(workspace: Workspace, source: str, since: dt.datetime) -> int:
+    """Events of a source that landed since then, whenever they happened: those of a history count as known on the day they happened, not on the day they came."""
+    batches = ", ".join(f"'{batch.replace(chr(39), chr(39) * 2)}'" for batch in workspace.lake.batches("inbox:", since=since))
+    name = source.replace("'", "''")
+    found = workspace.lake.answer(lambda table: f"SELECT count(*) AS n FROM {table('events')} WHERE source = '{name}' AND batch_id IN ({batches or 'NULL'})")
+    return int(found.to_pylist()[0]["n"])
 
 
 def _seen(workspace: Workspace, since: dt.datetime) -> dict[str, set[str]]:
@@ -226,8 +235,6 @@ def _state(one: SourceHealth, w: Words) -> Cell:
 
 
 def _agreement(one: SourceHealth, w: Words) -> Cell:
-    if one.history and not one.waiting:
-        return Cell(text=DASH, value=None)
     if one.agrees is None:
         return Cell(text=w("sources.waits", requests=w.number(one.waiting)), value=one.waiting)
     return Cell(text=w("sources.of", landed=w.number(min(one.landed, one.expected)), taken=w.number(one.expected)), value=[one.landed, one.expected])

@@ -125,10 +125,12 @@ class Lake:
         with self.catalogue.transaction() as connection:
             return bool(rows(connection, "SELECT 1 FROM kundig_batch WHERE batch_id=:b", b=batch))
 
-    def batches(self, stem: str) -> tuple[str, ...]:
-        """The batches that have landed under ids that begin so, in the order they landed."""
+    def batches(self, stem: str, *, since: dt.datetime | None = None) -> tuple[str, ...]:
+        """The batches that have landed under ids that begin so, in the order they landed; `since` leaves out those known to have landed before."""
         with self.catalogue.transaction() as connection:
             begins, values = under(connection, stem)
+            if since is not None:
+                begins, values = f"{begins} AND snapshot_id > coalesce((SELECT max(snapshot_id) FROM ducklake_snapshot WHERE snapshot_time < :since), -1)", values | {"since": since.astimezone(dt.UTC).isoformat(" ", "microseconds")}
             return tuple(row.batch_id for row in rows(connection, f"SELECT batch_id FROM kundig_batch WHERE {begins} ORDER BY snapshot_id", **values))
 
     def last_batch(self, prefix: str) -> str | None:
