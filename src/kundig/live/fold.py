@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from kundig.clock import Clock, instant, micros
+import msgspec
+
+from kundig.clock import Clock, micros
 from kundig.clock import now as present
 from kundig.collect.form_calls import form_calls
 from kundig.collect.inbox_landing import READERS, read_calls, read_forms
 from kundig.collect.judging import READ, Carried, judged
-from kundig.live.record import Visit, record
-from kundig.live.ties import Known, Name, Ties
+from kundig.live.base import Base
+from kundig.live.record import State, ordered
+from kundig.live.ties import Name, Ties
 from kundig.store import live as kept
 from kundig.store.inbox import Batch, Entry, Inbox
 from kundig.store.live import Heard, LiveEvent, LiveStore, Minute
@@ -40,6 +41,7 @@ class Live:
 
     def __init__(self, lake: Lake, config: Config, events: Table, store: LiveStore, *, clock: Clock = present) -> None:
         self.lake, self.config, self.declared, self.store, self.clock = lake, config, events, store, clock
+        self.released = Base(lake, config)
         self.calls = 0
         """Calls that this process has folded."""
         for left in lake.data.glob(f"{READ}*"):
@@ -95,7 +97,7 @@ class Live:
             else:
                 others.append(entry)
         heard: list[Heard] = [Heard(received_at=e.received_at, source=e.source, event_id="", name=e.kind, verdict="waiting", reason="judged when it lands") for e in others]
-        minutes: list[Minute] = [_minute(entry.source, entry.received_at, Counter()) for entry in others]
+        minutes: list[Minute] = _requests(others)
         events: list[LiveEvent] = []
         carried: dict[int, Name] = {}
         con = self.lake.duck.cursor()
@@ -108,8 +110,7 @@ class Live:
                 heard += [_heard(event, "taken") for event in fresh] + [_heard(event, "repeated") for event in again]
                 last = entries[-1].received_at
                 heard += [Heard(received_at=last, source=source, event_id="", name="", verdict="held", reason=broken.what, identifier_key=broken.identifier_key) for broken in found.broken]
-                minutes += [_minute(source, entry.received_at, Counter()) for entry in entries]
-                minutes.append(_minute(source, last, Counter(taken=len(fresh), repeated=len(again), held=len(found.broken)), requests=0))
+                minutes += [*_requests(entries), Minute(source=source, minute=_minute(last), taken=len(fresh), held=len(found.broken), repeated=len(again), requests=0, last_at=last)]
         finally:
             con.close()
         events.sort(key=lambda event: event.received_at)
@@ -144,36 +145,56 @@ class Live:
     def _hear(self, connection: kept.Connection, events: Sequence[LiveEvent], carried: Mapping[int, Name]) -> None:
         """Take events in: links first, then whose they are, then the records of everybody they touch."""
         keys = {key for event in events for key in (event.identifier_key, *event.other_keys)}
-        released, names = self._released(keys)
+        released, names = self.released.known(keys)
         owners = kept.owners_of(connection, keys)
         alias = kept.aliases(connection)
-        for person in {one.person_key for one in owners.values() if one.person_key is not None} | {alias.get(known.person_key, known.person_key) for known in released.values()}:
-            owners |= {one.identifier_key: one for one in kept.owned_by(connection, person)}
-        ties = Ties(self.config.identity, released, {**names, **carried}, owners=owners, aliases=alias)
+        persons = {one.person_key for one in owners.values() if one.person_key is not None} | {alias.get(known.person_key, known.person_key) for known in released.values()}
+        owners |= {one.identifier_key: one for held in kept.owned_by_each(connection, persons).values() for one in held}
+        named = {**names, **carried}
+        ties = Ties(self.config.identity, released, named, owners=owners, aliases=alias)
         for event in events:
-            ties.hear(_by_strength(event, self.config, {**names, **carried}), source=event.source)
+            ties.hear(_by_strength(event, self.config, named), source=event.source)
         kept.write_owners(connection, (ties.owners[key] for key in ties.changed if key in ties.owners))
-        kept.write_aliases(connection, ties.aliases)
-        kept.write_events(connection, (_of(event, ties.owner(event.identifier_key)) for event in events))
-        touched = {owner for event in events if (owner := ties.owner(event.identifier_key)) is not None}
+        if len(ties.aliases) > len(alias):
+            kept.write_aliases(connection, ties.aliases)
+        fresh: dict[int, list[LiveEvent]] = {}
+        for event in events:
+            if (owner := ties.owner(event.identifier_key)) is not None:
+                fresh.setdefault(owner, []).append(event)
+        anew: set[int] = set()
         for key in sorted(ties.changed):
             owner = ties.owner(key)
             moved = connection.execute("SELECT DISTINCT person_key FROM events WHERE identifier_key = ? AND person_key IS NOT ?", (key, owner)).fetchall()
             if moved:
                 connection.execute("UPDATE events SET person_key = ? WHERE identifier_key = ?", (owner, key))
-            touched |= {person for (person,) in moved if person is not None} | ({owner} if owner is not None else set())
-        self._record(connection, touched)
+                anew |= {person for (person,) in moved if person is not None} | ({owner} if owner is not None else set())
+        kept.write_events(connection, (_of(event, ties.owner(event.identifier_key)) for event in events))
+        kin = {owner for key in ties.changed if (owner := ties.owner(key)) is not None}
+        self._record(connection, fresh, anew, kin)
 
-    def _record(self, connection: kept.Connection, persons: Iterable[int]) -> None:
-        told = {person: kept.events_of(connection, person, most=MOST) for person in sorted(persons)}
-        seeds = self._seeds({event.identifier_key for events in told.values() for event in events})
-        for person, events in told.items():
-            if not events:
-                connection.execute("DELETE FROM people WHERE person_key = ?", (person,))
-                continue
-            found = record(events, seeds)
-            found["identifiers"] = [{"namespace": one.namespace, "value": one.value, "source": one.source} for one in kept.owned_by(connection, person)]
-            connection.execute("INSERT INTO people VALUES (?, ?) ON CONFLICT (person_key) DO UPDATE SET record = excluded.record", (person, _json(found)))
+    def _record(self, connection: kept.Connection, fresh: Mapping[int, Sequence[LiveEvent]], anew: set[int], kin: set[int]) -> None:
+        """Write the records of all whom events came to, whose events went or came, or whose identifiers changed."""
+        touched = sorted({*fresh, *anew, *kin})
+        told = kept.records(connection, touched)
+        states: dict[int, State] = {}
+        taken: dict[int, Sequence[LiveEvent]] = {}
+        for person in touched:
+            events = ordered(fresh.get(person, ()))
+            before = told.get(person)
+            state = State() if before is None else State.of(before)
+            if person in anew or not state.goes_on(events) or state.events + len(events) > MOST:
+                state, events = State(), ordered(kept.events_of(connection, person, most=MOST))
+            states[person], taken[person] = state, events
+        seeds = self.released.seeds(event.identifier_key for person, events in taken.items() for event in events if event.identifier_key not in states[person].visits)
+        held = kept.owned_by_each(connection, touched)
+        rows: list[tuple[int, str]] = []
+        for person, state in states.items():
+            state.take(taken[person], seeds)
+            if state.events:
+                names = [{"namespace": one.namespace, "value": one.value, "source": one.source} for one in held.get(person, ())]
+                rows.append((person, _json(state.record() | {"identifiers": names})))
+        connection.executemany("DELETE FROM people WHERE person_key = ?", [(person,) for person, state in states.items() if not state.events and person in told])
+        connection.executemany("INSERT INTO people VALUES (?, ?) ON CONFLICT (person_key) DO UPDATE SET record = excluded.record", rows)
 
     # the release below
 
@@ -215,43 +236,12 @@ class Live:
         keys = {key for event in events for key in (event.identifier_key, *event.other_keys)}
         return events, self._named(keys, at)
 
-    def _released(self, keys: Iterable[int]) -> tuple[dict[int, Known], dict[int, Name]]:
-        """What the release says of identifiers: whose they are now, and what they are."""
-        release = self.lake.release()
-        wanted = sorted(set(keys))
-        if release is None or not wanted:
-            return {}, {}
-        sql = "SELECT d.identifier_key, d.person_key, coalesce(d.shared, false) AS shared, p.kind FROM {} d LEFT JOIN {} p ON p.person_key = d.person_key WHERE d.valid_until IS NULL AND d.identifier_key IN ({})"
-        rows = self.lake.answer(lambda table: sql.format(table("identities"), table("profiles"), _listed(wanted)), release.snapshot_id).to_pylist()
-        visitors = self._visitors({row["person_key"] for row in rows if row["kind"] == "visitor"}, release.snapshot_id)
-        known = {row["identifier_key"]: Known(person_key=row["person_key"], shared=row["shared"], visitor=row["person_key"] in visitors) for row in rows}
-        return known, self._named(known, release.snapshot_id)
-
-    def _visitors(self, persons: Iterable[int], at: int) -> set[int]:
-        """Those of these persons of whom nothing but devices is known."""
-        wanted = sorted(set(persons))
-        if not wanted:
-            return set()
-        rows = self.lake.answer(lambda table: f"SELECT identifier_key, person_key FROM {table('identities')} WHERE person_key IN ({_listed(wanted)})", at).to_pylist()
-        names = self._named((row["identifier_key"] for row in rows), at)
-        firm = {row["person_key"] for row in rows if row["identifier_key"] not in names or self.config.identity.namespace(names[row["identifier_key"]].namespace).kind != "device"}
-        return set(wanted) - firm
-
     def _named(self, keys: Iterable[int], at: int) -> dict[int, Name]:
         wanted = sorted(set(keys))
         if not wanted:
             return {}
         rows = self.lake.answer(lambda table: f"SELECT identifier_key, namespace, value FROM {table('identifiers')} WHERE identifier_key IN ({_listed(wanted)})", at)
         return {row["identifier_key"]: Name(namespace=row["namespace"], value=row["value"]) for row in rows.to_pylist()}
-
-    def _seeds(self, keys: Iterable[int]) -> dict[int, Visit]:
-        """The newest session of each identifier in the release."""
-        release = self.lake.release()
-        if release is None or not (wanted := sorted(set(keys))):
-            return {}
-        chosen = f"identifier_key IN ({_listed(wanted)})"
-        rows = self.lake.answer(lambda table: f"SELECT * FROM {table('sessions')} WHERE {chosen} QUALIFY row_number() OVER (PARTITION BY identifier_key ORDER BY started_at DESC) = 1", release.snapshot_id)
-        return {row["identifier_key"]: _visit(row) for row in rows.to_pylist()}
 
     def _existing(self, table: str) -> str | None:
         _, files = self.lake.files(table)
@@ -287,13 +277,6 @@ def _of(event: LiveEvent, person: int | None) -> LiveEvent:
     )  # fmt: skip
 
 
-def _visit(row: Mapping[str, Any]) -> Visit:
-    return Visit(
-        identifier_key=row["identifier_key"], started_at=micros(row["started_at"]), ended_at=micros(row["ended_at"]), events=row["events"], pages=row["pages"], channel=row["channel"],
-        campaign=row["campaign"], landing_path=row["landing_path"], converted=bool(row["converted"]), visited=True,
-    )  # fmt: skip
-
-
 def _heard(event: LiveEvent, verdict: str) -> Heard:
     shown = {name: value for name, value in event.facts.items() if name != "properties"}
     marks = "breaks the tracking plan" if "_violations" in str(event.facts.get("properties", "")) else ""
@@ -303,10 +286,17 @@ def _heard(event: LiveEvent, verdict: str) -> Heard:
     )  # fmt: skip
 
 
-def _minute(source: str, received: int, verdicts: Counter[str], *, requests: int = 1) -> Minute:
-    return Minute(
-        source=source, minute=int(instant(received).timestamp()) // 60 * 60, taken=verdicts["taken"], held=verdicts["held"], repeated=verdicts["repeated"], requests=requests, last_at=received
-    )  # fmt: skip
+def _minute(received: int) -> int:
+    """The minute of a moment in microseconds, in seconds."""
+    return received // 60_000_000 * 60
+
+
+def _requests(entries: Iterable[Entry]) -> list[Minute]:
+    """How many requests came in each minute, by source."""
+    found: dict[tuple[str, int], list[int]] = {}
+    for entry in entries:
+        found.setdefault((entry.source, _minute(entry.received_at)), []).append(entry.received_at)
+    return [Minute(source=source, minute=minute, taken=0, held=0, repeated=0, requests=len(moments), last_at=max(moments)) for (source, minute), moments in found.items()]
 
 
 def _name(one: Carried) -> Name:
@@ -322,7 +312,7 @@ def _text(value: str) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return msgspec.json.encode(value).decode()
 
 
 __all__ = ["CURSOR", "Live"]

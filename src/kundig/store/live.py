@@ -20,7 +20,9 @@ from kundig.errors import StoreError
 Connection = sqlite3.Connection
 """A connection of the live store, within one of its transactions."""
 
-VERSION = 1
+VERSION = 2
+"""2: records hold what the fold goes on from. A store of version 1 is emptied, and filled from the log."""
+
 KEPT = 10_000
 """Newest calls that are kept to be looked at, held ones among them."""
 
@@ -47,6 +49,9 @@ CREATE TABLE minutes (
 CREATE TABLE duties (name TEXT PRIMARY KEY, at INTEGER NOT NULL, error TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+
+
+_EMPTIED = "DELETE FROM events; DELETE FROM owners; DELETE FROM aliases; DELETE FROM people; DELETE FROM heard; DELETE FROM marks WHERE name <> 'counted';"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,10 +127,12 @@ class LiveStore:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.reading() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, VERSION):
+            if version not in (0, 1, VERSION):
                 raise StoreError(f"the live store has version {version}, which this release does not know", at=str(self.path), mend="stop kundig serve and delete the file: it is made again from the log")
             if version == 0:
                 connection.executescript(f"{_TABLES} PRAGMA user_version = {VERSION};")
+            elif version == 1:
+                connection.executescript(f"BEGIN IMMEDIATE; {_EMPTIED} PRAGMA user_version = {VERSION}; COMMIT;")
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -215,9 +222,8 @@ class LiveStore:
     def clear(self) -> None:
         """Forget everything but the counts of sources and duties: it will be read from the log again."""
         with self.transaction() as connection:
-            for table in ("events", "owners", "aliases", "people", "heard"):
-                connection.execute(f"DELETE FROM {table}")
-            connection.execute("DELETE FROM marks WHERE name <> 'counted'")
+            for statement in _EMPTIED.split(";")[:-1]:
+                connection.execute(statement)
 
     def forget(self, identifier_keys: Iterable[int]) -> int:
         """Take out everything that carries one of these identifiers; gives how many events went. Free pages and the log are overwritten."""
@@ -271,6 +277,27 @@ def owners_of(connection: Connection, keys: Iterable[int]) -> dict[int, Owner]:
 def owned_by(connection: Connection, person_key: int) -> tuple[Owner, ...]:
     """Identifiers that belong to a person by what was heard since the release."""
     return tuple(_owner(row) for row in connection.execute(f"SELECT {_OWNER} FROM owners WHERE person_key = ? ORDER BY namespace, value", (person_key,)))
+
+
+def owned_by_each(connection: Connection, person_keys: Iterable[int]) -> dict[int, tuple[Owner, ...]]:
+    """Identifiers of each of these persons by what was heard since the release; persons without any are left out."""
+    found: dict[int, list[Owner]] = {}
+    wanted = sorted(set(person_keys))
+    for start in range(0, len(wanted), 500):
+        part = wanted[start : start + 500]
+        for row in connection.execute(f"SELECT {_OWNER} FROM owners WHERE person_key IN ({_places(part)}) ORDER BY namespace, value", part):
+            found.setdefault(row[1], []).append(_owner(row))
+    return {person: tuple(held) for person, held in found.items()}
+
+
+def records(connection: Connection, person_keys: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Records of these persons; those of whom nothing was heard are left out."""
+    found: dict[int, dict[str, Any]] = {}
+    wanted = sorted(set(person_keys))
+    for start in range(0, len(wanted), 500):
+        part = wanted[start : start + 500]
+        found |= {row[0]: msgspec.json.decode(row[1]) for row in connection.execute(f"SELECT person_key, record FROM people WHERE person_key IN ({_places(part)})", part)}
+    return found
 
 
 def shared_keys(connection: Connection) -> frozenset[int]:
