@@ -39,11 +39,12 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--rate", type=float, default=40_000.0, help="Events a second.")
+    parser.add_argument("--live", action="store_true", help="With the live fold in the worker; by default it lands alone.")
     given = parser.parse_args(arguments)
     root = Path(tempfile.mkdtemp(prefix="kundig-bench-"))
     processes: list[subprocess.Popen[str]] = []
     try:
-        (root / "kundig.toml").write_text("[serve]\nintake_port = 0\n[worker]\nland_seconds = 2\n")
+        (root / "kundig.toml").write_text(f"[serve]\nintake_port = 0\n[worker]\nland_seconds = 1\nlive = {str(given.live).lower()}\n")
         workspace = Workspace(root)
         file = root / "batch.http"
         file.write_bytes(unlike(keys.create(workspace.state, "web")))

@@ -60,13 +60,17 @@ class Worker:
         self.workspace, self.clock = workspace, clock
         self.inbox = workspace.inbox()
         self.store = workspace.heard
-        for cursor in (LANDING, FOLDING):
-            self.inbox.register(cursor)
+        settings = workspace.config.settings.worker
+        self.inbox.register(LANDING)
+        if settings.live:
+            self.inbox.register(FOLDING)
+        elif FOLDING in self.inbox.cursors():
+            self.inbox.forget(FOLDING)  # it would hold back what it never reads
+            self.store.clear()
         self.live = Live(workspace.lake, workspace.config, workspace.tables["events"], self.store, clock=clock)
         self.files = Watched(workspace.config)
-        settings = workspace.config.settings.worker
         self.duties = [
-            Duty(name="fold", seconds=settings.fold_seconds, do=self.fold),
+            *([Duty(name="fold", seconds=settings.fold_seconds, do=self.fold)] if settings.live else []),
             Duty(name="land", seconds=min(1.0, settings.land_seconds), do=self.land_when_due),
             Duty(name="tend", seconds=settings.tend_seconds, do=self.tend),
         ]
@@ -110,9 +114,15 @@ class Worker:
         self._reread()
         try:
             with self.workspace.writing(WRITER):
-                land_inbox(self.workspace.lake, self.files.config, self.inbox, state=self.workspace.state, clock=self.clock)
+                landed = land_inbox(self.workspace.lake, self.files.config, self.inbox, state=self.workspace.state, clock=self.clock)
         except Busy:
             return False
+        if not self.workspace.config.settings.worker.live:
+            for one in landed:
+                if not (one.rows.get("events") or one.quarantined or one.duplicates):
+                    continue  # the copy of the consent log
+                told = {"taken": one.rows.get("events", 0), "held": one.quarantined, "repeated": one.duplicates, "requests": len(one.batches)}
+                self.store.landed(one.source, **told, at=micros(self.clock()))
         self._landed_at, self._landed_calls = began, calls
         self.store.did("land", at=micros(self.clock()))
         return True

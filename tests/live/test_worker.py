@@ -25,9 +25,9 @@ def street(tmp_path: Path) -> Iterator[Street]:
     found.close()
 
 
-def quick(street: Street, **settings: float) -> kundig.Workspace:
+def quick(street: Street, **settings: float | bool) -> kundig.Workspace:
     """The workspace with a quick worker."""
-    text = "\n".join(f"{name} = {value}" for name, value in ({"land_seconds": 0.5, "fold_seconds": 0.05} | settings).items())
+    text = "\n".join(f"{name} = {str(value).lower()}" for name, value in ({"land_seconds": 0.5, "fold_seconds": 0.05} | settings).items())
     (street.root / "kundig.toml").write_text(f"[worker]\n{text}\n", encoding="utf-8")
     return kundig.open(street.root)
 
@@ -43,6 +43,25 @@ def running(worker: Worker) -> threading.Thread:
     thread = threading.Thread(target=worker.run)
     thread.start()
     return thread
+
+
+def test_without_the_fold_it_lands_alone(street: Street) -> None:
+    """A fold that was there before holds nothing back, what it knew is gone, and the sources are counted all the same."""
+    street.send(street.call(device="d1"))
+    street.fold()
+    assert street.now.person("d1") is not None
+    street.send(street.call(device="d2"), street.call(device="d2"), {"type": "track"})
+    worker = Worker(quick(street, live=False), clock=lambda: street.at)
+    assert [duty.name for duty in worker.duties] == ["land", "tend"] and set(street.inbox.cursors()) == {"land"}
+    before = {minute.source: minute.taken for minute in street.store.minutes()}
+    thread = running(worker)
+    until(lambda: street.inbox.waiting("land") == 0 and sum(minute.taken for minute in street.store.minutes()) > before["web"])
+    worker.stop.set()
+    thread.join(timeout=30)
+    assert street.now.person("d1") is None and street.now.person("d2") is None
+    landed = worker.workspace.rows_now("SELECT count(*) FROM events")[1][0][0]
+    (web,) = [minute for minute in street.store.minutes() if minute.taken > before["web"] or minute.held]
+    assert landed == 3 and (web.source, web.taken - before["web"], web.held) == ("web", 3, 1)
 
 
 def test_it_knows_people_before_it_lands_them(street: Street) -> None:

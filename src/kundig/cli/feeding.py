@@ -48,6 +48,7 @@ def feed(workspace: Any, source: str, files: list[Path]) -> Fed:
     Raises:
         RunError: The intake does not start, or ends before everything is sent.
     """
+    from kundig.clock import micros, now
     from kundig.collect.inbox_landing import CURSOR, land_inbox
     from kundig.collect.intake.keys import create, digest, name_of, revoke
 
@@ -75,26 +76,16 @@ def feed(workspace: Any, source: str, files: list[Path]) -> Fed:
                         fed.landed += landed.rows.get("events", 0)
                         fed.repeated += landed.duplicates
                         fed.held += landed.quarantined
-                        _noted(workspace, landed)
+                        if not (landed.rows.get("events") or landed.quarantined or landed.duplicates):
+                            continue  # the copy of the consent log
+                        told = {"taken": landed.rows.get("events", 0), "held": landed.quarantined, "repeated": landed.duplicates, "requests": len(landed.batches)}
+                        workspace.heard.landed(landed.source, **told, at=micros(now()))  # no worker stands beside it to count what comes in
                 if sent:
                     break
     revoke(workspace.state, source, key=name_of(digest(key)))
     if failed:
         raise RunError(f"the events could not be sent: {failed[0]}", mend="run the demo again") from failed[0]
     return fed
-
-
-def _noted(workspace: Any, landed: Any) -> None:
-    """Count for the page of sources what landed without a worker beside it, who else counts what comes in."""
-    from kundig.clock import micros, now
-    from kundig.store.live import Minute, count
-
-    at = now()
-    minute = Minute(
-        source=landed.source, minute=int(at.timestamp()) // 60 * 60, taken=landed.rows.get("events", 0), held=landed.quarantined, repeated=landed.duplicates, requests=len(landed.batches), last_at=micros(at)
-    )  # fmt: skip
-    with workspace.heard.transaction() as connection:
-        count(connection, [minute])
 
 
 def _send(port: int, key: str, files: list[Path], fed: Fed) -> None:

@@ -91,6 +91,7 @@ class WorkerSettings(Record):
 
     land_seconds: float = Field(default=60.0, gt=0, description="Seconds after which what came in lands in the tables.")
     land_events: int = Field(default=100_000, ge=1, description="Events after which it lands before that.")
+    live: bool = Field(default=True, description="Know people at once, before the next run. Off, landing alone bears several times as many events, and what people did is known after the next run.")
     fold_seconds: float = Field(default=0.3, gt=0, description="Seconds between two looks for new calls, of the fold that knows people before the next run.")
     follow_seconds: float = Field(default=5.0, gt=0, description="Seconds between two looks at a database whose changes are followed.")
     tend_seconds: float = Field(default=600.0, gt=0, description="Seconds between two looks whether small files are to be joined.")

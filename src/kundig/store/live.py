@@ -211,6 +211,11 @@ class LiveStore:
             else:
                 connection.execute("INSERT INTO duties VALUES (?, ?, '') ON CONFLICT (name) DO UPDATE SET at = excluded.at, error = ''", (name, at))
 
+    def landed(self, source: str, *, taken: int, held: int, repeated: int, requests: int, at: int) -> None:
+        """Count what landed at a moment (microseconds) where no fold has counted it as it came."""
+        with self.transaction() as connection:
+            count(connection, [Minute(source=source, minute=at // 60_000_000 * 60, taken=taken, held=held, repeated=repeated, requests=requests, last_at=at)])
+
     def prune(self, *, before: int) -> None:
         """Add counts of minutes that began before a moment (seconds since 1970) to one row per source, of minute 0: totals stay."""
         with self.transaction() as connection:
