@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from kundig import reasons
+from kundig.collect.identifiers import Rules, identifier_key, normalise
 from kundig.errors import ConfigError, IdentityError, KundigError, nearest
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 TIMELINE = 60
 _HIDDEN = {"person_key", "person_id", "provenance", "changed_run", "sources", "records"}
+
+
+ONE_BY_ONE = 8
+"""Identifiers up to which a person's events are asked for one identifier after the other: an equality is tested before a row's other columns are read, a list after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +111,9 @@ def resolve(workspace: Workspace, identifier: str) -> tuple[int, str]:
             found = moved
         if found:
             return int(found["person_key"]), str(found["person_id"])
+    known = _by_key(workspace, given)
+    if known:
+        return int(known["person_key"]), str(known["person_id"])
     forms = sorted({given, given.lower(), re.sub(r"[^\d+]", "", given) or given, _international(given, workspace.config.settings.workspace.country)})
     sql = f"""
         SELECT p.person_key, p.person_id FROM identifiers i JOIN identities d USING (identifier_key) JOIN profiles p ON p.person_key = d.person_key
@@ -114,6 +122,20 @@ def resolve(workspace: Workspace, identifier: str) -> tuple[int, str]:
     if not found:
         raise IdentityError("nobody is known by this identifier", mend="try the e-mail address, a customer number as the source spells it, or a person id such as p0123456789abcde")
     return int(found["person_key"]), str(found["person_id"])
+
+
+def _by_key(workspace: Workspace, given: str) -> dict[str, Any]:
+    """The person of a value under any namespace that is declared: found by the identifier's key, without a look at all values."""
+    config = workspace.config
+    namespaces = sorted({*config.identity.namespaces, *(one.segment.user_id for source in config.sources.values() for one in source.inputs if one.segment)})
+    rules, country = Rules(identity=config.identity), config.settings.workspace.country
+    keys = sorted({identifier_key(namespace, form) for namespace in namespaces for form in {given, normalise(namespace, given, country=country, rules=rules)} if form})
+    if not keys:
+        return {}
+    sql = f"""
+        SELECT p.person_key, p.person_id FROM identities d JOIN profiles p ON p.person_key = d.person_key
+        WHERE d.identifier_key IN ({", ".join(map(str, keys))}) AND d.valid_until IS NULL ORDER BY d.valid_from DESC, p.person_id LIMIT 1"""
+    return _one(workspace, sql)
 
 
 def person(workspace: Workspace, identifier: str, *, locale: str | None = None) -> Person:
@@ -132,20 +154,27 @@ def person(workspace: Workspace, identifier: str, *, locale: str | None = None) 
         value=_one(workspace, f"SELECT * FROM lifetime_values WHERE person_key = {key}"), lifecycle=_one(workspace, f"SELECT * FROM lifecycle_states WHERE person_key = {key}"),
         segment=_one(workspace, f"SELECT * FROM segment_members WHERE person_key = {key} AND member ORDER BY occurred_at DESC LIMIT 1"),
         features=_one(workspace, f"SELECT * EXCLUDE (person_key, changed_run) FROM features WHERE person_key = {key}"),
-        consents=allowed(workspace, public, None, locale=language), answers=why(workspace, public, locale=language), timeline=timeline(workspace, key),
+        consents=_allowances(workspace, key, None, language), answers=_answers(workspace, key, public, sorted(workspace.config.audiences), language), timeline=timeline(workspace, key),
     )  # fmt: skip
 
 
 def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> tuple[Entry, ...]:
     """What happened to a person, newest first: visits, purchases, messages, cases, advertising; what an order also told as an event stands once."""
+    held = _rows(workspace, f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {person_key}")
+    if not held:
+        return ()
     mine = f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {person_key}"
     during = "x.occurred_at >= m.valid_from AND (m.valid_until IS NULL OR x.occurred_at < m.valid_until)"
+    keys = sorted({int(row["identifier_key"]) for row in held})
+    of = f"x.identifier_key IN ({', '.join(map(str, keys))})"
+    events = " UNION ALL ".join(f"SELECT * FROM events WHERE identifier_key = {key}" for key in keys) if len(keys) <= ONE_BY_ONE else f"SELECT * FROM events x WHERE {of}"
+    ordered = f"SELECT order_id FROM orders x WHERE {of}"
     parts = [
-        "SELECT x.occurred_at AS happened, 'event' AS kind, x.name AS what, coalesce(x.page_path, '') AS detail, coalesce(x.channel, '') AS channel, x.value::DOUBLE AS value FROM (SELECT * FROM events WHERE event_id NOT IN (SELECT order_id FROM orders)) x",
-        "SELECT x.occurred_at, 'order', x.status, x.order_id, coalesce(x.channel, ''), x.net::DOUBLE FROM orders x",
-        "SELECT x.occurred_at, 'message', x.outcome, coalesce(x.campaign, ''), x.channel, NULL FROM campaign_messages x",
-        "SELECT x.occurred_at, 'case', x.status, coalesce(x.topic, ''), coalesce(x.channel, ''), NULL FROM tickets x",
-        "SELECT x.occurred_at, 'ad', coalesce(x.platform, ''), coalesce(x.campaign, ''), coalesce(x.channel, ''), NULL FROM ad_contacts x",
+        f"SELECT x.occurred_at AS happened, 'event' AS kind, x.name AS what, coalesce(x.page_path, '') AS detail, coalesce(x.channel, '') AS channel, x.value::DOUBLE AS value FROM (SELECT * FROM ({events}) e WHERE event_id NOT IN ({ordered})) x",
+        f"SELECT x.occurred_at, 'order', x.status, x.order_id, coalesce(x.channel, ''), x.net::DOUBLE FROM (SELECT * FROM orders x WHERE {of}) x",
+        f"SELECT x.occurred_at, 'message', x.outcome, coalesce(x.campaign, ''), x.channel, NULL FROM (SELECT * FROM campaign_messages x WHERE {of}) x",
+        f"SELECT x.occurred_at, 'case', x.status, coalesce(x.topic, ''), coalesce(x.channel, ''), NULL FROM (SELECT * FROM tickets x WHERE {of}) x",
+        f"SELECT x.occurred_at, 'ad', coalesce(x.platform, ''), coalesce(x.campaign, ''), coalesce(x.channel, ''), NULL FROM (SELECT * FROM ad_contacts x WHERE {of}) x",
     ]
     joined = " UNION ALL ".join(f"{part} JOIN ({mine}) m ON x.identifier_key = m.identifier_key AND {during}" for part in parts)
     found = _rows(workspace, f"SELECT * FROM ({joined}) t ORDER BY t.happened DESC, t.kind, t.what LIMIT {int(most)}")
@@ -154,7 +183,10 @@ def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> 
 
 def allowed(workspace: Workspace, identifier: str, at: dt.datetime | None, *, locale: str | None = None) -> tuple[Allowed, ...]:
     """What a person allows, purpose by purpose and channel by channel, at a moment (the release's by default)."""
-    key, _ = resolve(workspace, identifier)
+    return _allowances(workspace, resolve(workspace, identifier)[0], at, locale or workspace.config.settings.workspace.locale)
+
+
+def _allowances(workspace: Workspace, key: int, at: dt.datetime | None, language: str) -> tuple[Allowed, ...]:
     release = workspace.lake.release()
     if release is None:
         raise KundigError("there is no release yet", at=str(workspace.root), mend="kundig import, then kundig run")
@@ -162,7 +194,6 @@ def allowed(workspace: Workspace, identifier: str, at: dt.datetime | None, *, lo
     sql = f"""
         SELECT purpose, channel, status, basis, until, occurred_at FROM consents WHERE person_key = {key} AND occurred_at <= TIMESTAMPTZ '{moment.isoformat()}'
         QUALIFY row_number() OVER (PARTITION BY purpose, channel ORDER BY occurred_at DESC, received_at DESC, seq DESC) = 1 ORDER BY purpose, channel"""
-    language = locale or workspace.config.settings.workspace.locale
     return tuple(_allowed(row, moment, language) for row in _rows(workspace, sql))
 
 
@@ -188,7 +219,18 @@ def why(workspace: Workspace, identifier: str, *, audience: str | None = None, s
     if segment is not None:
         return (_segment_answer(workspace, key, public, segment, language),)
     chosen = [audience] if audience is not None else sorted(workspace.config.audiences)
-    return tuple(_audience_answer(workspace, key, public, name, language) for name in chosen)
+    return _answers(workspace, key, public, chosen, language)
+
+
+def _answers(workspace: Workspace, key: int, public: str, audiences: Iterable[str], language: str) -> tuple[Answer, ...]:
+    """The answer of each audience: what was sent, what was decided and who is on it is asked once."""
+    messages = _messages(workspace, key)
+    members = _rows(workspace, f"SELECT audience, channel, rank, reason FROM audience_members WHERE person_key = {key} ORDER BY rank")
+    decisions = _rows(workspace, f"SELECT audience, channel, purpose, allow, reason, evidence, decided_at FROM decisions WHERE person_key = {key} ORDER BY channel, reason")
+    return tuple(
+        _audience_answer(workspace, public, name, language, **{what: [row for row in rows if row["audience"] == name] for what, rows in (("messages", messages), ("members", members), ("decisions", decisions))})
+        for name in audiences
+    )
 
 
 def _known(what: str, given: str | None, names: Iterable[str]) -> None:
@@ -220,20 +262,18 @@ _WORDS = {
 }
 
 
-def _audience_answer(workspace: Workspace, key: int, public: str, name: str, locale: str) -> Answer:
-    zone, quoted = workspace.config.settings.workspace.zone, _text(name)
-    messages = [row for row in _messages(workspace, key) if row["audience"] == name]
+def _audience_answer(workspace: Workspace, public: str, name: str, locale: str, *, messages: list[dict[str, Any]], members: list[dict[str, Any]], decisions: list[dict[str, Any]]) -> Answer:
+    zone = workspace.config.settings.workspace.zone
+    allowing = [_decision_text(row, locale) for row in decisions if row["allow"]][:1]
     if messages and messages[0]["status"] in _OUTCOMES:
         last = messages[0]
         outcome = _OUTCOMES[last["status"]]
         asked = {"purpose": last["purpose"], "channel": last["channel"]}
-        texts = [_spoken(last["reason"] or "", locale, asked)] if outcome == "refused" else _allowed_reason(workspace, key, name, locale)
+        texts = [_spoken(last["reason"] or "", locale, asked)] if outcome == "refused" else allowing
         return _answer(name, outcome, last["reason"] or "", locale, public, zone, texts=texts, at=last["sent_at"] or last["queued_at"], channel=last["channel"])
-    member = _one(workspace, f"SELECT channel, rank, reason FROM audience_members WHERE person_key = {key} AND audience = {quoted}")
-    if member:
-        texts = _allowed_reason(workspace, key, name, locale)
-        return _answer(name, "on_audience", member["reason"], locale, public, zone, texts=texts, channel=member["channel"], rank=member["rank"])
-    refused = _rows(workspace, f"SELECT channel, purpose, reason, evidence, decided_at FROM decisions WHERE person_key = {key} AND audience = {quoted} AND NOT allow ORDER BY channel, reason")
+    if members:
+        return _answer(name, "on_audience", members[0]["reason"], locale, public, zone, texts=allowing, channel=members[0]["channel"], rank=members[0]["rank"])
+    refused = [row for row in decisions if not row["allow"]]
     if refused:
         texts = [_decision_text(row, locale) for row in refused]
         return _answer(name, "refused", refused[0]["reason"], locale, public, zone, texts=texts, at=refused[0]["decided_at"], channel=refused[0]["channel"])
@@ -252,11 +292,6 @@ def _answer(name: str, outcome: str, reason: str, locale: str, public: str, zone
     moment = "" if at is None else at.astimezone(ZoneInfo(zone)).strftime("%d.%m.%Y, %H:%M Uhr" if locale == "de" else "%d %b %Y, %H:%M")
     values = {"person": public, "audience": name, "at": moment, "channel": reasons.channel(channel, locale), "reason": f": {told}" if told else "", "rank": rank}
     return Answer(audience=name, outcome=outcome, reason=reason, sentence=_WORDS[locale][outcome].format(**values), at=at, channel=channel)
-
-
-def _allowed_reason(workspace: Workspace, key: int, name: str, locale: str) -> list[str]:
-    found = _rows(workspace, f"SELECT channel, purpose, reason, evidence FROM decisions WHERE person_key = {key} AND audience = {_text(name)} AND allow ORDER BY channel LIMIT 1")
-    return [_decision_text(row, locale) for row in found]
 
 
 def _decision_text(row: dict[str, Any], locale: str) -> str:

@@ -116,7 +116,7 @@ class Pages:
         w, identifier, audience = self.words(request), request.path_params["identifier"][:MOST], request.query_params.get("audience", "")
         with self.lock:
             _, found, fresh = self._known(identifier, w)
-            answers = () if found is None else why(self.workspace, found.person_id, locale=w.locale)
+            answers = () if found is None else found.answers
         if found is None and fresh is not None:
             if _wants_json(request):
                 return _json({"person_id": fresh.person_id, "live": _record(fresh)})
