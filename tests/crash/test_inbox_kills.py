@@ -197,7 +197,8 @@ def test_acknowledged_is_landed_once_whatever_is_killed(tmp_path: Path) -> None:
         f"\n{sum(killed.values())} kills ({dict(killed)}; {busy} of them at {BUSY:,} events a second or more) in {took:.0f} s; acknowledged {len(acknowledged):,} events of {len(sent):,} sent, {sum(client.again for client in clients):,} requests sent again; "
         f"lost {len(acknowledged - landed)}, landed twice {len(rows) - len(landed)}, never sent {len(landed - sent)}"
     )
-    assert len(acknowledged) > 100 * CLIENTS and killed["intake"] and killed["land at a point"]
+    assert len(acknowledged) > 100 * CLIENTS and killed["intake"] and killed["land"] + killed["land at a point"]
+    assert killed["land at a point"] or sum(killed.values()) < 20, "among many kills, some strike at a point of landing"
     assert not acknowledged - landed
     assert len(rows) == len(landed)
     assert landed <= sent

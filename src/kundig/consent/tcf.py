@@ -110,7 +110,9 @@ def decode(text: str, *, at: dt.datetime | None = None) -> TcString:
         >>> decode("CPAAAAAAAAAAAAAAAA")
         Traceback (most recent call last):
         ...
-        kundig.errors.ContractError: it ends within 'vendor_list_version': 12 bits at bit 120, -12 are left
+        kundig.errors.ContractError: it ends within 'language': 6 bits at bit 108, 0 are left
+          at:   TC string, core
+          mend: take the string as the consent tool wrote it; one that cannot be read whole allows nothing
     """
     if not isinstance(text, str) or not 0 < len(text) <= LONGEST:
         raise ContractError(f"a TC string has 1 to {LONGEST:,} letters", at="TC string", mend=MEND)
