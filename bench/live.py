@@ -57,19 +57,17 @@ class Sender(threading.Thread):
             due += self.interval
 
 
-def seen_at(workspace: Workspace, wanted: int, until: float) -> dict[str, float]:
-    """When each call was first there to be read; looked at every 20 ms, until all are or the time is over."""
-    found: dict[str, float] = {}
+def seen_at(workspace: Workspace, senders: list[Sender], found: dict[str, float], until: float) -> None:
+    """Note when each call was first there to be read; looked at every 20 ms, until all that were sent are or the time is over."""
     newest = workspace.heard.heard(after=-1, most=1)
     last = newest[-1].number if newest else 0
-    while len(found) < wanted and time.monotonic() < until:
+    while time.monotonic() < until and (any(one.is_alive() for one in senders) or any(name not in found for one in senders for name in one.acknowledged)):
         heard = workspace.heard.heard(after=last, most=10_000)
         moment = time.monotonic()
         for one in heard:
             last = one.number
             found.setdefault(str(one.facts.get("product_id")), moment)
         time.sleep(0.02)
-    return found
 
 
 def measured(workspace: Workspace, port: int, key: str, devices: list[str], *, rate: int, seconds: float, worker: int) -> dict[str, float]:
@@ -77,10 +75,10 @@ def measured(workspace: Workspace, port: int, key: str, devices: list[str], *, r
     senders = [Sender(port, key, devices, rate=rate / 4, seconds=seconds, seed=rate + number) for number in range(4)]
     before, began = cpu_of(worker), time.monotonic()
     found: dict[str, float] = {}
-    looking = threading.Thread(target=lambda: found.update(seen_at(workspace, int(rate * seconds), began + seconds + 60)), daemon=True)
-    looking.start()
     for sender in senders:
         sender.start()
+    looking = threading.Thread(target=seen_at, args=(workspace, senders, found, began + seconds + 60), daemon=True)
+    looking.start()
     for sender in senders:
         sender.join()
     looking.join()
