@@ -20,6 +20,7 @@ from kundig.clock import now as present
 from kundig.collect.cdc.following import catch_up, followed_inputs
 from kundig.collect.inbox_landing import CURSOR as LANDING
 from kundig.collect.inbox_landing import land_inbox
+from kundig.collect.known_ids import KnownIds
 from kundig.collect.quarantine import clear
 from kundig.config.watching import Watched
 from kundig.errors import Busy
@@ -69,6 +70,7 @@ class Worker:
             self.store.clear()
         self.live = Live(workspace.lake, workspace.config, workspace.tables["events"], self.store, clock=clock)
         self.files = Watched(workspace.config)
+        self.known = KnownIds()
         self.duties = [
             *([Duty(name="fold", seconds=settings.fold_seconds, do=self.fold)] if settings.live else []),
             Duty(name="land", seconds=min(1.0, settings.land_seconds), do=self.land_when_due),
@@ -114,7 +116,7 @@ class Worker:
         self._reread()
         try:
             with self.workspace.writing(WRITER):
-                landed = land_inbox(self.workspace.lake, self.files.config, self.inbox, state=self.workspace.state, clock=self.clock)
+                landed = land_inbox(self.workspace.lake, self.files.config, self.inbox, state=self.workspace.state, clock=self.clock, known=self.known)
         except Busy:
             return False
         if not self.workspace.config.settings.worker.live:

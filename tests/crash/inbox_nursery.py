@@ -17,6 +17,7 @@ from pathlib import Path
 import kundig
 from kundig.collect.inbox_landing import land_inbox
 from kundig.collect.intake import run_intake
+from kundig.collect.known_ids import KnownIds
 from kundig.live import Live
 from kundig.store.engines.duckdb import connect
 from kundig.store.lake import Lake
@@ -41,11 +42,12 @@ def land(root: Path, point: int, seed: int) -> None:
     inbox = workspace.inbox()
     live = Live(lake, workspace.config, workspace.tables["events"], workspace.heard)
     lake.sweep()
+    known = KnownIds() if seed % 4 else None  # the worker keeps the ids it has landed; a command asks the log
     while True:
         if chance.random() < 0.5:
             live.fold(inbox, most=chance.choice((3, 200)))
             crash("folded")
-        landed = land_inbox(lake, workspace.config, inbox, state=workspace.state, most=chance.choice((5, 60, 100_000)), batches=2, told=crash)
+        landed = land_inbox(lake, workspace.config, inbox, state=workspace.state, most=chance.choice((5, 60, 100_000)), batches=2, told=crash, known=known)
         if chance.random() < 0.15:
             lake.compact()
             crash("joined")

@@ -19,6 +19,7 @@ from kundig.clock import now as present
 from kundig.collect.calls import calls_of
 from kundig.collect.consent_copy import copy_consents
 from kundig.collect.deliveries import Delivery
+from kundig.collect.known_ids import KnownIds
 from kundig.collect.land import Landed, land
 from kundig.collect.sources.raw import Broken
 from kundig.config.collect import Input, SegmentSpec, Source
@@ -48,6 +49,7 @@ class Portion:
     batch_id: str
     now: dt.datetime
     state: Any = None
+    known: KnownIds | None = None
 
 
 Reader = Callable[[Portion], Landed]
@@ -74,7 +76,7 @@ def land_lines(portion: Portion, config: Config, number: int, lines: Sequence[by
             path.write_bytes(b"\n".join(lines) + b"\n")
             paths = (path,)
         delivery = Delivery(number=number, given=given, paths=paths)
-        return land(portion.lake, config, portion.source, delivery, now=portion.now, state=portion.state, strict=False, batch_id=portion.batch_id, broken=broken)
+        return land(portion.lake, config, portion.source, delivery, now=portion.now, state=portion.state, strict=False, batch_id=portion.batch_id, broken=broken, known=portion.known)
 
 
 def read_calls(portion: Portion) -> Landed:
@@ -136,23 +138,25 @@ def receiving(config: Config, name: str) -> tuple[Config, int]:
     return dataclasses.replace(config, values=values), len(made.inputs) - 1
 
 
-def portions(lake: Lake, config: Config, batch: Batch, *, now: dt.datetime, state: Any = None) -> list[Portion]:
+def portions(lake: Lake, config: Config, batch: Batch, *, now: dt.datetime, state: Any = None, known: KnownIds | None = None) -> list[Portion]:
     """A batch cut by source and kind; the name of each names the inbox's rows and when the first of them came, so that a new inbox repeats none."""
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in batch.entries:
         groups.setdefault((entry.source, entry.kind), []).append(entry)
     stem = f"{batch.id}:{batch.entries[0].received_at}" if batch.entries else batch.id
     return [
-        Portion(lake=lake, config=config, source=source, kind=kind, entries=tuple(entries), batch_id=f"{stem}:{kind}:{source}", now=now, state=state)
+        Portion(lake=lake, config=config, source=source, kind=kind, entries=tuple(entries), batch_id=f"{stem}:{kind}:{source}", now=now, state=state, known=known)
         for (source, kind), entries in sorted(groups.items())
     ]
 
 
 def land_inbox(
     lake: Lake, config: Config, inbox: Inbox, *, state: Any = None, clock: Clock = present, most: int = 100_000, bytes: int = 64 << 20, batches: int | None = None, trim: bool = True,
-    told: Callable[[str], None] = lambda step: None,
+    known: KnownIds | None = None, told: Callable[[str], None] = lambda step: None,
 ) -> tuple[Landed, ...]:  # fmt: skip
     """Land what waits in the inbox, batch by batch: commit, then advance, then trim.
+
+    What comes while it works is left for the next call, so that it ends under a steady stream too.
 
     Args:
         lake: The lake; the caller holds the writer's lease.
@@ -162,8 +166,9 @@ def land_inbox(
         clock: The moment of landing.
         most: Requests of a batch, at most.
         bytes: Bytes of their bodies, at most.
-        batches: How many batches; None: until nothing waits.
+        batches: How many batches; None: until nothing waits of what was there when it began.
         trim: Delete what every cursor is past.
+        known: Ids that have landed, of a process that lands again and again.
         told: Hears the name of each step that has been done: landed, advanced, trimmed.
 
     Returns:
@@ -173,14 +178,14 @@ def land_inbox(
     for left in lake.data.glob(f"{STAGED}*"):  # a process that was killed could not clear it away
         shutil.rmtree(left, ignore_errors=True)
     done: list[Landed] = []
-    count = 0
-    while (batches is None or count < batches) and (batch := inbox.read(CURSOR, most=most, bytes=bytes)) is not None:
-        for portion in portions(lake, config, batch, now=clock(), state=state):
+    count, past, last = 0, 0, inbox.last()
+    while (batches is None or count < batches) and past < last and (batch := inbox.read(CURSOR, most=most, bytes=bytes)) is not None:
+        for portion in portions(lake, config, batch, now=clock(), state=state, known=known):
             done.append(READERS.get(portion.kind, unknown_kind)(portion))
         told("landed")
         inbox.advance(batch)
         told("advanced")
-        count += 1
+        count, past = count + 1, batch.until
     if state is not None and (copied := copy_consents(lake, state, now=clock())).rows:
         done.append(copied)
     if count and trim:

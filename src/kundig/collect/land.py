@@ -18,6 +18,8 @@ from kundig.collect.digests import FileMemory
 from kundig.collect.fetching import fetched
 from kundig.collect.holding import first_of_each, held_changes
 from kundig.collect.identifiers import Rules, literal, quoted
+from kundig.collect.known_ids import TABLE as KNOWN_TABLE
+from kundig.collect.known_ids import KnownIds, suspects
 from kundig.collect.mapped_events import judge_events
 from kundig.collect.rows import Canonical, canonical
 from kundig.collect.segment import read_segment
@@ -77,6 +79,7 @@ class Batch:
     changed: dict[str, int] = field(default_factory=dict)
     final: dict[str, str] = field(default_factory=dict)
     versions: Versions | None = None
+    known: KnownIds | None = None
 
     def add(self, rows: Canonical) -> None:
         """Remember a temporary table that is to land."""
@@ -163,8 +166,8 @@ def _not_landed(lake: Lake, delivery: Delivery, source: Source, name: str, plan:
 
 def land(
     lake: Lake, config: Config, name: str, delivery: Delivery, *, now: dt.datetime, state: Any = None, strict: bool = True, digest: str = "", held: Sequence[str] = (), batch_id: str = "", broken: Sequence[Broken] = (),
-    versions: Versions | None = None,
-) -> Landed:
+    versions: Versions | None = None, known: KnownIds | None = None,
+) -> Landed:  # fmt: skip
     """Land one delivery in one commit.
 
     Args:
@@ -180,6 +183,7 @@ def land(
         batch_id: Name of the batch, where it is no file's (the inbox); the files made of it are not remembered.
         broken: Records that were held before they came into a file.
         versions: How lines that tell what changed (`cdc.lines`) are ordered; by the moments they tell, where it is not said. Their batch is committed even where nothing is new.
+        known: Ids that have landed, of a process that lands again and again.
 
     Raises:
         SourceError: A file is structurally wrong; nothing was written.
@@ -190,7 +194,7 @@ def land(
     digest = digest or (hashlib.sha256(batch_id.encode()).hexdigest() if batch_id else memory.digest(delivery.paths))
     versions = versions or (Versions(ordered=False) if delivery.given.tables else None)
     asked = f"-{now:%Y%m%dT%H%M%S%f}" if delivery.format in FETCHED and all(landing.table == "source_totals" for landing in delivery.given.lands) else ""  # a total may come back to what it was
-    batch = Batch(id=batch_id or f"{name}-{digest[:16]}{asked}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now, versions=versions)
+    batch = Batch(id=batch_id or f"{name}-{digest[:16]}{asked}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now, versions=versions, known=known)
     batch.broken += [("before", one, "inbox") for one in broken]
     shown = tuple(str(path) for path in delivery.paths)
     if lake.has_batch(batch.id):
@@ -202,6 +206,8 @@ def land(
     try:
         expect = lake.snapshot()
         existing = _existing(lake, expect)
+        if known is not None:
+            known.cover(con, lake, expect)
         context = _context(config, name, source, delivery, now)
         if delivery.paths and delivery.given.format == "segment_ndjson":
             _collect_segment(con, context, plan.keyed(config.secret), delivery, existing, lake.known("events"), batch, strict=strict)
@@ -340,6 +346,10 @@ def _leave_out_landed(con: Connection, rows: Canonical, existing: Callable[[str]
         gone = con.execute(f"DELETE FROM {name} WHERE rowid IN (SELECT id FROM ({ranked}) WHERE place > 1)").fetchone()[0]
         batch.duplicates += 0 if rows.derived else gone
     landed = existing(rows.table.name)
+    if landed is not None and batch.known is not None and rows.table.name == KNOWN_TABLE:
+        if not suspects(con, batch.known, name, name="_suspects"):
+            return
+        landed = f"(SELECT {key} FROM {landed} WHERE hash({key}) IN (SELECT hashed FROM _suspects))"
     if landed is not None:
         on = " AND ".join(f"n.{quoted(c)} IS NOT DISTINCT FROM o.{quoted(c)}" if len(rows.table.key) > 1 else f"n.{quoted(c)} = o.{quoted(c)}" for c in rows.table.key)
         gone = con.execute(f"DELETE FROM {name} n USING (SELECT {key} FROM {landed}) o WHERE {on}").fetchone()[0]

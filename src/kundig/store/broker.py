@@ -190,6 +190,10 @@ class BrokerInbox(Inbox):
         """Each cursor, and the `seq` it is past."""
         return {name: past for name, past, _, _ in self._do(self._all())}
 
+    def last(self) -> int:
+        """The `seq` of the newest entry there ever was; 0 before the first."""
+        return self._do(self._bounds())[1]
+
     async def _all(self) -> list[tuple[str, int, int, int]]:
         """Name, past, until and revision of each cursor, by name."""
         from nats.js.errors import KeyNotFoundError, NoKeysError

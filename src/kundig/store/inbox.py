@@ -283,6 +283,11 @@ class Inbox:
         if moved != 1:
             raise Conflict(f"cursor '{batch.cursor}' is not at {batch.past}", at=str(self.path), mend="read again: this batch was taken by somebody else")
 
+    def last(self) -> int:
+        """The `seq` of the newest entry there ever was; 0 before the first."""
+        with closing(self._connect()) as connection:
+            return self._last(connection)
+
     def waiting(self, cursor: str) -> int:
         """How many entries a cursor has before it."""
         with closing(self._connect()) as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,13 +165,15 @@ class Lake:
             state = table_states(connection, self.data, [table], newest(connection) if at is None else at)[name]
             return state.fields, pruned(connection, state, ranges or {})
 
-    def scan(self, name: str, at: int | None = None, *, ranges: Ranges | None = None) -> str:
+    def scan(self, name: str, at: int | None = None, *, ranges: Ranges | None = None, files: Container[int] | None = None) -> str:
         """SQL that yields a table's rows as of a snapshot (the newest by default), in its declared columns; put it behind FROM.
 
-        `ranges` maps columns to (low, high): files whose bounds cannot meet them are left out; the rows are not filtered. The text
+        `ranges` maps columns to (low, high): files whose bounds cannot meet them are left out; the rows are not filtered. With `files`
+        only those of these ids are read. The text
         names files: when one was erased or expired since, reading raises `duckdb.IOException`, and a new text reads what is left.
         """
-        return select(*self.files(name, at, ranges=ranges))
+        fields, found = self.files(name, at, ranges=ranges)
+        return select(fields, found if files is None else [file for file in found if file.id in files])
 
     def scan_staged(self, staged: StagedFiles) -> str:
         """SQL that yields the rows of staged files; put it behind FROM."""
