@@ -368,7 +368,7 @@ def _changes(con: Connection, lake: Lake, existing: Callable[[str], str | None],
         alone = relations[0] if len(relations) == 1 else Canonical(relation=one, table=table, namespaces=())
         rows = replace(alone, undated=all(relation.undated for relation in relations), derived=all(relation.derived for relation in relations))
         if batch.versions is not None and name in VERSIONED:
-            change, changed, again = upsert(con, rows, existing, batch.versions, lambda rows=rows: _select(con, rows, existing, batch))  # type: ignore[misc]
+            change, changed, again = upsert(con, rows, existing, batch.versions, lambda rows=rows: _select(con, rows, existing, batch))  # type: ignore[misc]  # mypy cannot infer a lambda with bound defaults
             batch.changed |= {name: changed} if changed else {}
             batch.duplicates += again
         elif name in mapping.MUTABLE:

@@ -161,7 +161,7 @@ def _arrivals(lake: Lake, config: Config, sources: Iterable[str], moment: dt.dat
     there: dict[str, set[dt.date]] = defaultdict(set)
     for table in _DAILY:
         sql = f"WHERE local_day >= DATE '{since}' AND local_day < DATE '{today}'"
-        for row in lake.answer(lambda scan, table=table, sql=sql: f"SELECT DISTINCT source, local_day FROM {scan(table)} {sql}").to_pylist():  # type: ignore[misc]
+        for row in lake.answer(lambda scan, table=table, sql=sql: f"SELECT DISTINCT source, local_day FROM {scan(table)} {sql}").to_pylist():  # type: ignore[misc]  # mypy cannot infer a lambda with bound defaults
             there[row["source"]].add(row["local_day"])
     found = []
     for name in sources:

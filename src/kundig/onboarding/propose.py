@@ -165,7 +165,7 @@ def _dates(reading: Reading) -> list[str]:
 
 def _landings(reading: Reading, *, with_lines: bool) -> list[dict[str, Any]]:
     makers = {"orders": _orders, "order_lines": _lines, "contacts": _contacts, "products": _plain, "tickets": _tickets, "campaign_messages": _messages, "ad_spend": _spend}
-    landing = makers[reading.table](reading) if reading.table not in ("orders", "order_lines") else makers[reading.table](reading, with_lines)  # type: ignore[operator]
+    landing = makers[reading.table](reading) if reading.table not in ("orders", "order_lines") else makers[reading.table](reading, with_lines)  # type: ignore[operator]  # the two makers of orders take a second argument
     identifiers = _identifiers(reading)
     if identifiers and reading.table not in ("products", "ad_spend"):
         landing["identifiers"] = identifiers

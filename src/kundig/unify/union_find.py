@@ -17,7 +17,7 @@ Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 def compiled(loop: Loop) -> Loop:
     """The function as machine code, kept on disk, free of the interpreter's lock."""
-    return nb.njit(cache=True, nogil=True)(loop)  # type: ignore[no-any-return]
+    return nb.njit(cache=True, nogil=True)(loop)  # type: ignore[no-any-return]  # numba is untyped
 
 
 @compiled

@@ -93,7 +93,7 @@ def add(root: Path, name: str, *, files: Sequence[str] = (), into: str = "") -> 
     text = ready.text
     globs = dict(ready.inputs)
     for given, glob in _chosen(ready, files).items():
-        text = re.sub(rf"(files: ){re.escape(globs[given][0])}$", lambda match, glob=glob: match[1] + _yaml(glob), text, flags=re.MULTILINE)  # type: ignore[misc]
+        text = re.sub(rf"(files: ){re.escape(globs[given][0])}$", lambda match, glob=glob: match[1] + _yaml(glob), text, flags=re.MULTILINE)  # type: ignore[misc]  # mypy cannot infer a lambda with bound defaults
         globs[given] = (glob,)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

@@ -147,7 +147,7 @@ class Window:
 
     def _forget(self) -> None:
         low = self._low
-        kept = {digest: value for digest, value in self._seen.items() if value is None or low is None or value >= low}  # type: ignore[operator]
+        kept = {digest: value for digest, value in self._seen.items() if value is None or low is None or value >= low}  # type: ignore[operator]  # values of one cursor are of one type
         self._seen = kept if len(kept) <= 4 * SEEN_MOST else {}
 
 

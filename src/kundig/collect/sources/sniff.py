@@ -159,7 +159,7 @@ def decimal_marks(values: Sequence[str], *, least: float = 0.95) -> tuple[str, .
     if len(found) == 2 and found[0][1] != found[1][1]:
         found = [max(found, key=lambda pair: pair[1])]
     if len(found) == 2 and any(re.search(r"[.,]", cell) for cell in cells):
-        tails = Counter(re.search(r"[.,](\d+)$", cell)[0][0] for cell in cells if re.search(r"[.,]\d{1,2}$|[.,]\d{4,}$", cell))  # type: ignore[index]
+        tails = Counter(tail[0][0] for cell in cells if (tail := re.search(r"[.,](?:\d{1,2}|\d{4,})$", cell)))
         if tails:
             return (tails.most_common(1)[0][0],)
     return tuple(mark for mark, _ in found)
