@@ -62,6 +62,16 @@ def test_faults_of_identity(given: dict[str, object], what: str) -> None:
         ({"strategies": {"hobbies": "latest"}}, "cannot be merged by latest"),
         ({"strategies": {"email": "union"}}, "cannot be merged by union"),
         ({"strategies": {"city": "maximum"}}, "has no maximum"),
+        ({"trusted_for": {"citi": ["crm"]}}, "did you mean 'city'"),
+        ({"trusted_for": {"age": ["crm"]}}, "asks no source"),
+        ({"stale_days": {"phone": 0}}, "stale at once"),
+        ({"attributes": {"city": {"meaning": "x", "field": "x"}}}, "built in"),
+        ({"attributes": {"Shoe": {"meaning": "x", "field": "x"}}}, "no name of an attribute"),
+        ({"attributes": {"shoe": {"meaning": "x"}}}, "give one of them"),
+        ({"attributes": {"shoe": {"meaning": "x", "field": "a", "question": "b"}}}, "give one of them"),
+        ({"attributes": {"shoe": {"meaning": "x", "field": "a", "survey": "b"}}}, "belongs to a `question`"),
+        ({"attributes": {"shoe": {"meaning": "x", "field": "a'b"}}}, "has quotes"),
+        ({"attributes": {"dog": {"meaning": "x", "field": "a", "type": "bool"}}, "strategies": {"dog": "minimum"}}, "yes or no and has no minimum"),
     ],
 )
 def test_faults_of_profiles(given: dict[str, object], what: str) -> None:

@@ -14,7 +14,7 @@ from tests.unify.world import World, day, lazy
 
 from kundig.config.unify import ProfileRules
 from kundig.schema import Step, Table
-from kundig.tables.collect import CONTACTS, EVENTS, ORDERS
+from kundig.tables.collect import CONTACTS, EVENTS, ORDERS, SURVEY_ANSWERS
 from kundig.tables.unify import ACCOUNTS, IDENTIFIERS, IDENTITIES, PERSON_DAYS, PROFILES, TRAIT_CHANGES
 from kundig.unify.accounts import accounts
 from kundig.unify.person_days import person_days
@@ -22,7 +22,14 @@ from kundig.unify.profiles import profiles
 from kundig.unify.trait_changes import trait_changes
 
 STEPS: tuple[Step, ...] = (person_days, trait_changes, profiles, accounts)
-FACTS = (EVENTS, CONTACTS, ORDERS)
+FACTS = (EVENTS, CONTACTS, ORDERS, SURVEY_ANSWERS)
+RULES = ProfileRules.model_validate(
+    {
+        "trust": ["crm"], "trusted_for": {"city": ["fair"]},
+        "attributes": {"taste": {"meaning": "Taste", "question": "taste"}, "size": {"meaning": "Size", "field": "size", "type": "int64"}},
+        "strategies": {"size": "maximum"},
+    }
+)  # fmt: skip
 
 
 def history(seed: int) -> World:
@@ -37,11 +44,13 @@ def history(seed: int) -> World:
         kind = chance.random()
         if kind < 0.6:
             world.see(at, carried, known=known, channel=chance.choice((None, "email", "paid_search")), name=chance.choice(("page_viewed", "product_viewed")))
+        elif kind < 0.65:
+            world.see(at, carried, SURVEY_ANSWERS, known=known, source="survey", answer_id=f"survey:{chance.random()}", question=chance.choice(("taste", "other")), answer=chance.choice(("sweet", "sour")))
         elif kind < 0.75:
             world.order(at, carried, known=known, acquisition_channel=chance.choice((None, "affiliate")))
         else:
             world.contact(
-                at, carried, known=known, source=chance.choice(("crm", "fair")), kind=chance.choice(("lead", "customer")), first_name=chance.choice(("Ada", "Bea", None)),
+                at, carried, known=known, source=chance.choice(("crm", "fair")), attributes=chance.choice((None, '{"size":"7"}', '{"size":"9"}')), kind=chance.choice(("lead", "customer")), first_name=chance.choice(("Ada", "Bea", None)),
                 last_name=chance.choice(("Muster", "Probe")), city=chance.choice(("Bonn", "Köln", None)), hobbies=chance.choice((None, ["a"], ["b", "a"])),
                 company=chance.choice((None, "Muster GmbH")), street="Weg", postcode=chance.choice(("1", None)), birth_date=chance.choice((None, dt.date(1980, 2, 3))),
             )  # fmt: skip
@@ -59,7 +68,7 @@ def inputs_of(world: World) -> dict[str, pa.Table]:
 
 
 def computed(step: Step, tables: dict[str, pa.Table], narrow: Callable[[Table, pa.Table], pa.Table] = lambda _, rows: rows) -> pa.Table:
-    given: dict[str, Any] = {"profiles": ProfileRules(trust=("crm",))} if "profiles" in step.parameters else {}
+    given: dict[str, Any] = {"profiles": RULES} if "profiles" in step.parameters else {}
     return step(*[lazy(narrow(table, tables[table.name])) for table in step.reads], **given).to_pyarrow()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from tests.unify.world import World, day, key, lazy
 
 from kundig.config.unify import ProfileRules
 from kundig.schema import Table
-from kundig.tables.collect import CONTACTS, EVENTS, ORDERS
+from kundig.tables.collect import CONTACTS, EVENTS, ORDERS, SURVEY_ANSWERS
 from kundig.tables.unify import ACCOUNTS, IDENTIFIERS, MERGES, PERSON_DAYS, PROFILES, TRAIT_CHANGES
 from kundig.unify.accounts import accounts
 from kundig.unify.merge_ledger import merges
@@ -24,7 +25,7 @@ from kundig.unify.trait_changes import trait_changes
 def told(world: World, rules: ProfileRules | None = None) -> dict[str, pa.Table]:
     """All tables of unify for these facts, each made from the rows of the ones before, as in a run."""
     made = world.run()
-    read = {table.name: lazy(world.table(table)) for table in (EVENTS, CONTACTS, ORDERS, IDENTIFIERS)}
+    read = {table.name: lazy(world.table(table)) for table in (EVENTS, CONTACTS, ORDERS, SURVEY_ANSWERS, IDENTIFIERS)}
     identities = lazy(made["identities"])
 
     def keep(table: Table, expression: Any) -> Any:
@@ -34,8 +35,8 @@ def told(world: World, rules: ProfileRules | None = None) -> dict[str, pa.Table]
         return lazy(rows)
 
     days = keep(PERSON_DAYS, person_days(read["events"], identities))
-    changes = keep(TRAIT_CHANGES, trait_changes(read["contacts"], identities, read["identifiers"], profiles=rules or ProfileRules()))
-    people = keep(PROFILES, profiles(changes, identities, read["identifiers"], read["contacts"], read["orders"], days))
+    changes = keep(TRAIT_CHANGES, trait_changes(read["contacts"], identities, read["identifiers"], read["survey_answers"], profiles=rules or ProfileRules()))
+    people = keep(PROFILES, profiles(changes, identities, read["identifiers"], read["contacts"], read["orders"], days, profiles=rules or ProfileRules()))
     keep(ACCOUNTS, accounts(people))
     keep(MERGES, merges(identities, lazy(made["links"])))
     return made
@@ -71,6 +72,62 @@ def three_cities(**more: Any) -> World:
 def test_a_text_is_merged_by_its_strategy(rules: ProfileRules, expected: list[tuple[str, int]]) -> None:
     assert changes_of(three_cities(), "city", rules) == expected
     assert only(three_cities(), rules)["city"] == expected[-1][0]
+
+
+def test_each_source_is_trusted_about_what_it_knows() -> None:
+    rules = ProfileRules(trust=("crm",), trusted_for={"city": ("fair",)})
+    assert changes_of(three_cities(), "city", rules) == [("Berlin", 0), ("Bonn", 5), ("Köln", 12)]
+    assert changes_of(three_cities(), "city", ProfileRules(trust=("crm",))) == [("Berlin", 0)]
+    named = three_cities(first_name="Ada")
+    assert {r["source"] for r in told(named, rules)["trait_changes"].to_pylist() if r["trait"] == "first_name"} == {"crm"}
+
+
+def test_an_address_of_a_record_beats_one_that_is_an_identifier_alone_whatever_is_trusted() -> None:
+    world = World()
+    world.contact(0, ["crm_id:1"], source="crm", email="a@example.org")
+    world.see(9, ["crm_id:1", "email:b@example.org"], source="shop")
+    rules = ProfileRules(trusted_for={"email": ("shop", "crm")})
+    assert changes_of(world, "email", rules) == changes_of(world, "email") == [("a@example.org", 0)]
+
+
+DECLARED = ProfileRules.model_validate(
+    {
+        "trust": ["fair"], "strategies": {"shoe_size": "maximum", "price_attitude": "frequent"},
+        "attributes": {
+            "shoe_size": {"meaning": "Shoe size", "field": "Schuh größe", "type": "decimal(18,4)", "category": "sociodemographic"},
+            "price_attitude": {"meaning": "What a price means", "question": "price", "survey": "attitudes"},
+            "loyalty": {"meaning": "How loyal they feel", "question": "loyal", "type": "int64", "take": "score"},
+            "owns_dog": {"meaning": "Has a dog", "field": "dog", "type": "bool"},
+            "moved_in": {"meaning": "When they moved in", "field": "since", "type": "date"},
+        },
+    }
+)  # fmt: skip
+"""Rules with attributes beyond the built-in ones."""
+
+
+def lead(world: World) -> World:
+    """A lead with free fields of two sources, and answers to surveys."""
+    for at, source, said in ((0, "crm", {"Schuh größe": "41,5", "dog": "ja"}), (1, "fair", {"Schuh größe": "39", "dog": "perhaps", "since": "2020-02-30"}), (2, "fair", {"Schuh größe": " ", "since": "2020-02-29"})):
+        world.contact(at, ["email:a@example.org", f"crm_id:{source}"], source=source, attributes=json.dumps(said, ensure_ascii=False), contact_id=f"{source}:{at}")
+    for at, answer, survey in ((3, "cheap", "attitudes"), (4, "fair", "attitudes"), (5, "fair", "attitudes"), (6, "cheap", "another"), (7, " ", "attitudes")):
+        world.see(at, ["email:a@example.org"], SURVEY_ANSWERS, source="survey", survey=survey, question="price", answer=answer, answer_id=f"survey:{at}")
+    world.see(8, ["email:a@example.org"], SURVEY_ANSWERS, source="survey", question="loyal", answer="very", score=Decimal("4.0000"), answer_id="survey:8")
+    return world
+
+
+def test_free_fields_and_answers_become_attributes() -> None:
+    changes = {name: changes_of(lead(World()), name, DECLARED) for name in DECLARED.attributes}
+    assert changes == {
+        "shoe_size": [("41.5000", 0)], "price_attitude": [("cheap", 3), ("fair", 4)], "loyalty": [("4", 8)], "owns_dog": [("true", 0)],
+        "moved_in": [("2020-02-29", 2)],
+    }  # fmt: skip
+    rows = told(lead(World()), DECLARED)["trait_changes"].to_pylist()
+    assert {(r["trait"], r["source"], r["record"]) for r in rows if r["trait"] in ("loyalty", "owns_dog")} == {("loyalty", "survey", "survey:8"), ("owns_dog", "crm", "crm:0")}
+
+
+def test_declared_attributes_leave_the_built_in_ones_as_they_are() -> None:
+    plain, declared = only(lead(World())), only(lead(World()), DECLARED)
+    assert {**plain, "provenance": json.loads(plain["provenance"])} == {**declared, "provenance": json.loads(declared["provenance"])}
 
 
 @pytest.mark.parametrize(("strategy", "expected"), [("minimum", [("9", 0), ("7", 3)]), ("maximum", [("9", 0), ("10", 1)])])

@@ -127,27 +127,84 @@ STRATEGIES: dict[str, Strategy] = {
 }  # fmt: skip
 
 
+class Attribute(Record):
+    """An attribute of a person beyond the built-in ones: a free field of records, or the answer to a question."""
+
+    type: Literal["string", "int64", "decimal(18,4)", "bool", "date"] = Field(default="string", description="Type of its values; what does not fit is left out.")
+    category: Literal["sociodemographic", "behavioural", "psychographic"] = Field(default="psychographic", description="What kind of thing it tells of a person.")
+    personal: Literal["none", "pseudonym", "contact", "sensitive"] = Field(default="contact", description="How personal it is; sensitive for what the law protects specially.")
+    meaning: str = Field(min_length=1, description="What it says, for people.")
+    labels: dict[str, str] = Field(default_factory=dict, description="What pages call it, by language.")
+    field: str = Field(default="", description="Name of a free field that a source keeps of its records (`attributes` of its landing).")
+    survey: str = Field(default="", description="Survey whose answers it is taken from; empty: any that asks the question.")
+    question: str = Field(default="", description="Question, as the source spells it.")
+    take: Literal["answer", "score"] = Field(default="answer", description="Of an answer: its text, or its number.")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Attribute:
+        if bool(self.field) == bool(self.question):
+            raise ValueError("an attribute comes from a `field` of records or from a `question` of surveys: give one of them")
+        if any(sign in self.field for sign in "\"'\\"):
+            raise ValueError(f"the field '{self.field}' has quotes or backslashes in its name, which cannot be asked for; rename it in the source's file")
+        if self.survey and not self.question:
+            raise ValueError("`survey` belongs to a `question`; name the question")
+        return self
+
+
+NAME = r"[a-z][a-z0-9_]*"
+"""How attributes and traits may be called."""
+
+
 class ProfileRules(Record):
     """profiles.yaml: how records that say different things become one profile."""
 
     trust: tuple[str, ...] = Field(default=(), description="Sources, the most trusted first; sources not named come after them, alike.")
+    trusted_for: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="Per attribute: sources believed about it before those of `trust`, the most trusted first."
+    )
     strategies: dict[str, Strategy] = Field(
         default_factory=lambda: dict(STRATEGIES),
         description="Per attribute: trusted (source, then latest), latest, frequent, minimum, maximum, union; those given replace the built-in ones.",
     )
     otherwise: Literal["trusted", "latest", "frequent"] = Field(default="trusted", description="Strategy of attributes not named.")
+    attributes: dict[str, Attribute] = Field(default_factory=dict, description="Attributes beyond the built-in ones: free fields of records and answers to surveys.")
+    stale_days: dict[str, int] = Field(default_factory=dict, description="Per attribute: days after it was last said from which a value is shown as stale.")
+    stale_otherwise: int | None = Field(default=None, ge=1, description="The same for attributes not named; null: never stale.")
 
     @field_validator("strategies")
     @classmethod
-    def _fitting(cls, given: dict[str, Strategy]) -> dict[str, Strategy]:
-        for name, strategy in given.items():
-            if name not in ATTRIBUTES:
-                raise ValueError(f"there is no attribute '{name}'; {nearest(name, ATTRIBUTES)}")
-            if (strategy == "union") != (ATTRIBUTES[name] == "list<string>"):
-                raise ValueError(f"'{name}' is {ATTRIBUTES[name]} and cannot be merged by {strategy}; union is for lists, and lists know nothing else")
-            if strategy in ("minimum", "maximum") and ATTRIBUTES[name] == "string":
-                raise ValueError(f"'{name}' is text and has no {strategy}; use trusted, latest or frequent")
+    def _over_the_built_in(cls, given: dict[str, Strategy]) -> dict[str, Strategy]:
         return {**STRATEGIES, **given}
+
+    @model_validator(mode="after")
+    def _fitting(self) -> ProfileRules:
+        for name in self.attributes:
+            if name in ATTRIBUTES:
+                raise ValueError(f"the attribute '{name}' is built in; give yours another name")
+            if not re.fullmatch(NAME, name):
+                raise ValueError(f"'{name}' is no name of an attribute; use lower case, digits and _")
+        types = self.types
+        for what, names in (("strategies", self.strategies), ("trusted_for", self.trusted_for), ("stale_days", self.stale_days)):
+            unknown = sorted(set(names) - set(types))
+            if unknown:
+                raise ValueError(f"there is no attribute '{unknown[0]}' ({what}); {nearest(unknown[0], types)}")
+        for name, strategy in self.strategies.items():
+            if (strategy == "union") != (types[name] == "list<string>"):
+                raise ValueError(f"'{name}' is {types[name]} and cannot be merged by {strategy}; union is for lists, and lists know nothing else")
+            if strategy in ("minimum", "maximum") and types[name] in ("string", "bool"):
+                raise ValueError(f"'{name}' is {'text' if types[name] == 'string' else 'yes or no'} and has no {strategy}; use trusted, latest or frequent")
+        for name in self.trusted_for:
+            if self.strategy(name) != "trusted":
+                raise ValueError(f"'{name}' is merged by {self.strategy(name)}, which asks no source; leave it out of trusted_for, or set its strategy to trusted")
+        short = sorted(name for name, days in self.stale_days.items() if days < 1)
+        if short:
+            raise ValueError(f"'{short[0]}' would be stale at once; give at least one day, or leave it out of stale_days")
+        return self
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Every attribute with its type, the built-in ones first."""
+        return {**ATTRIBUTES, **{name: attribute.type for name, attribute in self.attributes.items()}}
 
     def strategy(self, attribute: str) -> Strategy:
         """How an attribute is merged.
@@ -157,6 +214,19 @@ class ProfileRules(Record):
             ('trusted', 'union')
         """
         return self.strategies.get(attribute, self.otherwise)
+
+    def trusted(self, attribute: str) -> tuple[str, ...]:
+        """The sources believed about an attribute, the most trusted first.
+
+        Examples:
+            >>> ProfileRules(trust=("crm", "shop"), trusted_for={"phone": ("till", "shop")}).trusted("phone")
+            ('till', 'shop', 'crm')
+        """
+        return tuple(dict.fromkeys((*self.trusted_for.get(attribute, ()), *self.trust)))
+
+    def stale_after(self, attribute: str) -> int | None:
+        """Days from which a value that nobody said again is stale; None: never."""
+        return self.stale_days.get(attribute, self.stale_otherwise)
 
 
 FILES = (

@@ -57,6 +57,7 @@ TRAIT_CHANGES = table(
     "unify", "trait_changes", "History of each profile attribute after its merge strategy.", ("person_key", "trait", "occurred_at", "seq"),
     person(), col("trait", "string", "Attribute."), col("value", "string", "Value as text; null: gone.", "sensitive", "sociodemographic"), *clocks(),
     col("until", "timestamp", "When the value lapses by itself."), col("seq", "int64", "Order among rows of one instant."), col("source", "string", "Where it comes from."),
+    col("record", "string", "The record, answer or identifier that said it.", "pseudonym"),
     changed(), subject="person_key", purpose="crm",
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import ibis
 import ibis.expr.types as ir
 
-from kundig.config.unify import ATTRIBUTES
+from kundig.config.unify import ATTRIBUTES, ProfileRules
 from kundig.schema import Folded, step
 from kundig.tables.collect import CONTACTS, ORDERS
 from kundig.tables.unify import IDENTIFIERS, IDENTITIES, PERSON_DAYS, PROFILES, TRAIT_CHANGES
@@ -45,9 +45,15 @@ def seen_again(
     reads=(TRAIT_CHANGES, IDENTITIES, IDENTIFIERS, CONTACTS, ORDERS, PERSON_DAYS), writes=PROFILES, by="person_key", fold=seen_again, folds=(PERSON_DAYS,)
 )
 def profiles(
-    trait_changes: ir.Table, identities: ir.Table, identifiers: ir.Table, contacts: ir.Table, orders: ir.Table, person_days: ir.Table
-) -> ir.Table:
-    """One row per person; a person of whom nothing but visits is known is a visitor. Shared identifiers are no persons."""
+    trait_changes: ir.Table, identities: ir.Table, identifiers: ir.Table, contacts: ir.Table, orders: ir.Table, person_days: ir.Table,
+    *, profiles: ProfileRules,
+) -> ir.Table:  # fmt: skip
+    """One row per person; a person of whom nothing but visits is known is a visitor. Shared identifiers are no persons.
+
+    Attributes that profiles.yaml declares beyond the built-in ones have no column here: table `traits` has them.
+    """
+    if profiles.attributes:
+        trait_changes = trait_changes.filter(~trait_changes.trait.isin(sorted(profiles.attributes)))
     certain = identities.filter(~identities.shared)
     people = owned(contacts, certain)
     people = people.mutate(alone=people.count().over(group_by="person_key") == 1)

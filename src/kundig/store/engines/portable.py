@@ -36,6 +36,15 @@ _duckdb_micros = builtin("epoch_us", (types.Timestamp(timezone="UTC"),), types.i
 _spark_micros = builtin("unix_micros", (types.Timestamp(timezone="UTC"),), types.int64)
 
 
+_duckdb_json = builtin("json_extract_string", (types.string, types.string), types.string)
+_spark_json = builtin("get_json_object", (types.string, types.string), types.string)
+
+
+def json_text(document: ir.Value, name: str) -> ir.Value:
+    """The text of a key of JSON text; null where it is not there. The name holds no quotes."""
+    return _duckdb_json(document, f'$."{name}"') if DIALECT.get() == "duckdb" else _spark_json(document, f"$['{name}']")
+
+
 def local_time(moment: ir.Value, zone: str) -> ir.Value:
     """The wall clock of a zone at a moment, as a timestamp without zone."""
     return _duckdb_local(zone, moment) if DIALECT.get() == "duckdb" else _spark_local(moment, zone)
