@@ -151,6 +151,9 @@ class Attribute(Record):
         return self
 
 
+YES, NO = ("true", "yes", "ja", "1", "wahr"), ("false", "no", "nein", "0", "falsch")
+"""How yes and no are spelt in free fields and answers."""
+
 NAME = r"[a-z][a-z0-9_]*"
 """How attributes and traits may be called."""
 

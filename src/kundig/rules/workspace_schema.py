@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from kundig.config.unify import ATTRIBUTES
 from kundig.rules.rule import parse_all
-from kundig.rules.schema import STANDARD_PROPERTIES, EventType, Field, RuleSchema
+from kundig.rules.schema import COLUMN_TYPES, STANDARD_PROPERTIES, EventType, Field, RuleSchema
 
 if TYPE_CHECKING:
     from kundig.config.collect import Source, TrackingPlan
     from kundig.config.law import Purposes
     from kundig.config.load import Config
+    from kundig.config.unify import ProfileRules
     from kundig.rules.rule import Rule
 
 STANDARD_EVENTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -35,7 +36,7 @@ _LABELS = {
 def schema_of(config: Config, *, scores: Iterable[str] = (), lists: Iterable[str] = (), traits: Mapping[str, Any] | None = None) -> RuleSchema:
     """The schema of a workspace's rules, from its files.
 
-    Known are the tracking plan's events and those that landing and the sources emit, the attributes of profiles and `traits`, the
+    Known are the tracking plan's events and those that landing and the sources emit, the attributes of profiles (built in and declared) and `traits`, the
     purposes with their channels, the segments of the matrix, and the scores and lists given.
 
     Raises:
@@ -48,11 +49,16 @@ def schema_of(config: Config, *, scores: Iterable[str] = (), lists: Iterable[str
         purposes=config.purposes,
         currency=settings.currency,
         events=_emitted(config.sources.values()),
-        traits=traits,
+        traits={**declared_traits(config.profiles), **(traits or {})},
         scores=scores,
         segments=[row["segment_id"] for row in config.matrix.rows],
         lists=lists,
     )
+
+
+def declared_traits(profiles: ProfileRules) -> dict[str, Field]:
+    """The attributes that profiles.yaml declares beyond the built-in ones, as rules know them."""
+    return {name: Field(type=COLUMN_TYPES[attribute.type], labels=attribute.labels) for name, attribute in profiles.attributes.items()}
 
 
 def parse_many(sources: Mapping[str, Any], config: Config) -> dict[str, Rule]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.types as ir
 
-from kundig.config.unify import ATTRIBUTES, ProfileRules
+from kundig.config.unify import ATTRIBUTES, NO, YES, ProfileRules
 from kundig.schema import step
 from kundig.store.engines import portable
 from kundig.tables.collect import CONTACTS, SURVEY_ANSWERS
@@ -118,7 +118,7 @@ def in_form(text: ir.StringValue, type_: str) -> ir.StringValue:
             return said.re_extract(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", 0).nullif("").try_cast("date").cast("string")
         case "bool":
             spelt = said.lower()
-            return ibis.cases((spelt.isin(("true", "yes", "ja", "1", "wahr")), "true"), (spelt.isin(("false", "no", "nein", "0", "falsch")), "false"), else_=ibis.null("string"))
+            return ibis.cases((spelt.isin(YES), "true"), (spelt.isin(NO), "false"), else_=ibis.null("string"))
     return said
 
 

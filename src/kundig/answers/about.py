@@ -4,38 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from kundig import reasons
-from kundig.collect.identifiers import Rules, identifier_key, normalise
-from kundig.errors import ConfigError, IdentityError, KundigError, nearest
+from kundig.answers.asking import one, rows
+from kundig.answers.history import Entry, timeline
+from kundig.answers.origins import Value, values
+from kundig.answers.who import resolve
+from kundig.errors import ConfigError, KundigError, nearest
 
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
 
-TIMELINE = 60
 _HIDDEN = {"person_key", "person_id", "provenance", "changed_run", "sources", "records"}
-
-
-ONE_BY_ONE = 8
-"""Identifiers up to which a person's events are asked for one identifier after the other: an equality is tested before a row's other columns are read, a list after it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One line of a timeline."""
-
-    at: dt.datetime
-    kind: str
-    what: str
-    detail: str = ""
-    """Its page, number, campaign or topic."""
-    channel: str = ""
-    value: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +54,7 @@ class Person:
     person_key: int
     profile: dict[str, Any]
     provenance: dict[str, Any]
+    values: tuple[Value, ...]
     identifiers: tuple[tuple[str, str, str], ...]
     value: dict[str, Any]
     lifecycle: dict[str, Any]
@@ -82,7 +67,9 @@ class Person:
     def lines(self) -> list[str]:
         """In words, for the command line."""
         found = [f"person {self.person_id}"]
-        found += [f"  {name}: {value}" for name, value in self.profile.items() if value not in (None, "", [])]
+        found += [f"  {value.line()}" for value in self.values]
+        known = {value.name for value in self.values}
+        found += [f"  {name}: {value}" for name, value in self.profile.items() if name not in known and value not in (None, "", [])]
         found += [f"  identifier {namespace}: {value} (from {source})" for namespace, value, source in self.identifiers]
         if self.value:
             low, high = self.value["expected_value_low"], self.value["expected_value_high"]
@@ -97,47 +84,6 @@ class Person:
         return found
 
 
-def resolve(workspace: Workspace, identifier: str) -> tuple[int, str]:
-    """Key and public id of the person that an identifier belongs to now: a person id, an e-mail address, a number, any value.
-
-    Raises:
-        IdentityError: Nobody has it.
-    """
-    given = identifier.replace("\0", "").strip()
-    if re.fullmatch(r"p[0-9a-f]{15}", given):
-        found = _one(workspace, f"SELECT person_key, person_id FROM profiles WHERE person_id = {_text(given)}")
-        if not found:
-            moved = _one(workspace, f"SELECT p.person_key, p.person_id FROM merges m JOIN profiles p USING (person_key) WHERE m.other_key = {int(given[1:], 16)}")
-            found = moved
-        if found:
-            return int(found["person_key"]), str(found["person_id"])
-    known = _by_key(workspace, given)
-    if known:
-        return int(known["person_key"]), str(known["person_id"])
-    forms = sorted({given, given.lower(), re.sub(r"[^\d+]", "", given) or given, _international(given, workspace.config.settings.workspace.country)})
-    sql = f"""
-        SELECT p.person_key, p.person_id FROM identifiers i JOIN identities d USING (identifier_key) JOIN profiles p ON p.person_key = d.person_key
-        WHERE i.value IN ({", ".join(map(_text, forms))}) AND d.valid_until IS NULL ORDER BY d.valid_from DESC, p.person_id LIMIT 1"""
-    found = _one(workspace, sql)
-    if not found:
-        raise IdentityError("nobody is known by this identifier", mend="try the e-mail address, a customer number as the source spells it, or a person id such as p0123456789abcde")
-    return int(found["person_key"]), str(found["person_id"])
-
-
-def _by_key(workspace: Workspace, given: str) -> dict[str, Any]:
-    """The person of a value under any namespace that is declared: found by the identifier's key, without a look at all values."""
-    config = workspace.config
-    namespaces = sorted({*config.identity.namespaces, *(one.segment.user_id for source in config.sources.values() for one in source.inputs if one.segment)})
-    rules, country = Rules(identity=config.identity), config.settings.workspace.country
-    keys = sorted({identifier_key(namespace, form) for namespace in namespaces for form in {given, normalise(namespace, given, country=country, rules=rules)} if form})
-    if not keys:
-        return {}
-    sql = f"""
-        SELECT p.person_key, p.person_id FROM identities d JOIN profiles p ON p.person_key = d.person_key
-        WHERE d.identifier_key IN ({", ".join(map(str, keys))}) AND d.valid_until IS NULL ORDER BY d.valid_from DESC, p.person_id LIMIT 1"""
-    return _one(workspace, sql)
-
-
 def person(workspace: Workspace, identifier: str, *, locale: str | None = None) -> Person:
     """Everything known of a person, by any identifier; its sentences in a language (the workspace's by default).
 
@@ -145,40 +91,17 @@ def person(workspace: Workspace, identifier: str, *, locale: str | None = None) 
         IdentityError: Nobody has the identifier.
     """
     key, public = resolve(workspace, identifier)
-    profile = _one(workspace, f"SELECT * FROM profiles WHERE person_key = {key}")
-    names = _rows(workspace, f"SELECT i.namespace, i.value, i.source FROM identities d JOIN identifiers i USING (identifier_key) WHERE d.person_key = {key} AND d.valid_until IS NULL ORDER BY 1, 2")
+    profile = one(workspace, f"SELECT * FROM profiles WHERE person_key = {key}")
+    names = rows(workspace, f"SELECT i.namespace, i.value, i.source FROM identities d JOIN identifiers i USING (identifier_key) WHERE d.person_key = {key} AND d.valid_until IS NULL ORDER BY 1, 2")
     provenance, language = profile.get("provenance"), locale or workspace.config.settings.workspace.locale
     return Person(
         person_id=public, person_key=key, profile={name: value for name, value in profile.items() if name not in _HIDDEN},
-        provenance=json.loads(provenance) if provenance else {}, identifiers=tuple((row["namespace"], row["value"], row["source"]) for row in names),
-        value=_one(workspace, f"SELECT * FROM lifetime_values WHERE person_key = {key}"), lifecycle=_one(workspace, f"SELECT * FROM lifecycle_states WHERE person_key = {key}"),
-        segment=_one(workspace, f"SELECT * FROM segment_members WHERE person_key = {key} AND member ORDER BY occurred_at DESC LIMIT 1"),
-        features=_one(workspace, f"SELECT * EXCLUDE (person_key, changed_run) FROM features WHERE person_key = {key}"),
+        provenance=json.loads(provenance) if provenance else {}, values=values(workspace, key, profile, moment=_moment(workspace)), identifiers=tuple((row["namespace"], row["value"], row["source"]) for row in names),
+        value=one(workspace, f"SELECT * FROM lifetime_values WHERE person_key = {key}"), lifecycle=one(workspace, f"SELECT * FROM lifecycle_states WHERE person_key = {key}"),
+        segment=one(workspace, f"SELECT * FROM segment_members WHERE person_key = {key} AND member ORDER BY occurred_at DESC LIMIT 1"),
+        features=one(workspace, f"SELECT * EXCLUDE (person_key, changed_run) FROM features WHERE person_key = {key}"),
         consents=_allowances(workspace, key, None, language), answers=_answers(workspace, key, public, sorted(workspace.config.audiences), language), timeline=timeline(workspace, key),
     )  # fmt: skip
-
-
-def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> tuple[Entry, ...]:
-    """What happened to a person, newest first: visits, purchases, messages, cases, advertising; what an order also told as an event stands once."""
-    held = _rows(workspace, f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {person_key}")
-    if not held:
-        return ()
-    mine = f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {person_key}"
-    during = "x.occurred_at >= m.valid_from AND (m.valid_until IS NULL OR x.occurred_at < m.valid_until)"
-    keys = sorted({int(row["identifier_key"]) for row in held})
-    of = f"x.identifier_key IN ({', '.join(map(str, keys))})"
-    events = " UNION ALL ".join(f"SELECT * FROM events WHERE identifier_key = {key}" for key in keys) if len(keys) <= ONE_BY_ONE else f"SELECT * FROM events x WHERE {of}"
-    ordered = f"SELECT order_id FROM orders x WHERE {of}"
-    parts = [
-        f"SELECT x.occurred_at AS happened, 'event' AS kind, x.name AS what, coalesce(x.page_path, '') AS detail, coalesce(x.channel, '') AS channel, x.value::DOUBLE AS value FROM (SELECT * FROM ({events}) e WHERE event_id NOT IN ({ordered})) x",
-        f"SELECT x.occurred_at, 'order', x.status, x.order_id, coalesce(x.channel, ''), x.net::DOUBLE FROM (SELECT * FROM orders x WHERE {of}) x",
-        f"SELECT x.occurred_at, 'message', x.outcome, coalesce(x.campaign, ''), x.channel, NULL FROM (SELECT * FROM campaign_messages x WHERE {of}) x",
-        f"SELECT x.occurred_at, 'case', x.status, coalesce(x.topic, ''), coalesce(x.channel, ''), NULL FROM (SELECT * FROM tickets x WHERE {of}) x",
-        f"SELECT x.occurred_at, 'ad', coalesce(x.platform, ''), coalesce(x.campaign, ''), coalesce(x.channel, ''), NULL FROM (SELECT * FROM ad_contacts x WHERE {of}) x",
-    ]
-    joined = " UNION ALL ".join(f"{part} JOIN ({mine}) m ON x.identifier_key = m.identifier_key AND {during}" for part in parts)
-    found = _rows(workspace, f"SELECT * FROM ({joined}) t ORDER BY t.happened DESC, t.kind, t.what LIMIT {int(most)}")
-    return tuple(Entry(at=row.pop("happened"), **row) for row in found)
 
 
 def allowed(workspace: Workspace, identifier: str, at: dt.datetime | None, *, locale: str | None = None) -> tuple[Allowed, ...]:
@@ -186,15 +109,20 @@ def allowed(workspace: Workspace, identifier: str, at: dt.datetime | None, *, lo
     return _allowances(workspace, resolve(workspace, identifier)[0], at, locale or workspace.config.settings.workspace.locale)
 
 
-def _allowances(workspace: Workspace, key: int, at: dt.datetime | None, language: str) -> tuple[Allowed, ...]:
+def _moment(workspace: Workspace) -> dt.datetime:
+    """The moment of the newest release."""
     release = workspace.lake.release()
     if release is None:
         raise KundigError("there is no release yet", at=str(workspace.root), mend="kundig import, then kundig run")
-    moment = at or release.moment
+    return release.moment
+
+
+def _allowances(workspace: Workspace, key: int, at: dt.datetime | None, language: str) -> tuple[Allowed, ...]:
+    moment = at or _moment(workspace)
     sql = f"""
         SELECT purpose, channel, status, basis, until, occurred_at FROM consents WHERE person_key = {key} AND occurred_at <= TIMESTAMPTZ '{moment.isoformat()}'
         QUALIFY row_number() OVER (PARTITION BY purpose, channel ORDER BY occurred_at DESC, received_at DESC, seq DESC) = 1 ORDER BY purpose, channel"""
-    return tuple(_allowed(row, moment, language) for row in _rows(workspace, sql))
+    return tuple(_allowed(row, moment, language) for row in rows(workspace, sql))
 
 
 def _allowed(row: dict[str, Any], moment: dt.datetime, locale: str) -> Allowed:
@@ -225,8 +153,8 @@ def why(workspace: Workspace, identifier: str, *, audience: str | None = None, s
 def _answers(workspace: Workspace, key: int, public: str, audiences: Iterable[str], language: str) -> tuple[Answer, ...]:
     """The answer of each audience: what was sent, what was decided and who is on it is asked once."""
     messages = _messages(workspace, key)
-    members = _rows(workspace, f"SELECT audience, channel, rank, reason FROM audience_members WHERE person_key = {key} ORDER BY rank")
-    decisions = _rows(workspace, f"SELECT audience, channel, purpose, allow, reason, evidence, decided_at FROM decisions WHERE person_key = {key} ORDER BY channel, reason")
+    members = rows(workspace, f"SELECT audience, channel, rank, reason FROM audience_members WHERE person_key = {key} ORDER BY rank")
+    decisions = rows(workspace, f"SELECT audience, channel, purpose, allow, reason, evidence, decided_at FROM decisions WHERE person_key = {key} ORDER BY channel, reason")
     return tuple(
         _audience_answer(workspace, public, name, language, **{what: [row for row in rows if row["audience"] == name] for what, rows in (("messages", messages), ("members", members), ("decisions", decisions))})
         for name in audiences
@@ -315,7 +243,7 @@ def _rule_text(workspace: Workspace, name: str, locale: str) -> str:
 
 
 def _segment_answer(workspace: Workspace, key: int, public: str, segment: str, locale: str) -> Answer:
-    found = _one(workspace, f"SELECT * FROM segment_members WHERE person_key = {key} AND member ORDER BY occurred_at DESC LIMIT 1")
+    found = one(workspace, f"SELECT * FROM segment_members WHERE person_key = {key} AND member ORDER BY occurred_at DESC LIMIT 1")
     if not found:
         text, code = _WORDS[locale]["in_none"].format(person=public), "not_in_segment"
     elif found["segment_id"] == segment:
@@ -330,26 +258,4 @@ def _messages(workspace: Workspace, key: int) -> list[dict[str, Any]]:
     return workspace.state.select("messages", table.c.person_key == key, order_by=table.c.queued_at.desc())
 
 
-def _international(text: str, country: str) -> str:
-    digits = re.sub(r"[^\d+]", "", text)
-    codes = {"DE": "49", "AT": "43", "CH": "41"}
-    if digits.startswith("00"):
-        return f"+{digits[2:]}"
-    return f"+{codes[country]}{digits[1:]}" if digits.startswith("0") and country in codes else digits or text
-
-
-def _rows(workspace: Workspace, sql: str) -> list[dict[str, Any]]:
-    columns, found = workspace.rows(sql)
-    return [dict(zip(columns, row, strict=True)) for row in found]
-
-
-def _one(workspace: Workspace, sql: str) -> dict[str, Any]:
-    found = _rows(workspace, sql)
-    return found[0] if found else {}
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-__all__ = ["Allowed", "Answer", "Entry", "Person", "allowed", "person", "resolve", "timeline", "why"]
+__all__ = ["Allowed", "Answer", "Person", "allowed", "person", "why"]

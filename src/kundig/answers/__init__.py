@@ -1,0 +1,18 @@
+"""Answers about one person: who this is, what is known and where it comes from, what happened, what was allowed, and why they did (not) get something."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Allowed": "about", "Answer": "about", "Entry": "history", "Person": "about", "Value": "origins", "allowed": "about", "person": "about", "resolve": "who",
+    "timeline": "history", "values": "origins", "why": "about",
+}  # fmt: skip
+__all__ = ["Allowed", "Answer", "Entry", "Person", "Value", "allowed", "person", "resolve", "timeline", "values", "why"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"kundig.answers.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'kundig.answers' has no attribute '{name}'")

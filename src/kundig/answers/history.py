@@ -1,0 +1,52 @@
+"""What happened to a person, in order."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kundig.answers.asking import rows
+
+if TYPE_CHECKING:
+    from kundig.workspace import Workspace
+
+TIMELINE = 60
+ONE_BY_ONE = 8
+"""Identifiers up to which a person's events are asked for one identifier after the other: an equality is tested before a row's other columns are read, a list after it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line of a timeline."""
+
+    at: dt.datetime
+    kind: str
+    what: str
+    detail: str = ""
+    """Its page, number, campaign or topic."""
+    channel: str = ""
+    value: float | None = None
+
+
+def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> tuple[Entry, ...]:
+    """What happened to a person, newest first: visits, purchases, messages, cases, advertising; what an order also told as an event stands once."""
+    held = rows(workspace, f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {person_key}")
+    if not held:
+        return ()
+    mine = f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {person_key}"
+    during = "x.occurred_at >= m.valid_from AND (m.valid_until IS NULL OR x.occurred_at < m.valid_until)"
+    keys = sorted({int(row["identifier_key"]) for row in held})
+    of = f"x.identifier_key IN ({', '.join(map(str, keys))})"
+    events = " UNION ALL ".join(f"SELECT * FROM events WHERE identifier_key = {key}" for key in keys) if len(keys) <= ONE_BY_ONE else f"SELECT * FROM events x WHERE {of}"
+    ordered = f"SELECT order_id FROM orders x WHERE {of}"
+    parts = [
+        f"SELECT x.occurred_at AS happened, 'event' AS kind, x.name AS what, coalesce(x.page_path, '') AS detail, coalesce(x.channel, '') AS channel, x.value::DOUBLE AS value FROM (SELECT * FROM ({events}) e WHERE event_id NOT IN ({ordered})) x",
+        f"SELECT x.occurred_at, 'order', x.status, x.order_id, coalesce(x.channel, ''), x.net::DOUBLE FROM (SELECT * FROM orders x WHERE {of}) x",
+        f"SELECT x.occurred_at, 'message', x.outcome, coalesce(x.campaign, ''), x.channel, NULL FROM (SELECT * FROM campaign_messages x WHERE {of}) x",
+        f"SELECT x.occurred_at, 'case', x.status, coalesce(x.topic, ''), coalesce(x.channel, ''), NULL FROM (SELECT * FROM tickets x WHERE {of}) x",
+        f"SELECT x.occurred_at, 'ad', coalesce(x.platform, ''), coalesce(x.campaign, ''), coalesce(x.channel, ''), NULL FROM (SELECT * FROM ad_contacts x WHERE {of}) x",
+    ]
+    joined = " UNION ALL ".join(f"{part} JOIN ({mine}) m ON x.identifier_key = m.identifier_key AND {during}" for part in parts)
+    found = rows(workspace, f"SELECT * FROM ({joined}) t ORDER BY t.happened DESC, t.kind, t.what LIMIT {int(most)}")
+    return tuple(Entry(at=row.pop("happened"), **row) for row in found)
