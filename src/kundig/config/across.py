@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from kundig.config.understand import matrix_faults
+from kundig.config.unify import NAME
 from kundig.errors import Fault, nearest
 
 
@@ -14,6 +16,7 @@ def faults_across(values: Mapping[str, Any], broken: Collection[str] = ()) -> It
     if not {"axes", "matrix"} & set(broken):
         yield from matrix_faults(values["axes"], values["matrix"])
     yield from _audiences(values, broken)
+    yield from _traits(values)
     if "purposes" not in broken:
         yield from _destinations(values, broken)
 
@@ -31,6 +34,15 @@ def _audiences(values: Mapping[str, Any], broken: Collection[str]) -> Iterator[F
         for channel in audience.channels:
             if channel not in values["channels"].channels and "channels" not in broken:
                 yield Fault(what=f"there is no channel '{channel}'", at=at, mend=nearest(channel, values["channels"].channels))
+
+
+def _traits(values: Mapping[str, Any]) -> Iterator[Fault]:
+    known = values["profiles"].types
+    for name in sorted(values["traits"]):
+        if not re.fullmatch(NAME, name):
+            yield Fault(what=f"'{name}' is no name of a trait", at=f"traits/{name}.yaml", mend="name the file in lower case, digits and _")
+        elif name in known:
+            yield Fault(what=f"'{name}' is an attribute of profiles already", at=f"traits/{name}.yaml", mend="give the file another name")
 
 
 def _destinations(values: Mapping[str, Any], broken: Collection[str]) -> Iterator[Fault]:

@@ -10,13 +10,12 @@ from kundig import gate, rules
 from kundig.config.decide import Audience
 from kundig.config.law import Channels, Policy, Purposes
 from kundig.errors import Fault, PolicyError, nearest
-from kundig.rules.clauses import Holds, leaves
+from kundig.rules.clauses import traits_of
 
 
 def lineage(rule: rules.Rule, audience: Audience) -> tuple[str, ...]:
-    """The attributes that a selection rests on: the traits of its rule, and those the audience says its copy uses, sorted."""
-    named = {leaf.key for leaf in leaves(rule.clause) if isinstance(leaf, Holds) and leaf.kind == "trait"}
-    return tuple(sorted(named | set(audience.attributes)))
+    """The attributes that a selection rests on: the traits of its rule, computed ones with what they are made of, and those the audience says its copy uses, sorted."""
+    return tuple(sorted({*traits_of(rule.clause), *audience.attributes}))
 
 
 def requests(

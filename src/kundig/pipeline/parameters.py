@@ -20,7 +20,7 @@ from kundig.schema import Step
 
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(kundig[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]+)|import[ \t]+(kundig[\w.]*))", re.MULTILINE)
 
-SCHEMA_FILES = ("tracking_plan", "purposes", "matrix", "sources", "profiles")
+SCHEMA_FILES = ("tracking_plan", "purposes", "matrix", "sources", "profiles", "traits")
 """What a step that asks for the whole `config` reads of it: the files that make the schema of rules."""
 
 

@@ -22,6 +22,8 @@ from kundig.rules.schema import EventType, Field, RuleSchema
 _LATER = {
     "compile": "kundig.rules.warehouse",
     "json_schema": "kundig.rules.published",
+    "read_traits": "kundig.rules.derived",
+    "trait_values": "kundig.rules.derived_values",
     "Measure": "kundig.rules.measures",
     "measure_days": "kundig.rules.measures",
     "measures_of": "kundig.rules.measures",
@@ -32,7 +34,7 @@ _LATER = {
 }
 __all__ = [
     "Event", "EventType", "Explanation", "Field", "Measure", "Rule", "RuleSchema", "State", "Timeline", "compile", "json_schema", "measure_days", "measures_of",
-    "parse", "parse_all", "parse_many", "schema_from", "schema_of", "timelines",
+    "parse", "parse_all", "parse_many", "read_traits", "schema_from", "schema_of", "timelines", "trait_values",
 ]  # fmt: skip
 
 

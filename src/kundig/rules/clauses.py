@@ -242,7 +242,15 @@ class Resumed:
     part: Clause = field(compare=False)
 
 
-Wrapper = Not | Named | Stopped | Resumed
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Derived:
+    """Tests of a computed trait: means what `part` says of the events that the trait is made of."""
+
+    trait: str
+    part: Clause
+
+
+Wrapper = Not | Named | Stopped | Resumed | Derived
 Leaf = Everyone | Now | Holds | Count | Edge | Sequence | Regular | Bucket
 Clause = All | AnyOf | Wrapper | Leaf
 
@@ -260,6 +268,16 @@ def leaves(clause: Clause) -> Iterator[Leaf]:
         yield clause
     for part in parts_of(clause):
         yield from leaves(part)
+
+
+def traits_of(clause: Clause) -> Iterator[str]:
+    """Every trait that a clause asks for, the computed ones by their own name and with those that they are made of."""
+    if isinstance(clause, Derived):
+        yield clause.trait
+    if isinstance(clause, Holds) and clause.kind == "trait":
+        yield clause.key
+    for part in parts_of(clause):
+        yield from traits_of(part)
 
 
 def all_events(clause: Leaf) -> tuple[Events, ...]:

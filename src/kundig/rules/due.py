@@ -67,13 +67,13 @@ class DueCompiler:
                 return self._edge(leaf, leaf.window)
             case Count() | Edge() | Sequence():
                 has = leaf.has if isinstance(leaf, Edge) else None
-                return _all([self._of_events(events, leaf.window, has) for events in all_events(leaf)])
+                return _all([self.of_events(events, leaf.window, has) for events in all_events(leaf)])
             case Regular():
-                return self._of_events(leaf.events, Calendar(number=leaf.of_last, unit=leaf.unit, shift=-1), None)
+                return self.of_events(leaf.events, Calendar(number=leaf.of_last, unit=leaf.unit, shift=-1), None)
             case _:
                 return lambda people: []
 
-    def _of_events(self, events: Events, window: Window, has: Condition | None) -> Dues:
+    def of_events(self, events: Events, window: Window, has: Condition | None) -> Dues:
         """The earliest moment at which an event of these names happens, enters or leaves the window, or changes what it fulfils."""
         low = -FOREVER if isinstance(window, After) or follows_clock(events.where) or has is not None else bounded(window, self.scan.at, self.scan.zone)[0]
 

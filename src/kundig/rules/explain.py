@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from kundig.clock import instant
-from kundig.rules.clauses import All, AnyOf, Clause, Count, Leaf, Named, Not, parts_of
+from kundig.rules.clauses import All, AnyOf, Clause, Count, Derived, Leaf, Named, Not, parts_of
 from kundig.rules.evaluate import judge, label, verdict
 from kundig.rules.facts import Timeline
 from kundig.rules.sentence import Speaker
@@ -87,6 +87,8 @@ def below(clause: Clause, path: str, number: int) -> str:
             return f"{path}.not"
         case Named():
             return f"rules.{clause.name}"
+        case Derived():
+            return f"traits.{clause.trait}"
         case _:
             return f"{path}.{type(clause).__name__.lower()}"
 

@@ -17,6 +17,7 @@ from kundig.rules import columns
 from kundig.rules.clauses import (
     AllConditions,
     AnyCondition,
+    Clause,
     Condition,
     Count,
     Edge,
@@ -104,11 +105,11 @@ def mergeable(events: Events) -> bool:
     return not follows_clock(events.where) and '"parameter"' not in json.dumps(_canonical(events.where), ensure_ascii=True)
 
 
-def measures_of(rules: Iterable[Rule] | Mapping[str, Rule]) -> tuple[Measure, ...]:
-    """The distinct measures that these rules can be answered from, in order of their ids; equal ones with the properties of all."""
+def measures_of(rules: Iterable[Rule | Clause] | Mapping[str, Rule]) -> tuple[Measure, ...]:
+    """The distinct measures that these rules or clauses can be answered from, in order of their ids; equal ones with the properties of all."""
     found: dict[str, Measure] = {}
     for rule in rules.values() if isinstance(rules, Mapping) else rules:
-        for leaf in leaves(rule.clause):
+        for leaf in leaves(rule.clause if hasattr(rule, "clause") else rule):
             for events, properties in _wanted(leaf):
                 measure = Measure(events=Events(names=tuple(sorted(events.names)), where=events.where), properties=tuple(sorted(properties)))
                 before = found.get(measure.id)

@@ -28,27 +28,24 @@ from kundig.rules.clauses import (
     Step,
     Stopped,
     Test,
-    Threshold,
 )
+from kundig.rules.derived import ONCE, DerivedReader
 from kundig.rules.evaluate import asks_for_missing
 from kundig.rules.grammar import AGGREGATES, CONSENT_ANSWERS, CONSENT_STATUSES, ELAPSED, KINDS, OPTIONS
-from kundig.rules.parse_events import EventReader
 from kundig.rules.parse_windows import together
 from kundig.rules.reading import plain
 from kundig.rules.schema import RuleSchema
 from kundig.rules.windows import EVER, Rolling, Span
 
 Options = Mapping[str, Any]
-ONCE = Threshold(aggregate="count", of=None, test=Test(operator="at_least", value=Decimal(1), type="number"))
 _REGULAR_UNITS = ("day", "week", "month", "quarter")
 
 
-class RuleReader(EventReader):
+class RuleReader(DerivedReader):
     """Reads clauses: one method per kind."""
 
     def __init__(self, schema: RuleSchema) -> None:
         super().__init__(schema)
-        self.open: list[str] = []
         self._kinds: dict[str, Callable[[Any, Options, str, str], Clause | None]] = {
             "all": self._list, "any": self._list, "not": self._not, "everyone": self._everyone, "now": self._now, "rule": self._rule,
             "trait": self._trait, "score": self._score, "consent": self._consent, "segment": self._membership, "list": self._membership,
@@ -137,6 +134,8 @@ class RuleReader(EventReader):
         if not isinstance(body, str) or body not in self.schema.traits:
             self.unknown(at, "trait", body, self.schema.traits)
             return None
+        if body in self.schema.computed:
+            return self.derived(body, rest, at)
         type = self.schema.traits[body].type
         tests = self.tests({name: value for name, value in rest.items() if name != "for"}, type, at)
         return None if tests is None else self._holds(Holds(kind="trait", key=body, tests=tests), rest, at)

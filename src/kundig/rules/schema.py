@@ -63,6 +63,8 @@ class RuleSchema:
     segments: Mapping[str, Labels] = field(default_factory=dict, hash=False)
     lists: Mapping[str, Labels] = field(default_factory=dict, hash=False)
     rules: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    computed: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Traits that are computed from events, as their definitions (`rules.derived`); they stand among the traits too."""
 
     @classmethod
     def of(
@@ -77,6 +79,7 @@ class RuleSchema:
         lists: Iterable[str] | Mapping[str, Labels] = (),
         rules: Mapping[str, Any] | None = None,
         everywhere: Mapping[str, Any] | None = None,
+        computed: Mapping[str, Any] | None = None,
     ) -> RuleSchema:
         """A schema from plain values.
 
@@ -90,6 +93,7 @@ class RuleSchema:
             lists: Lists kept by hand, with or without labels.
             rules: Other rules by name, as their source.
             everywhere: Properties that all events have.
+            computed: Computed traits by name, as their definitions: {"event": …, "count": true, "within": …}, {"last": …, "take": …}, {"rule": …}.
 
         Types are those of rules (text, number, boolean, time, date, list) or of columns (string, int64, timestamp, …).
 
@@ -101,15 +105,19 @@ class RuleSchema:
             >>> schema.events["order_completed"].properties["total"].type, sorted(schema.purposes["news"])
             ('number', ['email'])
         """
+        from kundig.rules.derived import fields_of
+
         build = _Builder()
         if zone not in time_zones():
             build.faults.append(Fault(what=f"unknown time zone '{zone}'", at="zone", mend=nearest(zone, time_zones(), most=5)))
         shared = {name: build.field(given, f"everywhere.{name}") for name, given in (everywhere or {}).items()}
         channels = {name: _channels(given) for name, given in (purposes or {}).items()}
+        made = {name: build.event(given, shared, f"events.{name}") for name, given in (events or {}).items()}
         schema = cls(
             zone=zone,
-            events={name: build.event(given, shared, f"events.{name}") for name, given in (events or {}).items()},
-            traits={name: build.field(given, f"traits.{name}") for name, given in (traits or {}).items()},
+            events=made,
+            traits={name: build.field(given, f"traits.{name}") for name, given in (traits or {}).items()} | fields_of(computed or {}, made),
+            computed=dict(computed or {}),
             scores=_labelled(scores),
             purposes={name: channels for name, (channels, _) in channels.items()},
             purpose_labels={name: labels for name, (_, labels) in channels.items()},

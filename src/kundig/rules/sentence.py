@@ -15,6 +15,7 @@ from kundig.rules.clauses import (
     Clause,
     Condition,
     Count,
+    Derived,
     Edge,
     Events,
     Everyone,
@@ -74,6 +75,8 @@ class Speaker:
             case Named():
                 name = words.quoted(clause.name, self.language)
                 return self._say(f"Regel {name} gilt", f"rule {name} holds")
+            case Derived():
+                return self.clause(clause.part)
             case Everyone():
                 return self._say("alle", "everyone")
             case Now():

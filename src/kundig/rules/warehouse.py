@@ -85,9 +85,9 @@ def _groups(rules: Mapping[str, Rule]) -> Iterable[dict[str, Rule]]:
 class Plan:
     """Some rules that share scans: gathers what their leaves need, then builds one table."""
 
-    def __init__(self, rules: Mapping[str, Rule], tables: Mapping[str, ir.Table], at: int, *, due: bool, measures: Collection[Measure]) -> None:
+    def __init__(self, rules: Mapping[str, Rule], tables: Mapping[str, ir.Table], at: int, *, due: bool, measures: Collection[Measure], zone: str = "") -> None:
         self.rules, self.at = rules, at
-        self.zone = next(iter(rules.values())).zone
+        self.zone = zone or next(iter(rules.values())).zone
         self.scan = Scan(tables, at, self.zone, future=due)
         self.events = EventCompiler(scan=self.scan, days=DayFigures(at=at, zone=self.zone, held={measure.id: measure for measure in measures}))
         self.states = StateCompiler(scan=self.scan)

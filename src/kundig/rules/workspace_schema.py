@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,18 @@ def schema_of(config: Config, *, scores: Iterable[str] = (), lists: Iterable[str
         scores=scores,
         segments=[row["segment_id"] for row in config.matrix.rows],
         lists=lists,
+        computed=computed_traits(config),
     )
+
+
+def trait_schema(config: Config) -> RuleSchema:
+    """The schema that computed traits are read with: they rest on events, attributes and consents, not on the scores, segments and lists that are made later."""
+    return dataclasses.replace(schema_of(config), segments={}, scores={}, lists={})
+
+
+def computed_traits(config: Config) -> dict[str, Any]:
+    """The definitions of the traits that `traits/*.yaml` computes, by name."""
+    return {name: trait.definition for name, trait in sorted(config.traits.items())}
 
 
 def declared_traits(profiles: ProfileRules) -> dict[str, Field]:
@@ -88,6 +100,7 @@ def schema_from(
     segments: Iterable[str] = (),
     lists: Iterable[str] = (),
     rules: Mapping[str, Any] | None = None,
+    computed: Mapping[str, Any] | None = None,
 ) -> RuleSchema:
     """The schema of these parts of a workspace; amounts are shown in `currency`, every event carries the standard properties.
 
@@ -105,7 +118,7 @@ def schema_from(
     channels = {name: {"channels": list(purpose.channels)} for name, purpose in (purposes.purposes if purposes is not None else {}).items()}
     return RuleSchema.of(
         zone=zone, events=planned, everywhere=shared, traits={**ATTRIBUTES, **(traits or {})}, scores=scores, purposes=channels, segments=segments,
-        lists=lists, rules=rules,
+        lists=lists, rules=rules, computed=computed,
     )  # fmt: skip
 
 

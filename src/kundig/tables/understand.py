@@ -45,6 +45,14 @@ LIFETIME_VALUES = table(
     col("verdict", "string", "usable, weak or not_usable."), changed(), subject="person_key", purpose="analytics",
 )  # fmt: skip
 
+TRAITS = table(
+    "understand", "traits", "What is known of a person beside the columns of `profiles`: computed traits, and the attributes that profiles.yaml declares.", ("person_key", "trait"),
+    person(), col("trait", "string", "Name of the trait (`traits/<name>.yaml`) or attribute (profiles.yaml)."), fact("value", "string", "Its value as text; null: there is none, and time alone may bring one.", "sensitive"),
+    col("category", "string", "sociodemographic, behavioural or psychographic, as declared."),
+    col("last_fact_at", "timestamp", "When the newest fact that counts happened; null: a rule."), col("due_at", "timestamp", "Next moment at which time alone may change it."), changed(),
+    subject="person_key", purpose="analytics",
+)  # fmt: skip
+
 SCORES = table(
     "understand", "scores", "Scores of models, long, with history.", ("person_key", "model", "occurred_at"),
     person(), col("model", "string", "Name of the prediction."), fact("value", "float64", "Probability or value."), fact("percentile", "float64", "Share of persons below, 0 to 100."),
@@ -108,5 +116,5 @@ USE_CASES = table(
 )  # fmt: skip
 
 UNDERSTAND = (
-    FEATURES, LIFECYCLE_STATES, LIFETIME_VALUES, SCORES, URGENCY, SEGMENT_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_SCORES, MODELS, USE_CASES,
+    FEATURES, LIFECYCLE_STATES, LIFETIME_VALUES, TRAITS, SCORES, URGENCY, SEGMENT_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_SCORES, MODELS, USE_CASES,
 )  # fmt: skip

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ibis.expr.types as ir
 
 from kundig import rules
 from kundig.config.decide import Audience
+from kundig.config.traits import Trait
+from kundig.rules.clauses import Clause
+from kundig.rules.workspace_schema import trait_schema
 from kundig.schema import step
 from kundig.tables.collect import EVENTS
 from kundig.tables.unify import IDENTITIES, MEASURE_DAYS
@@ -19,15 +22,16 @@ MERGE = {"count": "sum", "sum": "sum", "minimum": "min", "maximum": "max", "firs
 
 
 @step(reads=(EVENTS, IDENTITIES), writes=MEASURE_DAYS, by="person_key", merge=MERGE, folds=(EVENTS,))
-def measure_days(events: ir.Table, identities: ir.Table, *, config: Any, zone: str, audiences: Mapping[str, Audience]) -> ir.Table:
-    """The days of every measure that the audiences' rules can be answered from; no rows where no rule counts events.
+def measure_days(events: ir.Table, identities: ir.Table, *, config: Any, zone: str, audiences: Mapping[str, Audience], traits: Mapping[str, Trait]) -> ir.Table:
+    """The days of every measure that the audiences' rules and the computed traits can be answered from; no rows where none counts events.
 
     A new or changed rule fills its measures once, from all events.
     """
     parsed = rules.parse_all({name: audience.rule for name, audience in sorted(audiences.items())}, rules.schema_of(config)) if audiences else {}
-    return days_of_rules(events, identities, parsed, zone=zone)
+    made = rules.read_traits(trait_schema(config)) if traits else {}
+    return days_of_rules(events, identities, parsed, zone=zone, beside=[one.probe for one in made.values()])
 
 
-def days_of_rules(events: ir.Table, identities: ir.Table, parsed: Mapping[str, rules.Rule], *, zone: str) -> ir.Table:
-    """The rows of `measure_days` for these rules."""
-    return rules.measure_days(owned(events, identities), rules.measures_of(parsed), zone=zone)
+def days_of_rules(events: ir.Table, identities: ir.Table, parsed: Mapping[str, rules.Rule], *, zone: str, beside: Sequence[Clause] = ()) -> ir.Table:
+    """The rows of `measure_days` for these rules, and for clauses beside them."""
+    return rules.measure_days(owned(events, identities), rules.measures_of([*parsed.values(), *beside]), zone=zone)
