@@ -151,7 +151,7 @@ class World:
             "contact_id": f"{source}:{self.serial}", "source": source, "occurred_at": occurred, "received_at": received, "identifier_key": who, "other_keys": others,
             "kind": self.random.choice(("customer", "lead", "subscriber")), "first_name": f"Vorname{person}", "last_name": self.random.choice((f"Nachname{person}", None)),
             "email": f"person{person}@example.org", "city": self.random.choice(("Berlin", "Köln", None)), "country": "DE", "language": self.random.choice(("de", "en", None)),
-            "birth_date": dt.date(1950 + person, 2, 28), "hobbies": ["Rad"] if person % 2 else None, "acquisition_channel": self.random.choice(CHANNELS), "batch_id": batch,
+            "birth_date": dt.date(1950 + person, 2, 28), "attributes": f'{{"size": "{person % 5}"}}', "hobbies": ["Rad"] if person % 2 else None, "acquisition_channel": self.random.choice(CHANNELS), "batch_id": batch,
         }  # fmt: skip
 
     def _consent(self, until: dt.datetime, days: int) -> dict[str, Any]:
@@ -237,9 +237,26 @@ def _fitted(value: Any) -> Any:
     return value.quantize(Decimal("0.0001")) if isinstance(value, Decimal) else value
 
 
-def default_workspace(folder: Path) -> Path:
-    """A workspace of the default files in a folder."""
+TRAITS = {
+    "orders_90": "{meaning: Orders of the last 90 days, event: order_completed, within: 90 days, count: true}",
+    "spent": "{meaning: Spent since the beginning of the year, event: order_completed, within: {calendar: 1 year}, sum: value, unit: €}",
+    "basket": "{meaning: Value of an order, event: order_completed, average: value}",
+    "pages": "{meaning: Different pages of a month, event: [page_viewed, order_completed], within: 30 days, distinct: page_path}",
+    "last_channel": "{meaning: Channel of the last visit, last: page_viewed, take: channel}",
+    "first_order": "{meaning: First order, first: order_completed}",
+    "falling_silent": "{meaning: Was here and stays away, rule: {all: [{trait: pages, at_least: 1}, {not: {event: '*', within: 10 days}}]}}",
+}
+"""Traits of every kind over the events of `World`."""
+
+
+def default_workspace(folder: Path, *, traits: bool = False) -> Path:
+    """A workspace of the default files in a folder; with `traits` also traits of every kind, and an attribute of its own."""
     from kundig.config.defaults import write_defaults
 
     write_defaults(folder)
+    if traits:
+        (folder / "traits").mkdir()
+        for name, text in TRAITS.items():
+            (folder / "traits" / f"{name}.yaml").write_text(text + "\n", encoding="utf-8")
+        (folder / "profiles.yaml").write_text("attributes: {size: {meaning: Size, field: size, type: int64}}\n", encoding="utf-8")
     return folder

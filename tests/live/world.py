@@ -47,7 +47,16 @@ RULES = {
     "left": {"all": [{"event": "product_added", "within": "2 days"}, {"not": {"event": "checkout_confirmed", "within": "2 days"}}]},
     "quiet": {"not": {"event": "page_viewed", "within": "36 hours"}},
     "newest": {"last": "product_viewed", "where": {"category": ["shoes", "hats"]}},
+    "often": {"trait": "looks", "at_least": 2},
+    "dear": {"any": [{"trait": "added", "more_than": 20}, {"trait": "last_shown", "is": "hats"}]},
     "path": {"sequence": [{"event": "product_viewed"}, {"event": "product_added", "within": "1 day"}], "within": "10 days"},
+}
+
+
+TRAITS = {
+    "looks": "{meaning: Products looked at lately, event: product_viewed, within: 36 hours, count: true}",
+    "added": "{meaning: Mean price of what was added, event: product_added, average: price}",
+    "last_shown": "{meaning: Category looked at last, last: product_viewed, take: category}",
 }
 
 
@@ -56,7 +65,7 @@ class Street:
 
     def __init__(self, root: Path) -> None:
         default_workspace(root)
-        for name, text in (("sources/web.yaml", SOURCE), ("tracking_plan/web.yaml", PLAN)):
+        for name, text in (("sources/web.yaml", SOURCE), ("tracking_plan/web.yaml", PLAN), *((f"traits/{name}.yaml", text) for name, text in TRAITS.items())):
             path = root / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")

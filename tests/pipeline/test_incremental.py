@@ -64,7 +64,7 @@ def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_incremental_equals_full(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _eager(monkeypatch)
     one = tmp_path / "one"
-    default_workspace(one)
+    default_workspace(one, traits=True)
     world = World(seed)
     place = Place(one)
     land(place.lake, world.rows(until=END), batch="first")
@@ -142,7 +142,7 @@ def folds(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, int]]:
 def test_a_day_is_folded_and_equals_a_full_run(seed: int, tmp_path: Path, folds: dict[str, tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
     """A day of new events, and an hour later some more that go on in the sessions of that day."""
     _eager(monkeypatch)
-    default_workspace(tmp_path)
+    default_workspace(tmp_path, traits=True)
     world = World(seed, people=60)
     place = Place(tmp_path)
     land(place.lake, world.rows(until=END, events=300), batch="first")

@@ -35,8 +35,7 @@ def duck() -> Any:
 
 
 def with_traits(definitions: dict[str, Any]) -> rules.RuleSchema:
-    events = {name: dataclasses.asdict(event)["properties"] for name, event in SCHEMA.events.items()}
-    made = rules.RuleSchema.of(zone=ZONE, events=dict.fromkeys(events, {name: field.type for name, field in SCHEMA.events["order"].properties.items()}), computed=definitions)
+    made = rules.RuleSchema.of(zone=ZONE, events={name: dict(event.properties) for name, event in SCHEMA.events.items()}, computed=definitions)
     return dataclasses.replace(SCHEMA, traits={**SCHEMA.traits, **{name: made.traits[name] for name in definitions}}, computed=definitions)
 
 
@@ -133,11 +132,9 @@ def test_a_test_of_a_trait_is_a_test_of_its_value() -> None:
             source = {"trait": name} | {word: operand for word, operand in draw.tests(one.type).items() if word != "exact"}
             if one.type == "number":
                 source = {"trait": name, draw.chance.choice(("is", "is_not", "at_least", "at_most", "more_than", "less_than")): draw.chance.choice((0, 1, 2, 20))}
-            try:
-                rule = rules.parse(source, schema)
-            except RuleError as error:
-                assert "has been" in str(error) or "whole number" in str(error), (source, error)
+            if isinstance(source.get("within"), dict) and "next" in source["within"] and one.take is None:
                 continue
+            rule = rules.parse(source, schema)
             tests = RuleReader(schema).tests({word: operand for word, operand in source.items() if word != "trait"}, one.type, "$")
             assert tests is not None
             for person in people:

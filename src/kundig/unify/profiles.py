@@ -28,11 +28,11 @@ SINGLE = tuple(name for name, type_ in ATTRIBUTES.items() if type_ != "list<stri
 
 def seen_again(
     standing: ir.Table, trait_changes: ir.Table, identities: ir.Table, identifiers: ir.Table, contacts: ir.Table, orders: ir.Table, person_days: ir.Table, *,
-    added: Mapping[str, ir.Table], recent: Mapping[str, ir.Table], since: dt.datetime, keys: ir.Table,
+    added: Mapping[str, ir.Table], recent: Mapping[str, ir.Table], since: dt.datetime, keys: ir.Table, profiles: ProfileRules,
 ) -> Folded:  # fmt: skip
     """Who is seen again after all that is known of the person is seen later, and nothing else; others are declined.
 
-    So is who has no first channel yet, since the visit may name it.
+    So is who has no first channel yet, since the visit may name it. No rule of merging says anything about visits.
     """
     visits = added["person_days"].group_by(visitor="person_key").aggregate(first_at=added["person_days"].first_at.min(), last_at=added["person_days"].last_at.max())
     both = standing.inner_join(visits, standing.person_key == visits.visitor)
