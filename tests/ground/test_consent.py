@@ -200,8 +200,8 @@ def test_empty_tables():
 
 def test_a_planted_fault_is_seen(monkeypatch):
     """Positive control: a fold that overlooks objections on other channels fails a timeline and the narrowing law."""
-    honest = folding._concerns
-    monkeypatch.setattr(folding, "_concerns", lambda one, purpose, channel, purposes: honest(dataclasses.replace(one, status="withdrawn") if one.status == "objected" else one, purpose, channel, purposes))
+    honest = folding.concerns
+    monkeypatch.setattr(folding, "concerns", lambda one, purpose, channel, purposes: honest(dataclasses.replace(one, status="withdrawn") if one.status == "objected" else one, purpose, channel, purposes))
     with pytest.raises(AssertionError):
         test_timeline("objection on another channel")
     with pytest.raises(AssertionError):

@@ -86,3 +86,33 @@ def consent_export(
     with file.open("w", encoding="utf-8") as out:
         count = write(out, found)
     line(f"{count:,} consent records with {len(rows):,} statements: {file}")
+
+
+@consent.command("at")
+def consent_at(
+    identifier: Annotated[str, typer.Argument(help="Any identifier of the person.")],
+    when: Annotated[str, typer.Argument(help="The moment asked for: 2026-10-31T10:04 (in the workspace's zone), or with its own, 2026-10-31T10:04+01:00.")],
+    root: Root = HERE,
+    purpose: Annotated[str | None, typer.Option(help="This purpose alone.")] = None,
+    channel: Annotated[str | None, typer.Option(help="This channel alone.")] = None,
+    known: Annotated[str | None, typer.Option(help="Count what was received until this moment; without it, until the moment asked for.")] = None,
+    language: Annotated[str | None, typer.Option(help="de or en; the workspace's by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Was this allowed at that moment, and why? From the consent log alone, with every record it rests on."""
+    from kundig.cli.output import say
+    from kundig.legal import allowed_at
+
+    workspace = opened(root)
+    zone = workspace.config.settings.workspace.zone
+    at = moment(when, zone)
+    if language not in (None, "de", "en"):
+        raise typer.BadParameter(f"'{language}' is no language of these answers; known: de, en")
+    answers = allowed_at(workspace, identifier, at or now(), purpose=purpose, channel=channel, known_at=moment(known, zone), locale=language)
+    if as_json:
+        import dataclasses
+
+        emit([dataclasses.asdict(answer) for answer in answers])
+        return
+    for answer in answers:
+        say([answer.sentence, *(f"    {told}" for told in answer.lines)])

@@ -133,30 +133,31 @@ def fold(
             kept = first.get(record.record_id)
             if kept is None or _identity(record) < _identity(kept):
                 first[record.record_id] = record
-    ordered = sorted(first.values(), key=_turn)
+    ordered = sorted(first.values(), key=turn)
     since = joined or {}
     rows: list[Consent] = []
     for purpose, channel in purposes.pairs() if only is None else sorted(set(only)):
         rule = purposes.rule(purpose, channel)
         if rule is None:
             continue
-        spoken = [record for record in ordered if _concerns(record, purpose, channel, purposes)]
+        spoken = [record for record in ordered if concerns(record, purpose, channel, purposes)]
         rows += _history(spoken, purpose, channel, rule, since)
     return tuple(rows)
 
 
 def _identity(record: ConsentRecord) -> tuple[Any, ...]:
-    return (record.received_at, _turn(record), record.wording or "")
+    return (record.received_at, turn(record), record.wording or "")
 
 
-def _turn(record: ConsentRecord) -> tuple[Any, ...]:
+def turn(record: ConsentRecord) -> tuple[Any, ...]:
     """Order of application: by moment; at one moment the stricter status and the earlier end come last."""
     ends = -1 if record.until is None else 1
     lasting = 0 if record.until is None else -micros(record.until)
     return (record.effective_at, SPOKEN.index(record.spoken), ends, lasting, record.record_id, record.purpose, record.channel, record.status, record.part)
 
 
-def _concerns(record: ConsentRecord, purpose: str, channel: str, purposes: Purposes) -> bool:
+def concerns(record: ConsentRecord, purpose: str, channel: str, purposes: Purposes) -> bool:
+    """Whether a record speaks of purpose × channel: an objection does on every channel, and on every purpose where its own is not declared."""
     if record.status == "objected":
         return record.purpose in (purpose, "*") or record.purpose not in purposes.purposes
     return record.purpose in (purpose, "*") and record.channel in (channel, "*")
@@ -213,7 +214,7 @@ def _end(record: ConsentRecord, rule: ChannelRule) -> dt.datetime | None:
 
 def _strictest(lanes: Sequence[_Lane], moment: dt.datetime, rule: ChannelRule) -> _Lane:
     """The strictest of what the parts of a person said: no wider than any of them."""
-    spoken = [(STANDINGS.index(lane.at(moment)), _rank(lane, rule), _turn(lane.record), lane) for lane in lanes if lane.record is not None]
+    spoken = [(STANDINGS.index(lane.at(moment)), _rank(lane, rule), turn(lane.record), lane) for lane in lanes if lane.record is not None]
     if not spoken:
         return _Lane()
     worst = max(spoken, key=lambda one: one[:3])[3]
