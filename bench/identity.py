@@ -4,6 +4,7 @@
 
 Each row is measured in a process of its own: seconds of wall clock and of processor, rate, and peak memory. The yardstick (Polars
 categoricals and the same union-find) runs where Polars is installed; the budget is 10 million edges in 5 s and 3 GiB.
+Matching of records by what they say has figures of its own: `python -m bench.matching`.
 """
 
 from __future__ import annotations
