@@ -32,6 +32,7 @@ READS: dict[str, tuple[list[str], str]] = {
     "trackingplan draft": ([], "events:"),
     "trackingplan drift": ([], "it"),
     "consent show": (["{member}", "--as-of", END], "newsletter"),
+    "consent at": (["{member}", f"{END}T10:04", "--purpose", "newsletter"], "newsletter"),
 }
 """Commands that change nothing: their words on the finished shop, and something they say."""
 ELSEWHERE = {

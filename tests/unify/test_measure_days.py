@@ -46,6 +46,6 @@ def test_days_of_rules_are_plain_counts() -> None:
 
 def test_without_rules_there_are_no_days() -> None:
     made = world()
-    empty = measure_days(lazy(made.table(EVENTS)), lazy(made.run()["identities"]), config=None, zone="Europe/Berlin", audiences={}).to_pyarrow()
+    empty = measure_days(lazy(made.table(EVENTS)), lazy(made.run()["identities"]), config=None, zone="Europe/Berlin", audiences={}, traits={}).to_pyarrow()
     assert empty.num_rows == 0
     assert set(empty.column_names) == set(MEASURE_DAYS.names) - {"changed_run"}
