@@ -49,6 +49,10 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         Check(name="quarantine: kills of fix, drop and replay", count="every point", command=_pytest("tests/crash/test_quarantine_kills.py")),
         Check(name="processes: pages within 2 s, each restarted alone", count="all", command=_pytest("tests/server/test_serve.py", "tests/server/test_processes.py", "tests/server/test_live_pages.py")),
     ),
+    "understand": (
+        Check(name="personas: known groups beside the oracle, none where there are none", count="72 worlds, 160 nones", command=_pytest("tests/understand/test_personas.py")),
+        Check(name="personas: a million persons", count="1,000,000", command=(sys.executable, "-m", "bench.personas", "--none", "5")),
+    ),
 }
 
 
