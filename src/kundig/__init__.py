@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 _FACES = {
     "lifetime_value": "kundig.understand.lifetime_value",
+    "propensity": "kundig.understand.propensity",
     "personas": "kundig.understand.personas",
     "identity": "kundig.unify.identity",
     "rules": "kundig.rules",

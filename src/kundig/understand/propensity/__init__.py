@@ -1,0 +1,9 @@
+"""Prediction: `fit(frame, target=…)` on any table, with `predict`, `reasons`, `drift`, a report and what was refused; see docs/predictions.md."""
+
+from __future__ import annotations
+
+from kundig.understand.propensity.estimate import Propensity, fit
+from kundig.understand.propensity.leaks import Refusal
+from kundig.understand.propensity.report import Report
+
+__all__ = ["Propensity", "Refusal", "Report", "fit"]
