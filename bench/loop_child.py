@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.loop import peak_gb
+from bench.loop import END, peak_gb
 
 
 def make(root: Path, persons: int) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def make(root: Path, persons: int) -> dict[str, Any]:
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(examples() / "shop", root)
     write_defaults(root, name="bench")
-    report = simulate(root / "exports", persons=persons, days=365, seed=1)
+    report = simulate(root / "exports", persons=persons, days=365, seed=1, end=END)
     return {"seconds": report.seconds, "records": sum(report.files.values()), "peak_gb": peak_gb()}
 
 
@@ -33,18 +33,23 @@ def loop(root: Path, day: dt.date) -> dict[str, Any]:
 
     began = time.perf_counter()
     workspace = Workspace(root)
-    stages: list[tuple[str, float, int]] = []
-    mark = time.perf_counter()
+    stages: list[tuple[str, float, float, int]] = []
+    mark, burnt = time.perf_counter(), time.process_time()
+
+    def note(name: str, rows: int) -> None:
+        nonlocal mark, burnt
+        stages.append((name, time.perf_counter() - mark, time.process_time() - burnt, rows))
+        mark, burnt = time.perf_counter(), time.process_time()
+
     landed = workspace.import_()
-    stages.append(("import", time.perf_counter() - mark, sum(sum(one.rows.values()) for one in landed)))
+    note("import", sum(sum(one.rows.values()) for one in landed))
     moment = midnight(day + dt.timedelta(days=1), workspace.config.settings.workspace.zone) - dt.timedelta(microseconds=1)
-    report = workspace.run(as_of=moment)
-    stages += [(step.table, step.seconds, step.rows) for step in report.steps if step.cause != "unchanged"]
+    report = workspace.run(as_of=moment, progress=lambda step: note(f"{step.table} ({step.cause})", step.rows))
+    note("commit", 0)
     if report.release is not None:
-        mark = time.perf_counter()
         handed = workspace.deliver(at=moment)
-        stages.append(("deliver", time.perf_counter() - mark, handed.sent))
-    return {"seconds": time.perf_counter() - began, "peak_gb": peak_gb(), "stages": stages, "release": report.release}
+        note("deliver", handed.sent)
+    return {"seconds": time.perf_counter() - began, "cpu": time.process_time(), "peak_gb": peak_gb(), "stages": stages, "release": report.release}
 
 
 if __name__ == "__main__":

@@ -214,7 +214,7 @@ def test_a_failing_commit_leaves_the_batch_for_the_next_try(taken: Taken, monkey
     assert taken.shop.rows("events", "count(*)") == [(1,)]
 
 
-_values = st.one_of(st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(allow_nan=False), st.text(max_size=20), st.lists(st.integers(), max_size=2))
+_values = st.one_of(st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=20), st.lists(st.integers(), max_size=2))
 _calls = st.fixed_dictionaries(
     {},
     optional={

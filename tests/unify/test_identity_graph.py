@@ -18,7 +18,8 @@ from tests.unify.world import World, key, lazy, persons
 from kundig.config.unify import Identity
 from kundig.errors import IdentityError
 from kundig.tables.unify import IDENTIFIERS
-from kundig.unify.identity_graph import ORIGIN, identities, resolve
+from kundig.unify.guards import Edges, Nodes
+from kundig.unify.identity_graph import ORIGIN, hands, identities, resolve
 from kundig.unify.links import CARRIERS, links
 from kundig.unify.resolving import resolve_parquet
 
@@ -56,8 +57,18 @@ def test_rows_of_an_identifier_follow_each_other(found: list[Record]) -> None:
         assert mine[-1][3] is None
         for before, after in itertools.pairwise(mine):
             assert before[3] == after[2]
+            assert before[2] < after[2], "an identifier and a moment name one row"
             assert before[1] != after[1]
             assert not after[4]
+
+
+def test_of_those_who_took_it_over_at_one_moment_the_last_one_holds_it() -> None:
+    persons = np.array([10, 11, 12, 13])
+    nodes = Nodes(keys=persons, namespace=np.array([1, 0, 0, 0], np.int32), first_at=np.zeros(4, np.int64), blocked=np.zeros(4, np.bool_), names=("crm_id", "phone"), identity=IDENTITY)
+    edges = Edges(left=np.zeros(3, np.int32), right=np.array([1, 2, 3], np.int32), records=np.ones(3, np.int64), first_at=np.array([5, 90, 90]), last_at=np.array([6, 90, 90]))
+    node, person, since, until = hands(nodes, edges, edges.left, np.arange(3), persons)
+    assert (node.tolist(), person.tolist()) == ([0, 0], [11, 13]), "an identifier and a moment name one row"
+    assert since.tolist()[1:] == until.tolist()[:-1] == [90]
 
 
 @quick

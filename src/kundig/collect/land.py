@@ -110,12 +110,13 @@ def import_source(
     faults = mapping.check(name, source)
     if faults:
         raise ConfigError(faults=faults)
+    plan = merged(config.tracking_plan)
     found = list(deliveries(config.root, name, source, files))
-    faults = [fault for delivery in found for fault in readers.precheck(delivery.given, delivery.paths, _needed(delivery.given))]
+    fresh = [_not_landed(lake, delivery, source, name, plan)[0] for delivery in found]
+    faults = [fault for delivery in fresh for fault in readers.precheck(delivery.given, delivery.paths, _needed(delivery.given))]
     if faults:
         raise SourceError(faults=faults)
     landed = Landed(source=name)
-    plan = merged(config.tracking_plan)
     with closing(fetched(lake, config, name, files)) as elsewhere:
         for delivery in heapq.merge(found, elsewhere, key=lambda delivery: delivery.number):
             delivery, again = _not_landed(lake, delivery, source, name, plan)

@@ -107,7 +107,7 @@ def _rows(nodes: Nodes, edges: Edges, status: npt.NDArray[np.int8], person: Ints
     shared = nodes.blocked.copy()
     shared[weak[(status == HUB) | (status == OVERLAP)]] = True
     moved = np.flatnonzero(status == HANDOVER)
-    node, key, since, until = _hands(nodes, edges, weak, moved, person)
+    node, key, since, until = hands(nodes, edges, weak, moved, person)
     single = np.ones(nodes.keys.size, np.bool_)
     single[node] = False
     origin, never = micros(ORIGIN), np.iinfo(np.int64).max
@@ -124,7 +124,7 @@ def _rows(nodes: Nodes, edges: Edges, status: npt.NDArray[np.int8], person: Ints
     )
 
 
-def _hands(nodes: Nodes, edges: Edges, weak: Codes, moved: Ints, person: Ints) -> tuple[Codes, Ints, Ints, Ints]:
+def hands(nodes: Nodes, edges: Edges, weak: Codes, moved: Ints, person: Ints) -> tuple[Codes, Ints, Ints, Ints]:
     """Of identifiers that changed hands: node, person, since and until, in order."""
     node = weak[moved]
     owner = person[np.where(weak[moved] == edges.left[moved], edges.right[moved], edges.left[moved])]
@@ -136,7 +136,8 @@ def _hands(nodes: Nodes, edges: Edges, weak: Codes, moved: Ints, person: Ints) -
     first[opens] = micros(ORIGIN)
     until = np.full(node.size, np.iinfo(np.int64).max)
     until[:-1] = np.where(opens[1:], until[:-1], first[1:])
-    return node, owner, first, until
+    held = until > first  # of several who took it over at one moment, the last one holds it
+    return node[held], owner[held], first[held], until[held]
 
 
 def _with_unknown(nodes: Nodes, keys: Ints, first_at: Ints) -> Nodes:

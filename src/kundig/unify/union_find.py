@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Nodes = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
-Loop = TypeVar("Loop", bound=Callable[..., Any])
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 
 
-def compiled(loop: Loop) -> Loop:
-    """The function as machine code, kept on disk, free of the interpreter's lock."""
-    return nb.njit(cache=True, nogil=True)(loop)  # type: ignore[no-any-return]  # numba is untyped
+class Loop(Generic[Given, Made]):
+    """A function that becomes machine code when it is first called, with all compiled functions it calls: a run without work for it never loads the compiler."""
+
+    def __init__(self, function: Callable[Given, Made]) -> None:
+        self.function, self._machine = function, None
+        update_wrapper(self, function)
+
+    def __call__(self, *given: Given.args, **named: Given.kwargs) -> Made:
+        return self.machine(*given, **named)  # type: ignore[no-any-return]  # numba is untyped
+
+    @property
+    def machine(self) -> Any:
+        """The function as machine code, kept on disk, free of the interpreter's lock."""
+        if self._machine is None:
+            import numba as nb
+
+            names = self.function.__globals__
+            for name in self.function.__code__.co_names:
+                if isinstance(names.get(name), Loop):
+                    names[name] = names[name].machine
+            self._machine = nb.njit(cache=True, nogil=True)(self.function)
+        return self._machine
+
+
+def compiled(function: Callable[Given, Made]) -> Loop[Given, Made]:
+    """The function as machine code, from its first call on."""
+    return Loop(function)
 
 
 @compiled
