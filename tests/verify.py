@@ -53,6 +53,9 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         Check(name="personas: known groups beside the oracle, none where there are none", count="72 worlds, 160 nones", command=_pytest("tests/understand/test_personas.py")),
         Check(name="personas: a million persons", count="1,000,000", command=(sys.executable, "-m", "bench.personas", "--none", "5")),
     ),
+    "unify": (
+        Check(name="legal: the folder's figures against the tables, answers for any moment", count="full", command=_pytest("tests/legal")),
+    ),
 }
 
 

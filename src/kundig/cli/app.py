@@ -12,6 +12,7 @@ import typer
 from kundig.cli.consents import consent
 from kundig.cli.destinations import destination
 from kundig.cli.keys import keys
+from kundig.cli.legal import legal
 from kundig.cli.options import HERE, AsOf, Json, Root, moment, opened
 from kundig.cli.output import emit, line, say, table
 from kundig.cli.quarantine import quarantine
@@ -24,6 +25,7 @@ app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_e
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(trackingplan, name="trackingplan")
 app.add_typer(consent, name="consent")
+app.add_typer(legal, name="legal")
 app.add_typer(keys, name="key")
 app.add_typer(destination, name="destination")
 app.add_typer(source, name="source")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kundig.legal.folder import Folder, folder
 from kundig.legal.moments import Answer, allowed_at
 
-__all__ = ["Answer", "allowed_at"]
+__all__ = ["Answer", "Folder", "allowed_at", "folder"]

@@ -31,9 +31,13 @@ def text(locale: str, key: str, **values: Any) -> str:
     return str(node).format(**values) if values else str(node)
 
 
-def named(locale: str, group: str, key: str) -> str:
-    """The text of a name that data bring; the name itself where there is none."""
-    return str(_all(locale).get(group, {}).get(key, key))
+def named(locale: str, *path: str) -> str:
+    """The text of a name that data bring, by its group (or groups) and itself; the name itself where there is none."""
+    *groups, key = path
+    node: Any = _all(locale)
+    for group in groups:
+        node = node.get(group, {})
+    return str(node.get(key, key))
 
 
 @cache
