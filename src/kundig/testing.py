@@ -250,7 +250,7 @@ TRAITS = {
 
 
 def default_workspace(folder: Path, *, traits: bool = False) -> Path:
-    """A workspace of the default files in a folder; with `traits` also traits of every kind, and an attribute of its own."""
+    """A workspace of the default files in a folder; with `traits` also traits of every kind, an attribute of its own, and personas."""
     from kundig.config.defaults import write_defaults
 
     write_defaults(folder)
@@ -259,4 +259,7 @@ def default_workspace(folder: Path, *, traits: bool = False) -> Path:
         for name, text in TRAITS.items():
             (folder / "traits" / f"{name}.yaml").write_text(text + "\n", encoding="utf-8")
         (folder / "profiles.yaml").write_text("attributes: {size: {meaning: Size, field: size, type: int64}}\n", encoding="utf-8")
+        (folder / "personas/answers").mkdir(parents=True)
+        (folder / "personas/customers.yaml").write_text("meaning: Buyers\ndata: [prices, habits, attitudes, traits]\n", encoding="utf-8")
+        (folder / "personas/answers/early.yaml").write_text("title: {en: Early birds}\npopulation: everyone\nwho: {hour: {less_than: 13}}\nshare: 0.5\nbelieved: {channel: email}\n", encoding="utf-8")
     return folder

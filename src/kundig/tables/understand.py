@@ -81,20 +81,28 @@ LIST_MEMBERS = table(
 )  # fmt: skip
 
 PERSONAS = table(
-    "understand", "personas", "Groups found in the data.", ("persona_id",),
-    col("persona_id", "string", "Id."), col("name", "string", "Name."), col("size", "int64", "Persons."), col("share", "float64", "Share of the population."), col("value", "decimal(18,4)", "Mean expected value."),
-    col("verdict", "string", "Verdict on the finding."), col("model", "string", "Model and version."), col("found_at", "timestamp", "When found."),
+    "understand", "personas", "Groups found in the data, and those that people tell; what a card of each says.", ("persona_id",),
+    col("persona_id", "string", "Id: the file's name and a number; the same at each refit as long as it is the same people."), col("file", "string", "File that asks for it."),
+    col("name", "string", "Name people gave it, else the id."), col("origin", "string", "found (in the data) or told (personas/answers)."), col("size", "int64", "Persons now."),
+    col("share", "float64", "Share of its population."), col("value", "decimal(18,4)", "Mean expected value of a person; null where none has one."),
+    col("recovered", "float64", "Share of it that a search on other persons finds too, 0 to 1; null for told ones."), col("stability", "float64", "Agreement of two searches on different persons (adjusted Rand index)."),
+    col("channel", "string", "Channel that brings most of them."), col("hour", "float64", "Median hour of day at which they come, local."), col("content", "string", "Category most of them buy, against others."),
+    col("objection", "string", "What speaks most against buying: price, doubts, service, attention, decision or none."), col("next_steps", "string", "What marketing and sales do next, as a code."),
+    col("rule", "string", "A readable rule."), col("rule_precision", "float64", "Share of those the rule finds that are of the persona."), col("rule_recall", "float64", "Share of the persona that the rule finds."),
+    col("segment_id", "string", "Row of persona_matrix.csv that most of them are in."), col("segment_share", "float64", "Share of them in it."),
+    col("drift", "string", "What changed since the fit before, as a code: new, grown, shrunk or steady."), col("share_before", "float64", "Share at the fit before."),
+    col("verdict", "string", "Verdict on the finding: usable or weak."), col("model", "string", "Model and version."), col("found_at", "timestamp", "When found."),
 )  # fmt: skip
 
 PERSONA_ATTRIBUTES = table(
     "understand", "persona_attributes", "What sets a persona apart, weighted by relevance.", ("persona_id", "attribute", "level"),
-    col("persona_id", "string", "Persona."), col("attribute", "string", "Attribute."), col("level", "string", "Value or band."), col("weight", "float64", "Relevance."),
-    col("share", "float64", "Share within the persona."), col("share_elsewhere", "float64", "Share elsewhere."),
+    col("persona_id", "string", "Persona."), col("attribute", "string", "Attribute."), col("level", "string", "Value or band."), col("weight", "float64", "Relevance: share of what sets the persona apart."),
+    col("share", "float64", "Share within the persona, of those known."), col("share_elsewhere", "float64", "Share among the others of its population."), col("used", "bool", "Whether personas were looked for by it."),
 )  # fmt: skip
 
 PERSONA_MEMBERS = table(
-    "understand", "persona_members", "Which persona a person belongs to, and how surely.", ("person_key", "persona_id"),
-    person(), col("persona_id", "string", "Persona."), fact("probability", "float64", "Probability."), changed(), subject="person_key", purpose="marketing",
+    "understand", "persona_members", "Which persona a person belongs to, and how surely: one row per file of personas.", ("person_key", "persona_id"),
+    person(), col("persona_id", "string", "Persona."), fact("probability", "float64", "Probability; 1 for told ones."), changed(), subject="person_key", purpose="marketing",
 )  # fmt: skip
 
 LEAD_SCORES = table(
@@ -107,7 +115,11 @@ MODELS = table(
     "understand", "models", "Every fit: parameters, what it was fitted on, and its own verdict.", ("model", "version"),
     col("model", "string", "Name."), col("version", "string", "Hash of inputs, code and parameters."), col("fitted_at", "timestamp", "As-of moment of the fit."),
     col("parameters", "json", "Parameters and their standard errors; no personal value ever goes in here."), col("inputs", "json", "What it rests on: persons, purchase days, first and last day; `runs` has the versions of the tables."), col("observations", "int64", "Persons or rows fitted on."),
-    col("log_likelihood", "float64", "Log-likelihood."), col("verdict", "string", "usable, weak or not_usable."), col("reason", "string", "Why."), col("holdout", "json", "Figures of the holdout check."),
+    col("log_likelihood", "float64", "Log-likelihood."), col("verdict", "string", "usable, weak or not_usable; of personas also none."), col("reason", "string", "Why."), col("holdout", "json", "Figures of the holdout check."),
+)  # fmt: skip
+
+PERSONA_MODELS = table(
+    "understand", "persona_models", "Every fit of personas: how persons are placed, what each persona is told by, and the verdict.", ("model", "version"), *MODELS.columns,
 )  # fmt: skip
 
 USE_CASES = table(
@@ -116,5 +128,5 @@ USE_CASES = table(
 )  # fmt: skip
 
 UNDERSTAND = (
-    FEATURES, LIFECYCLE_STATES, LIFETIME_VALUES, TRAITS, SCORES, URGENCY, SEGMENT_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_SCORES, MODELS, USE_CASES,
+    FEATURES, LIFECYCLE_STATES, LIFETIME_VALUES, TRAITS, SCORES, URGENCY, SEGMENT_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_SCORES, MODELS, PERSONA_MODELS, USE_CASES,
 )  # fmt: skip

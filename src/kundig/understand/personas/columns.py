@@ -28,6 +28,8 @@ OTHER = "…"
 """The level of all levels that are too rare to be one of their own."""
 BANDS = 7
 KNOTS = 257
+OWN = 5
+"""Values at either end of a scale that are not kept: they are those of single persons."""
 LEAST_KNOWN = 0.02
 IDS = ("person_id", "person_key")
 
@@ -158,9 +160,16 @@ def numbers(values: pa.ChunkedArray) -> Floats:
     if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
         values = values.cast(pa.timestamp("us")).cast(pa.int64())
         return np.asarray(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64) / 86_400e6
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        values = _readable(values)
     found = np.array(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
     found[~np.isfinite(found)] = np.nan
     return found
+
+
+def _readable(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts that are numbers; the others as not known."""
+    return pc.if_else(pc.match_substring_regex(texts, r"^-?\d+(\.\d+)?$"), texts, pa.scalar(None, texts.type))
 
 
 def texts_of(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -222,7 +231,7 @@ def _number(name: str, known: Floats, distinct: Floats, counts: Ints, *, dated: 
     if tied:
         return Column(name=name, kind="banded", levels=levels, edges=edges, dated=dated)
     ranks = (np.arange(len(known)) + 0.5) / len(known)
-    at = np.unique(np.linspace(0, len(known) - 1, KNOTS).astype(np.int64))
+    at = np.unique(np.linspace(min(OWN, len(known) // 3), len(known) - 1 - min(OWN, len(known) // 3), KNOTS).astype(np.int64))
     knots, first = np.unique(known[at], return_index=True)
     scores = ndtri(ranks[at][first])
     return Column(name=name, kind="number", levels=levels, edges=edges, knots=tuple(map(float, knots)), scores=tuple(map(float, scores)), dated=dated)
