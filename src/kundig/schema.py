@@ -130,6 +130,8 @@ class Step:
     table as it stands, the tables read, and by keyword the rows `added` to those that `folds` names, their `recent` rows (from the moment `since` on)
     and the `keys` concerned, it makes the rows that change (`Folded`). Without `by` it is given the added rows of
     the tables that were only added to, and the names of those to be read `anew`, and makes the whole table.
+
+    `needs` names kinds of workspace files of many: a workspace that has none of them, and had none before, does not run the step at all.
     """
 
     name: str
@@ -144,6 +146,7 @@ class Step:
     merge: Mapping[str, str] | None = None
     fold: Callable[..., Folded] | None = None
     folds: tuple[Table, ...] = ()
+    needs: tuple[str, ...] = ()
 
     def __call__(self, *tables: Any, **parameters: Any) -> Any:
         """Run the body: one argument per table read, in order, then keyword parameters."""
@@ -168,6 +171,7 @@ def step(
     merge: Mapping[str, str] | None = None,
     fold: Callable[..., Folded] | None = None,
     folds: tuple[Table, ...] = (),
+    needs: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Any]], Step]:
     """Declare a function as a step.
 
@@ -199,7 +203,7 @@ def step(
             raise ContractError("an array step declares its memory", at=where, mend="give bound=<bytes per input row>")
         keywords = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
         name = f"{body.__module__.removeprefix('kundig.')}.{body.__name__}"
-        return Step(name=name, kind=kind, reads=reads, writes=writes, body=body, parameters=keywords, by=by, due=due, bound=bound, merge=merge, fold=fold, folds=folds)
+        return Step(name=name, kind=kind, reads=reads, writes=writes, body=body, parameters=keywords, by=by, due=due, bound=bound, merge=merge, fold=fold, folds=folds, needs=needs)
 
     return declare
 

@@ -91,6 +91,7 @@ class Run:
         began = time.perf_counter()
         self.bench.open(self.as_of, {table.name: table for step in self.steps for table in step.reads})
         memory = self.bench.memory()
+        self.steps = tuple(step for step in self.steps if not step.needs or step.name in memory or any(getattr(self.config, kind) for kind in step.needs))
         for number, step in enumerate(self.steps, 1):
             try:
                 report = self._step(step, memory.get(step.name), number)

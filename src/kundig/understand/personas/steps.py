@@ -24,6 +24,7 @@ from kundig.understand.personas.fitting import ANSWERS, FOUND, current, find_in,
 from kundig.understand.personas.knowing import among, flat, known
 from kundig.understand.personas.told import holds
 
+FILES = ("personas", "persona_answers")
 PERSONS = 40_000
 """Persons that a fit looks at; beyond that, an even share of them."""
 
@@ -34,7 +35,7 @@ def declared(profiles: ProfileRules, traits: Mapping[str, Trait]) -> dict[str, s
     return {name: one.category for name, one in both if one.personal != "sensitive"}
 
 
-@step(reads=(PROFILES, FEATURES, TRAITS, PERSON_DAYS, PERSONA_MODELS), writes=PERSONA_MODELS, kind="fit")
+@step(reads=(PROFILES, FEATURES, TRAITS, PERSON_DAYS, PERSONA_MODELS), writes=PERSONA_MODELS, kind="fit", needs=FILES)
 def persona_models(
     people: ir.Table, features: ir.Table, trait_values: ir.Table, person_days: ir.Table, models: ir.Table,
     *, as_of: dt.datetime, zone: str, personas: Mapping[str, Finding], persona_answers: Mapping[str, Answers], profiles: ProfileRules, traits: Mapping[str, Trait],
@@ -60,7 +61,7 @@ def _some(people: ir.Table) -> pa.Table:
     return chosen.to_pyarrow().sort_by("person_key")
 
 
-@step(reads=(PROFILES, FEATURES, TRAITS, PERSON_DAYS, PERSONA_MODELS), writes=PERSONA_MEMBERS, kind="array", by="person_key", bound=1_500)
+@step(reads=(PROFILES, FEATURES, TRAITS, PERSON_DAYS, PERSONA_MODELS), writes=PERSONA_MEMBERS, kind="array", by="person_key", bound=1_500, needs=FILES)
 def persona_members(
     people: ir.Table, features: ir.Table, trait_values: ir.Table, person_days: ir.Table, models: ir.Table,
     *, zone: str, personas: Mapping[str, Finding], persona_answers: Mapping[str, Answers], profiles: ProfileRules, traits: Mapping[str, Trait],
@@ -95,7 +96,7 @@ def _rows(persons: pa.Array, ids: pa.Array, probability: Any) -> pa.Table:
     return pa.table({"person_key": persons, "persona_id": ids, "probability": pa.array(probability, pa.float64())})
 
 
-@step(reads=(PERSONA_MEMBERS, LIFETIME_VALUES, SEGMENT_MEMBERS, PERSONA_MODELS), writes=PERSONAS, kind="array", bound=200)
+@step(reads=(PERSONA_MEMBERS, LIFETIME_VALUES, SEGMENT_MEMBERS, PERSONA_MODELS), writes=PERSONAS, kind="array", bound=200, needs=FILES)
 def persona_cards(
     members: ir.Table, lifetime_values: ir.Table, segment_members: ir.Table, models: ir.Table, *, personas: Mapping[str, Finding], persona_answers: Mapping[str, Answers]
 ) -> pa.Table:
@@ -142,7 +143,7 @@ def _now(members: ir.Table, lifetime_values: ir.Table, segment_members: ir.Table
     return sizes, values, cells
 
 
-@step(reads=(PERSONA_MODELS,), writes=PERSONA_ATTRIBUTES, kind="array", bound=500)
+@step(reads=(PERSONA_MODELS,), writes=PERSONA_ATTRIBUTES, kind="array", bound=500, needs=FILES)
 def persona_attributes(models: pa.Table, *, personas: Mapping[str, Finding], persona_answers: Mapping[str, Answers]) -> pa.Table:
     """What sets each persona apart, as its fit tells it."""
     rows: list[dict[str, Any]] = []
