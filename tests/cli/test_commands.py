@@ -29,6 +29,8 @@ READS: dict[str, tuple[list[str], str]] = {
     "verify": ([], "every file, count and hash is as it should be"),
     "catalogue": ([], "lifetime_values"),
     "quarantine list": ([], "reason"),
+    "persona list": ([], "geschaeftsfuehrer_kmu"),
+    "persona show": (["geschaeftsfuehrer_kmu"], "Geschäftsführer KMU"),
     "trackingplan draft": ([], "events:"),
     "trackingplan drift": ([], "it"),
     "consent show": (["{member}", "--as-of", END], "newsletter"),
@@ -36,7 +38,7 @@ READS: dict[str, tuple[list[str], str]] = {
 }
 """Commands that change nothing: their words on the finished shop, and something they say."""
 ELSEWHERE = {
-    "demo", "init", "simulate", "import", "apply", "run", "deliver", "report", "serve", "tail", "export", "schema",
+    "demo", "init", "simulate", "persona find", "import", "apply", "run", "deliver", "report", "serve", "tail", "export", "schema",
     "quarantine show", "quarantine fix", "quarantine replay", "quarantine drop",
     "source list", "source add", "source check", "source declare", "webhook list", "webhook add",
     "key create", "key list", "key revoke", "consent decode", "consent expiring", "consent export",
@@ -214,3 +216,17 @@ def test_tail_says_what_to_do_while_nothing_has_come_and_is_lines_for_machines(k
     assert told.code == 0 and "kundig key create SOURCE" in told.out
     assert kundig("tail", "--no-follow", "--json", "-w", root).out == ""
     assert kundig("tail", "--no-follow", "--source", "wep", "-w", root).code == 2
+
+
+def test_personas_of_a_file_are_found_without_a_workspace(kundig: Kundig, tmp_path: Path) -> None:
+    """Two kinds of people in a CSV; who belongs to which is written, and JSON says the same."""
+    people, members = tmp_path / "people.csv", tmp_path / "members.csv"
+    kinds = {0: ("mail", "books", 30), 1: ("app", "tents", 60)}
+    rows = [f"c{number},{number % 2 * 6 + number * 37 % 101 / 20:.2f},{number % 2 * -4 + number * 53 % 97 / 20:.2f},{kinds[number % 2][0]},{kinds[number % 2][1]},{kinds[number % 2][2] + number * 29 % 89 / 5:.1f}" for number in range(400)]
+    people.write_text("person_id,spend,visits,channel,interest,age\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    done = kundig("persona", "find", str(people), "--output", str(members))
+    assert done.code == 0 and "2 personas; usable" in done.out and "channel" in done.out
+    written = list(csv.DictReader(io.StringIO(members.read_text(encoding="utf-8"))))
+    assert len(written) == 400 and len({(row["persona_id"], int(row["person_id"][1:]) % 2) for row in written}) == 2
+    told = json.loads(kundig("persona", "find", str(people), "--json").out)
+    assert told["count"] == 2 and told["sizes"] == [200, 200]

@@ -15,6 +15,7 @@ from kundig.cli.keys import keys
 from kundig.cli.legal import legal
 from kundig.cli.options import HERE, AsOf, Json, Root, moment, opened
 from kundig.cli.output import emit, line, say, table
+from kundig.cli.personas import persona
 from kundig.cli.quarantine import quarantine
 from kundig.cli.sources import source
 from kundig.cli.trackingplan import trackingplan
@@ -27,6 +28,7 @@ app.add_typer(trackingplan, name="trackingplan")
 app.add_typer(consent, name="consent")
 app.add_typer(legal, name="legal")
 app.add_typer(keys, name="key")
+app.add_typer(persona, name="persona")
 app.add_typer(destination, name="destination")
 app.add_typer(source, name="source")
 app.add_typer(webhook, name="webhook")

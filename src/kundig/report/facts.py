@@ -181,6 +181,16 @@ class Facts:
         return [cell | {"small": 0 < cell["persons"] < SMALL_CELL} for cell in cells]
 
     @cached_property
+    def personas(self) -> list[Row]:
+        """Cards of personas: those found first, the largest first."""
+        return self.rows("SELECT * FROM personas ORDER BY origin, file, size DESC, persona_id")
+
+    @cached_property
+    def persona_attributes(self) -> list[Row]:
+        """What sets personas apart, the most telling first."""
+        return self.rows("SELECT * FROM persona_attributes ORDER BY persona_id, weight DESC, attribute, level")
+
+    @cached_property
     def unsegmented(self) -> int:
         """People in no cell."""
         return int(self.one("SELECT count(*) AS n FROM profiles WHERE person_key NOT IN (SELECT person_key FROM segment_members WHERE member)")["n"])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kundig import reasons
-from kundig.report import charts
+from kundig.report import charts, personas
 from kundig.report.cells import Cell, Phrase, address
 from kundig.report.facts import SMALL_CELL, Facts
 from kundig.report.words import DASH, Words
@@ -139,7 +139,11 @@ def segments(facts: Facts, w: Words) -> View:
     note = w("segments.without", persons=w.number(facts.unsegmented), small=w.number(SMALL_CELL))
     if any(cell["value"] is None for cell in facts.segments):
         note = f"{note} {w('segments.no_value')}"
-    return {"title": w("segments.title"), "answer": answer, "tables": [grid(heads, rows, title=w("segments.matrix"), note=note, empty=w("empty.segments"))]}
+    found = personas.cards(facts, w)
+    return {
+        "title": w("segments.title"), "answer": answer, "tables": [grid(heads, rows, title=w("segments.matrix"), note=note, empty=w("empty.segments"))],
+        "personas_title": w("personas.title"), "personas_answer": personas.answer(facts, w), "personas": found, "personas_how": w("how.personas") if found else "",
+    }  # fmt: skip
 
 
 def audiences(facts: Facts, w: Words) -> View:
@@ -273,7 +277,7 @@ def reason_text(code: str, w: Words) -> str:
 
 
 PAGES: dict[str, tuple[str, Callable[[Facts, Words], View]]] = {
-    "overview": ("overview.html.j2", overview), "segments": ("tables.html.j2", segments), "audiences": ("tables.html.j2", audiences), "creatives": ("tables.html.j2", creatives),
+    "overview": ("overview.html.j2", overview), "segments": ("segments.html.j2", segments), "audiences": ("tables.html.j2", audiences), "creatives": ("tables.html.j2", creatives),
     "measure": ("tables.html.j2", measure), "consent": ("tables.html.j2", consent), "data": ("tables.html.j2", data),
 }  # fmt: skip
 """Page → its template and what fills it."""

@@ -88,10 +88,11 @@ PERSONAS = table(
     col("recovered", "float64", "Share of it that a search on other persons finds too, 0 to 1; null for told ones."), col("stability", "float64", "Agreement of two searches on different persons (adjusted Rand index)."),
     col("channel", "string", "Channel that brings most of them."), col("hour", "float64", "Median hour of day at which they come, local."), col("content", "string", "Category most of them buy, against others."),
     col("objection", "string", "What speaks most against buying: price, doubts, service, attention, decision or none."), col("next_steps", "string", "What marketing and sales do next, as a code."),
-    col("rule", "string", "A readable rule."), col("rule_precision", "float64", "Share of those the rule finds that are of the persona."), col("rule_recall", "float64", "Share of the persona that the rule finds."),
+    col("rule", "string", "A readable rule."), col("rule_tests", "json", "Its tests: attribute, how, value."), col("rule_precision", "float64", "Share of those the rule finds that are of the persona."), col("rule_recall", "float64", "Share of the persona that the rule finds."),
     col("segment_id", "string", "Row of persona_matrix.csv that most of them are in."), col("segment_share", "float64", "Share of them in it."),
     col("drift", "string", "What changed since the fit before, as a code: new, grown, shrunk or steady."), col("share_before", "float64", "Share at the fit before."),
-    col("verdict", "string", "Verdict on the finding: usable or weak."), col("model", "string", "Model and version."), col("found_at", "timestamp", "When found."),
+    col("claims", "json", "Of told ones: what was said beforehand, what the data say, and whether they agree."), col("persons", "int64", "Persons of its population."),
+    col("verdict", "string", "Verdict on the finding: usable or weak."), col("reason", "string", "Why."), col("model", "string", "Model and version."), col("found_at", "timestamp", "When found."),
 )  # fmt: skip
 
 PERSONA_ATTRIBUTES = table(

@@ -82,11 +82,14 @@ def _habits(person_days: ir.Table, zone: str) -> ir.Table:
     days = person_days.filter(there)
     channel = ibis.ifelse(days.event.isin(APP), "app", days.channel)
     days = days.mutate(hour=local_time(days.first_at, zone).hour().cast("float64"), way=channel)
-    hours = days.group_by("person_key").aggregate(hour=days.hour.mean().round(6))
+    clock = local_time(days.first_at, zone)
+    exact = days.filter((clock.hour() > 0) | (clock.minute() > 0) | (clock.second() > 0))  # of records that tell a day alone the moment is midnight
+    hours = exact.group_by("person_key").aggregate(hour=exact.hour.mean().round(6))
     ways = days.filter(days.way != "").group_by("person_key", "way").aggregate(times=lambda t: t["count"].sum().cast("int64"))
     ranked = ways.mutate(place=ibis.row_number().over(ibis.window(group_by="person_key", order_by=[ibis.desc("times"), "way"])))
     first = ranked.filter(ranked.place == 0).select("person_key", channel="way")
-    return hours.left_join(first, "person_key").drop("person_key_right")
+    everyone = days.select("person_key").distinct().left_join(hours, "person_key").drop("person_key_right")
+    return everyone.left_join(first, "person_key").drop("person_key_right")
 
 
 def flat(people: pa.Table, names: Sequence[str], listed: Sequence[str] | None = None) -> pa.Table:

@@ -125,7 +125,8 @@ def _card(one: dict[str, Any], file: str, names: Mapping[str, str], row: dict[st
     segment = cells.get(name, (None, None))
     plain = ("recovered", "stability", "channel", "hour", "content", "objection", "rule", "rule_precision", "rule_recall", "drift", "share_before")
     return {key: one.get(key) for key in plain} | {
-        "persona_id": name, "file": file, "name": names.get(name, one.get("title") or name), "origin": "found" if row["model"].startswith(FOUND) else "told", "size": size,
+        "rule_tests": json.dumps(one["rule_tests"], ensure_ascii=False) if one.get("rule_tests") else None, "claims": json.dumps(one["claims"], ensure_ascii=False) if one.get("claims") else None,
+        "persons": total, "reason": row["reason"], "persona_id": name, "file": file, "name": names.get(name, one.get("title") or name), "origin": "found" if row["model"].startswith(FOUND) else "told", "size": size,
         "share": size / total if total else None, "value": None if value is None else Decimal(str(round(value, 4))), "next_steps": f"{one['objection']}/{'high' if value is not None and value >= 1.2 * usual > 0 else 'usual'}",
         "segment_id": segment[0], "segment_share": segment[1], "verdict": row["verdict"], "model": f"{row['model']}@{row['version']}", "found_at": row["fitted_at"],
     }  # fmt: skip

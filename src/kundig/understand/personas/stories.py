@@ -129,5 +129,5 @@ def drift(share: float, before: float | None, persons: int) -> str:
 def rule_told(rule: Rule | None) -> dict[str, Any]:
     """A rule as columns."""
     if rule is None:
-        return {"rule": None, "rule_precision": None, "rule_recall": None}
-    return {"rule": str(rule), "rule_precision": rule.precision, "rule_recall": rule.recall}
+        return {"rule": None, "rule_tests": None, "rule_precision": None, "rule_recall": None}
+    return {"rule": str(rule), "rule_tests": [[test.attribute, test.how, test.value] for test in rule.tests], "rule_precision": rule.precision, "rule_recall": rule.recall}
