@@ -59,7 +59,10 @@ def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Non
 
 
 def _finish(root: Path) -> None:
-    workspace = kundig.open(default_workspace(root))
+    told = default_workspace(root) / "personas/answers/early.yaml"
+    told.parent.mkdir(parents=True)
+    told.write_text("title: {de: Frühaufsteher, en: Early birds}\npopulation: everyone\nwho: {hour: {less_than: 13.5}}\nshare: 0.9\nbelieved: {channel: email, hour: {at_least: 20}}\n", encoding="utf-8")
+    workspace = kundig.open(root)
     land(workspace.lake, World(1, people=40).rows(until=END), batch="first")
     workspace.run(as_of=END)
     workspace.deliver(at=END)

@@ -216,3 +216,11 @@ def test_writing_is_not_possible(client: TestClient) -> None:
 
 def test_health_and_ready(client: TestClient) -> None:
     assert client.get("/health").text == "ok\n" and client.get("/ready").text == "ready\n"
+
+
+def test_segments_shows_the_cards_of_personas(client: TestClient) -> None:
+    """So that the browser's checks see one: with bars, facts, and what was said against the data."""
+    page = client.get("/segments?lang=en").text
+    assert 'class="card"' in page and "Early birds" in page and "bar-pair" in page and "disagrees" in page
+    told = client.get("/segments?lang=de", headers={"accept": "application/json"}).json()
+    assert [one["title"] for one in told["personas"]] == ["Frühaufsteher"] and len(told["personas"][0]["claims"]) == 3
