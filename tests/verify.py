@@ -52,6 +52,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "understand": (
         Check(name="personas: known groups beside the oracle, none where there are none", count="72 worlds, 160 nones", command=_pytest("tests/understand/test_personas.py")),
         Check(name="personas: a million persons", count="1,000,000", command=(sys.executable, "-m", "bench.personas", "--none", "5")),
+        Check(name="prediction: leaks by timing, folds, calibration, card, drift", count="full", command=_pytest("tests/understand/test_propensity.py")),
+        Check(name="prediction: real people beside the baselines; a million persons", count="3 sets, 1,000,000", command=(sys.executable, "-m", "bench.propensity")),
     ),
     "unify": (
         Check(name="legal: the folder's figures against the tables, answers for any moment", count="full", command=_pytest("tests/legal")),

@@ -17,6 +17,7 @@ import kundig
 from kundig.errors import EstimateError, MissingExtra
 from kundig.understand.propensity import Propensity, judging
 from kundig.understand.propensity.calibrating import Calibration, steps
+from kundig.understand.propensity.card import _texts
 from kundig.understand.propensity.folds import by_time, stratified
 
 SOLD = {"target": "y", **mapping("bank_marketing")}
@@ -115,6 +116,10 @@ def test_a_model_survives_being_stored_and_reads_frames_of_every_kind() -> None:
     expected = sold().predict(bank())["probability"].to_numpy()
     assert np.array_equal(again.predict(bank())["probability"].to_numpy(), expected)
     assert np.allclose(again.predict(bank().to_pandas())["probability"].to_numpy(), expected)
+    job = bank()["job"].combine_chunks().dictionary_encode()
+    coded = bank().set_column(1, "job", job)
+    assert np.allclose(again.predict(coded)["probability"].to_numpy(), expected)
+    assert np.allclose(kundig.propensity.fit(coded, **SOLD, only="linear").report.auc or 0, kundig.propensity.fit(bank(), **SOLD, only="linear").report.auc or 1)
     strange = bank().slice(0, 3).set_column(1, "job", pa.array(["astronaut", None, "admin."]))
     assert np.isfinite(again.predict(strange)["probability"].to_numpy()).all()
     with pytest.raises(EstimateError, match="column 'job' is missing"):
@@ -187,3 +192,20 @@ def test_without_lightgbm_one_error_names_the_extra(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     with pytest.raises(MissingExtra, match=r"kundig\[ml\]"):
         kundig.propensity.fit(bank(), target="y", only="small")
+
+
+def _keys(node: object, above: str = "") -> list[str]:
+    return [key for name, value in node.items() for key in _keys(value, f"{above}{name}.")] if isinstance(node, dict) else [above]
+
+
+def test_the_card_tells_the_figures_in_both_languages() -> None:
+    english, german = sold().card(name="deposit"), sold().card(name="Festgeld", language="de")
+    report = sold().report
+    assert f"{report.auc:.3f}" in english.markdown() and f"{report.auc:.3f}".replace(".", ",") in german.markdown()
+    assert "Model card: deposit" in english.html() and "Nicht verwendete Spalten" in german.html() and "duration" in german.markdown()
+    for text in (english.markdown(), german.html(), kundig.propensity.card(redeemed().report, language="de").markdown()):
+        assert not any(word in text.split() for word in ("nan", "None", "inf"))
+    assert "&lt;script&gt;" in kundig.propensity.card(report, name="<script>").html()
+    assert _keys(dict(_texts("de"))) == _keys(dict(_texts("en")))
+    few = kundig.propensity.fit(pa.table({"y": [n < 9 for n in range(500)], "x": list(range(500))}), target="y")
+    assert "Nicht verwendbar." in few.card(language="de").markdown()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from kundig.understand.propensity.card import Card, card
 from kundig.understand.propensity.estimate import Propensity, fit
 from kundig.understand.propensity.leaks import Refusal
 from kundig.understand.propensity.report import Report
 
-__all__ = ["Propensity", "Refusal", "Report", "fit"]
+__all__ = ["Card", "Propensity", "Refusal", "Report", "card", "fit"]

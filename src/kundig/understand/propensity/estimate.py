@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from kundig.errors import EstimateError, Fault, nearest
 from kundig.understand.propensity import election, judging, learners
 from kundig.understand.propensity.calibrating import Calibration
+from kundig.understand.propensity.card import Card, Language, card
 from kundig.understand.propensity.folds import Fold, by_time, stratified
 from kundig.understand.propensity.frames import Bools, Encoder, Floats, Ints, arrow, instant, kind_of, learn, micros, numbers
 from kundig.understand.propensity.leaks import Moment, Refusal, empty_columns, late_columns
@@ -22,6 +23,8 @@ from kundig.understand.propensity.report import Report, judged
 
 SAMPLE = 100_000
 """Rows trained on at most."""
+JUDGED = 60_000
+"""Rows the election is held on at most; the champion then learns from all of the sample."""
 CHUNK = 100_000
 """Rows scored at a time."""
 EXPLAINED = 2_000
@@ -44,6 +47,10 @@ class Propensity:
     def refused(self) -> dict[str, Refusal]:
         """The columns that are no features, with the reason of each."""
         return dict(self.report.refused)
+
+    def card(self, *, name: str = "", language: Language = "en") -> Card:
+        """The model card, German or English; `.markdown()` and `.html()` write it."""
+        return card(self.report, name=name, language=language)
 
     def predict(self, frame: Any) -> pa.Table:
         """One row per row of the frame: `probability` of the target, beside the key column where one was named.
@@ -156,27 +163,29 @@ def fit(
     refused = late_columns(table, target, time, known_at, moments)
     apart = {target, time, key, *groups, *leave_out, *refused, *(moment for moment in known_at.values() if isinstance(moment, str))}
     names = [name for name in table.column_names if name not in apart]
-    refused |= empty_columns(table, names, time)
-    names = [name for name in names if name not in refused]
     rows, weight = _sampled(outcome, sample, seed)
     small = table.take(pa.array(rows)) if len(rows) < table.num_rows else table
+    refused |= empty_columns(small, names, time)
+    names = [name for name in names if name not in refused]
     own = outcome[rows]
     encoder = learn(small, names, time if time is not None and kind_of(table[time].type) == "moment" else None)
     matrix = encoder.matrix(small)
     facts: dict[str, Any] = {"target": target, "rows": len(outcome), "positives": int(outcome.sum()), "rows_trained": len(own), "refused": refused, "folds": "stratified" if time is None else "time", "gain": gain, "cost": cost}
     few = min(own.sum(), len(own) - own.sum()) < 20
-    folds = [] if few or not names else _folds(small, own, time, known_at.get(target), seed)
+    held = np.arange(len(own)) if len(own) <= JUDGED else np.sort(np.random.default_rng(seed).choice(len(own), JUDGED, replace=False))
+    electorate = small if len(held) == len(own) else small.take(pa.array(held))
+    folds = [] if few or not names else _folds(electorate, own[held], time, known_at.get(target), seed)
     if not folds:
         return _by_rate(facts, encoder, float(outcome.mean()) if len(outcome) else 0.0, key)
-    elected = election.hold(encoder, matrix, own, weight, folds, seed=seed, in_time=time is not None, only=only)
+    elected = election.hold(encoder, matrix[held], own[held], weight[held], folds, seed=seed, in_time=time is not None, only=only)
     members: list[tuple[float, learners.Learner]] = []
     if elected.share > 0:
         members.append((elected.share, learners.linear(encoder, matrix, own, weight)))
     if elected.share < 1:
         members.append((1 - elected.share, learners.trees(encoder, matrix, own, weight, elected.size, seed)))
     model = Propensity(report=Report(**facts, champion="", verdict="weak", because=()), encoder=encoder, members=tuple(members), calibration=elected.calibration, cells={}, key=key)
-    labels = {name: ["?" if value is None else str(value) for value in small[name].to_pylist()] for name in groups}
-    report = _report(facts, elected, own, weight, folds, labels, model, matrix)
+    labels = {name: ["?" if value is None else str(value) for value in electorate[name].to_pylist()] for name in groups}
+    report = _report(facts, elected, own[held], weight[held], folds, labels, model, matrix[held])
     return Propensity(report=report, encoder=encoder, members=model.members, calibration=model.calibration, cells=_cells(encoder, matrix, weight, model), key=key)
 
 

@@ -118,7 +118,7 @@ def learn(table: pa.Table, names: list[str], time: str | None) -> Encoder:
     for name in names:
         kind = kind_of(table[name].type)
         if kind == "category":
-            counted = pc.value_counts(pc.drop_null(_texts(table[name]))).to_pylist()
+            counted = pc.value_counts(pc.drop_null(texts(table[name]))).to_pylist()
             ranked = sorted(counted, key=lambda row: (-row["counts"], row["values"]))[:MOST_LEVELS]
             features.append(Feature(name=name, kind=kind, levels=tuple(row["values"] for row in ranked), gaps=table[name].null_count > 0))
         else:
@@ -145,14 +145,15 @@ def _bent(values: Floats, feature: Feature) -> Floats:
 
 
 def _codes(table: pa.Table, feature: Feature) -> Floats:
-    texts = _texts(table[feature.name])
-    places = pc.index_in(texts, pa.array(feature.levels, pa.string()))
+    said = texts(table[feature.name])
+    places = pc.index_in(said, pa.array(feature.levels, pa.string()))
     codes = np.where(pc.is_null(places).to_numpy(zero_copy_only=False), len(feature.levels), pc.fill_null(places, 0).to_numpy(zero_copy_only=False)).astype(np.float64)
-    codes[pc.is_null(texts).to_numpy(zero_copy_only=False)] = np.nan
+    codes[pc.is_null(said).to_numpy(zero_copy_only=False)] = np.nan
     return codes
 
 
-def _texts(column: pa.ChunkedArray) -> pa.Array:
+def texts(column: pa.ChunkedArray) -> pa.Array:
+    """The texts of a column, those of a dictionary written out."""
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_dictionary(whole.type):
         whole = whole.dictionary_decode()

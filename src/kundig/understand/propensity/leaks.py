@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kundig.errors import EstimateError, nearest
-from kundig.understand.propensity.frames import Bools, Floats, instant, kind_of, micros
+from kundig.understand.propensity.frames import Bools, Floats, instant, kind_of, micros, texts
 
 Moment = str | dt.datetime | dt.date | dt.timedelta
 """When a column is known: a column of moments, a named moment, a date, or a time after the cut-off."""
@@ -110,7 +110,8 @@ def empty_columns(table: pa.Table, names: Sequence[str], time: str | None) -> di
     for name in names:
         column = table[name]
         kind = kind_of(column.type)
-        distinct = pc.count_distinct(column, mode="only_valid").as_py()
+        plain = texts(column) if pa.types.is_dictionary(column.type) else column
+        distinct = pc.count_distinct(plain, mode="only_valid").as_py()
         valued = len(column) - column.null_count
         if distinct == 0 or (distinct == 1 and column.null_count == 0):
             refused[name] = Refusal(code="says_nothing", reason="one value everywhere" if distinct else "no value anywhere")
