@@ -16,6 +16,7 @@ from kundig.cli.legal import legal
 from kundig.cli.options import HERE, AsOf, Json, Root, moment, opened
 from kundig.cli.output import emit, line, say, table
 from kundig.cli.personas import persona
+from kundig.cli.privacy import privacy
 from kundig.cli.quarantine import quarantine
 from kundig.cli.sources import source
 from kundig.cli.trackingplan import trackingplan
@@ -24,6 +25,7 @@ from kundig.errors import KundigError
 
 app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, help="kundig: customer data platform, predictive CRM and growth measurement, on your own machine.")
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(privacy, name="privacy")
 app.add_typer(trackingplan, name="trackingplan")
 app.add_typer(consent, name="consent")
 app.add_typer(legal, name="legal")
@@ -94,7 +96,8 @@ def _landed(one: Any) -> None:
     held = f", {one.quarantined:,} held in quarantine" if one.quarantined else ""
     again = f", {one.duplicates:,} there before" if one.duplicates else ""
     gone = f", {sum(one.removed.values()):,} removed" if one.removed else ""
-    line(f"{sum(one.rows.values()):>12,}  {one.source}{again}{gone}{held}")
+    refused = f", {one.suppressed:,} refused: suppressed" if one.suppressed else ""
+    line(f"{sum(one.rows.values()):>12,}  {one.source}{again}{gone}{held}{refused}")
     for told in one.told:
         line(f"              {told}")
 

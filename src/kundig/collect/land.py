@@ -21,6 +21,7 @@ from kundig.collect.identifiers import Rules, literal, quoted
 from kundig.collect.known_ids import TABLE as KNOWN_TABLE
 from kundig.collect.known_ids import KnownIds, suspects
 from kundig.collect.mapped_events import judge_events
+from kundig.collect.refusing import refuse, suppressed_keys
 from kundig.collect.rows import Canonical, canonical
 from kundig.collect.segment import read_segment
 from kundig.collect.sources import cursors, readers, systems
@@ -54,6 +55,8 @@ class Landed:
     batches: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
+    suppressed: int = 0
+    """Records left out because they name somebody who was erased or is suppressed."""
 
     def with_(self, other: Landed) -> Landed:
         """Both imports together."""
@@ -62,6 +65,7 @@ class Landed:
         return Landed(
             source=self.source, rows=rows, changed=changed, removed=removed, duplicates=self.duplicates + other.duplicates, quarantined=self.quarantined + other.quarantined,
             batches=self.batches + other.batches, skipped=self.skipped + other.skipped, told=self.told + other.told,
+            suppressed=self.suppressed + other.suppressed,
         )  # fmt: skip
 
 
@@ -75,6 +79,7 @@ class Batch:
     rows: dict[str, list[Canonical]] = field(default_factory=dict)
     broken: list[tuple[str, Broken, str]] = field(default_factory=list)
     duplicates: int = 0
+    suppressed: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
     final: dict[str, str] = field(default_factory=dict)
@@ -214,6 +219,7 @@ def land(
             _collect_segment(con, context, plan.keyed(config.secret), delivery, existing, lake.known("events"), batch, strict=strict)
         elif delivery.paths:
             _collect_mapped(con, lake, context, plan.keyed(config.secret), delivery, existing, batch, strict=strict)
+        _refuse_suppressed(con, config, state, batch, keep_held=bool(held))
         changes = [*_changes(con, lake, existing, batch), *_rates(con, existing)]
         changes += _identifiers(con, existing, batch, name)
         changes += held_changes(con, name, delivery, batch, existing, held)
@@ -229,7 +235,19 @@ def land(
         for kind, made in sorted(temporary(con) - before, reverse=True):
             con.execute(f"DROP {kind} IF EXISTS {quoted(made)}")
     removed = versions.removed if versions is not None else {}
-    return Landed(source=name, rows=batch.counts, changed=batch.changed, removed=removed, duplicates=batch.duplicates, quarantined=len(first_of_each(batch.broken) if held else batch.broken), batches=(batch.id,))
+    return Landed(source=name, rows=batch.counts, changed=batch.changed, removed=removed, duplicates=batch.duplicates, quarantined=len(first_of_each(batch.broken) if held else batch.broken), batches=(batch.id,), suppressed=batch.suppressed)
+
+
+def _refuse_suppressed(con: Connection, config: Config, state: Any, batch: Batch, *, keep_held: bool) -> None:
+    """Leave out rows of suppressed people, and hold none of their broken records; those of a replay stand where they are held."""
+    rows = [one for relations in batch.rows.values() for one in relations]
+    keys = suppressed_keys(con, config, state, rows)
+    refused, beside = refuse(con, rows, keys)
+    batch.suppressed += refused
+    if beside and not keep_held:
+        kept = [one for one in batch.broken if one[1].identifier_key not in beside]
+        batch.suppressed += len(batch.broken) - len(kept)
+        batch.broken = kept
 
 
 def temporary(con: Connection) -> set[tuple[str, str]]:

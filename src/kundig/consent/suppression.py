@@ -3,10 +3,51 @@
 from __future__ import annotations
 
 import hmac
+import os
+import secrets
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from kundig.config.load import Config
+from kundig.errors import ConfigError
 
 SECRET = "${KUNDIG_SUPPRESSION_KEY}"
 """Where the secret key stands: in secrets.toml, or in the environment."""
+
+
+REFUSED = ("erased", "suppressed")
+"""Reasons under which nothing of a person is taken in any more; who only objected is still known."""
+
+
+def key(config: Config, *, in_use: bool) -> bytes:
+    """The workspace's secret key; made on first use, and written into secrets.toml.
+
+    Args:
+        config: The workspace.
+        in_use: Digests under it are kept already.
+
+    Raises:
+        ConfigError: It is not set although digests under it are kept: a new one would find none of them.
+    """
+    try:
+        return config.secret(SECRET).encode()
+    except ConfigError:
+        if in_use:
+            mend = "put back the secrets.toml of before: without it suppressed people cannot be told from others"
+            raise ConfigError("the secret 'KUNDIG_SUPPRESSION_KEY' is not set, but the suppression list was made under it", at="secrets.toml", mend=mend) from None
+    _write_key(config.root / "secrets.toml", secrets.token_urlsafe(32))
+    return config.secret(SECRET).encode()
+
+
+def _write_key(path: Path, made: str) -> None:
+    """Put the key first in the file: what stands last there may belong to a table."""
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    fresh = path.with_name("secrets.toml.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(f'KUNDIG_SUPPRESSION_KEY = "{made}"\n{before}')
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
 
 
 def digest(namespace: str, value: str, *, secret: bytes) -> str:
