@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from kundig.understand.lifetime_value import bg_nbd, fit, gamma_gamma, holdout, season
 from kundig.understand.lifetime_value.fitted import Fitted, Terms
 from kundig.understand.lifetime_value.histories import Summary, day_number, read
+from kundig.understand.lifetime_value.kinds import Kind
 
 RETAIL = Path(__file__).parent.parent / "examples" / "online_retail" / "exports" / "online_retail_II.parquet"
 BUDGET = {1_000_000: 3.0, 10_000_000: 15.0}
@@ -82,14 +83,13 @@ def show_cdnow(orders: pa.Table) -> None:
     histories, _ = read(orders, zone="UTC", as_of=None, count_free=True)
     persons, summary = histories.until(day_number(cut))
     actual, _ = histories.bought(persons, day_number(cut), day_number(cut) + 273)
-    for modified, name in ((False, "BG/NBD"), (True, "MBG/NBD")):
-        clock = season.even(int(summary.first.min()))
-        process = bg_nbd.fit(season.tuples_of(summary, clock, day_number(cut), covariate=False), modified=modified)
-        model = holdout.Counting(kind="bg_nbd", clock=clock, process=process)
+    kinds: tuple[tuple[Kind, str], ...] = (("bg_nbd", "BG/NBD"), ("mbg_nbd", "MBG/NBD"), ("pareto_nbd", "Pareto/NBD"))
+    for kind, name in kinds:
+        model = holdout.counting(kind, histories, day_number(cut))
         expected = model.expected(summary, day_number(cut), 273)
-        errors = bg_nbd.standard_errors(process)
-        told = ", ".join(f"{key} {value:.4f} ± {errors[key]:.3f}" for key, value in zip(("r", "alpha", "a", "b"), (process.r, np.exp(process.z[3]), process.a, process.b), strict=True))
-        print(f"  {name:<8} {told}; log-likelihood {process.log_likelihood:,.2f}; total {expected.sum() / actual.sum() - 1:+.1%}, MAE {np.abs(expected - actual).mean():.4f}")
+        values, errors = model.process.parameters(), model.process.standard_errors()
+        told = ", ".join(f"{key} {value:.4f} ± {errors[key]:.3f}" for key, value in values.items())
+        print(f"  {name:<10} {told}; log-likelihood {model.process.log_likelihood:,.2f}; total {expected.sum() / actual.sum() - 1:+.1%}, MAE {np.abs(expected - actual).mean():.4f}")
 
 
 def show_retail(orders: pa.Table) -> None:
@@ -117,7 +117,7 @@ def show_speed(persons: int) -> None:
     clock = season.even(int(summary.first.min()))
     process, _ = timed("BG/NBD: distinct persons and fit", lambda: bg_nbd.fit(season.tuples_of(summary, clock, end, covariate=False)))
     spending, _ = timed("Gamma-Gamma: fit", lambda: holdout.spending_of(summary))
-    assert isinstance(process, bg_nbd.Purchasing)
+    assert isinstance(process, bg_nbd.BetaGeometric)
     assert isinstance(spending, gamma_gamma.Spending)
     model = Fitted(kind="bg_nbd", clock=clock, process=process, spending=spending, end=end, shock=0.1)
     terms = Terms(share=0.4, order=3.0, month=0.1, discount=0.1)

@@ -14,8 +14,9 @@ from scipy.special import gammaln, hyp2f1
 from tests.understand.shop import purchases
 
 from kundig.understand.lifetime_value import bg_nbd, counts, fit, gamma_gamma, holdout, season
-from kundig.understand.lifetime_value.bg_nbd import Tuples
+from kundig.understand.lifetime_value import process as processes
 from kundig.understand.lifetime_value.histories import day_number, read
+from kundig.understand.lifetime_value.process import Tuples
 
 CUT = dt.date(1997, 9, 30)
 needs_cdnow = pytest.mark.skipif(importlib.util.find_spec("lifetimes") is None, reason="CDNOW's data come with the package lifetimes")
@@ -47,7 +48,7 @@ def test_cdnow_gives_the_published_figures(calibration, modified, parameters, er
     clock = season.even(int(summary.first.min()))
     process = bg_nbd.fit(season.tuples_of(summary, clock, end, covariate=False), modified=modified)
     assert (process.r, np.exp(process.z[3]), process.a, process.b) == pytest.approx(parameters, abs=6e-5)
-    assert tuple(bg_nbd.standard_errors(process).values()) == pytest.approx(errors, abs=1.1e-3)
+    assert tuple(process.standard_errors()[name] for name in ("r", "alpha", "a", "b")) == pytest.approx(errors, abs=1.1e-3)
     assert process.log_likelihood == pytest.approx(log_likelihood, abs=0.006)
     expected = holdout.Counting(kind="bg_nbd", clock=clock, process=process).expected(summary, end, 273)
     actual, _ = histories.bought(persons, end, end + 273)
@@ -191,6 +192,6 @@ def test_grouping_many_persons_moves_nothing(monkeypatch) -> None:
 def test_a_sample_first_gives_the_same_maximum(monkeypatch) -> None:
     orders = purchases(6_000, 80, 3)
     whole = fit(orders, "bg_nbd")
-    monkeypatch.setattr(bg_nbd, "SAMPLE", 300)
+    monkeypatch.setattr(processes, "SAMPLE", 300)
     stepped = fit(orders, "bg_nbd")
     assert stepped.parameters == pytest.approx(whole.parameters, rel=2e-4)

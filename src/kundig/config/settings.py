@@ -53,7 +53,7 @@ class ValueSettings(Record):
     horizon_months: int = Field(default=12, ge=1, le=120, description="Months of future that a lifetime value counts.")
     discount_rate: float = Field(default=0.10, ge=0, lt=1, description="Yearly rate by which future money is discounted.")
     refit_days: int = Field(default=7, ge=1, description="Days after which models are fitted anew.")
-    lifetime_model: Literal["auto", "bg_nbd", "season"] = Field(default="auto", description="Model of repeat purchases; auto chooses by holdout.")
+    lifetime_model: Literal["auto", "bg_nbd", "mbg_nbd", "pareto_nbd", "season"] = Field(default="auto", description="Model of repeat purchases; auto chooses by holdout.")
 
 
 class BrandSettings(Record):

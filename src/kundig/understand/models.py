@@ -35,7 +35,7 @@ MOST_PERSONS = 1_000_000
 
 @step(reads=(ORDERS, IDENTITIES), writes=MODELS, kind="fit")
 def lifetime_model(
-    orders: ir.Table, identities: ir.Table, *, as_of: dt.datetime, zone: str, lifetime_model: Literal["auto", "bg_nbd", "season"] = "auto"
+    orders: ir.Table, identities: ir.Table, *, as_of: dt.datetime, zone: str, lifetime_model: Literal["auto", "bg_nbd", "mbg_nbd", "pareto_nbd", "season"] = "auto"
 ) -> pa.Table:
     """The model of purchases and spend, with its back-tests and verdict."""
     days = daily(of_persons(standing(orders), identities))

@@ -2,62 +2,36 @@
 
 Fader, Hardie, Lee (2005), "Counting your customers the easy way"; Batislam, Denizel, Filiztekin (2007) for the modified form. The rate
 is gamma (r, α) over persons, the coin beta (a, b); α may depend on a covariate: α = exp(β0 + β1·entry). Time is whatever clock the
-caller counts in. Parameters are fitted as bounded logarithms in scaled time, with analytic gradients and no penalty.
+caller counts in.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import betaln, digamma, gammaln
 
-from kundig.understand.lifetime_value.cells import inner, numbered
-from kundig.understand.lifetime_value.descent import axes, covariance_at, least, polished
+from kundig.understand.lifetime_value import counts
+from kundig.understand.lifetime_value.cells import numbered
+from kundig.understand.lifetime_value.counts import Moments
+from kundig.understand.lifetime_value.process import BOUND, Floats, Ints, Prior, Purchasing, Tuples, greatest
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-BOUND = 9.0
-"""Parameters lie between exp(-9) and exp(9) in scaled time."""
-NAMES = ("r", "alpha", "a", "b")
-SAMPLE = 20_000
-"""Distinct persons that a first fit is made on where there are many more: the whole then needs a few steps."""
+STARTS = [np.log([0.6, 0.8, 2.5, 5.0, 1.0]), np.log([1.0, 0.3, 5.0, 5.0, 1.0])]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuples:
-    """Distinct persons: repeat purchases x, time of the last one tx, observed time T, how many such persons, and their covariate."""
-
-    x: Ints
-    tx: Floats
-    T: Floats
-    weight: Floats
-    entry: Floats
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def sample(self, most: int) -> Tuples:
-        """Every n-th tuple, so that about so many are left."""
-        part = slice(None, None, max(1, len(self) // most))
-        return Tuples(x=self.x[part], tx=self.tx[part], T=self.T[part], weight=self.weight[part], entry=self.entry[part])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Purchasing:
+class BetaGeometric(Purchasing):
     """A fitted process: z = (log r, log a, log b, β0, β1), its covariance, and `modified` (MBG/NBD)."""
 
-    z: Floats
-    covariance: Floats
-    log_likelihood: float
     modified: bool
-    converged: bool
+    names: ClassVar[tuple[str, str, str, str]] = ("r", "a", "b", "alpha")
+    timed: ClassVar[tuple[int, ...]] = (3,)
 
     @property
-    def r(self) -> float:
-        """Shape of the rates."""
-        return float(np.exp(self.z[0]))
+    def name(self) -> str:
+        return "mbg_nbd" if self.modified else "bg_nbd"
 
     @property
     def a(self) -> float:
@@ -69,28 +43,35 @@ class Purchasing:
         """Second parameter of the coin."""
         return float(np.exp(self.z[2]))
 
-    def alpha(self, entry: Floats) -> Floats:
-        """Scale of the rates of persons with that covariate."""
-        return np.asarray(np.exp(self.z[3] + self.z[4] * entry))
-
-    def moved(self, step: Floats) -> Purchasing:
-        """The process with parameters a step away."""
-        return Purchasing(z=self.z + step, covariance=self.covariance, log_likelihood=self.log_likelihood, modified=self.modified, converged=self.converged)
-
-    def axes(self) -> list[Floats]:
-        """Principal axes of the parameters' doubt, each one standard deviation long."""
-        return axes(self.covariance)
-
     def alive(self, x: Ints, tx: Floats, T: Floats, entry: Floats) -> Floats:
-        """Probability that a person has not stopped."""
         alpha = self.alpha(entry)
         seen = self.b + x + (0 if self.modified else -1)
         with np.errstate(over="ignore"):
             odds = self.a / np.maximum(seen, 1e-300) * np.exp((self.r + x) * (np.log(alpha + T) - np.log(alpha + tx)))
         return np.where((x > 0) | self.modified, 1.0 / (1.0 + odds), 1.0)
 
+    def lost_at(self, x: Ints, tx: Floats, T: Floats, entry: Floats) -> Floats:
+        return tx
 
-def fit(tuples: Tuples, *, modified: bool = False, covariate: bool = False, start: Floats | None = None) -> Purchasing:
+    def moments(self, x: Ints, T: Floats, entry: Floats, spans: Floats) -> Moments:
+        return counts.moments(*self._rate(x, T, entry), self.a, self._stays(x), spans)
+
+    def survivals(self, x: Ints, T: Floats, entry: Floats, span: Floats) -> Floats:
+        return counts.survivals(*self._rate(x, T, entry), self.a, self._stays(x), span)
+
+    def survival(self, x: Ints, T: Floats, entry: Floats, span: Floats, k: Ints) -> Floats:
+        return counts.survival(*self._rate(x, T, entry), self.a, self._stays(x), span, k)
+
+    def _rate(self, x: Ints, T: Floats, entry: Floats) -> tuple[Floats, Floats]:
+        """Shape and scale of the rate of a person with that history."""
+        return np.asarray(self.r + x, dtype=np.float64), np.asarray(self.alpha(entry) + T, dtype=np.float64)
+
+    def _stays(self, x: Ints) -> Floats:
+        """Second parameter of a living person's coin."""
+        return np.asarray(self.b + x + int(self.modified), dtype=np.float64)
+
+
+def fit(tuples: Tuples, *, modified: bool = False, covariate: bool = False, start: Floats | None = None, prior: Prior | None = None) -> BetaGeometric:
     """The process of greatest likelihood.
 
     Args:
@@ -98,32 +79,14 @@ def fit(tuples: Tuples, *, modified: bool = False, covariate: bool = False, star
         modified: Persons may stop right after their first purchase.
         covariate: Let the rate depend on `entry`; else β1 is 0.
         start: z to start from instead of the two built-in starts.
+        prior: What is known of z beforehand.
     """
-    metric: Floats | None = None
-    if len(tuples) > 2 * SAMPLE:
-        sample = tuples.sample(SAMPLE)
-        part = fit(sample, modified=modified, covariate=covariate, start=start)
-        start, metric = part.z, part.covariance * sample.weight.sum()
-    scale = max(float(tuples.T.max(initial=0.0)) / 40.0, 1.0)
-    shift = np.array([0.0, 0.0, 0.0, np.log(scale), 0.0])
-    likelihood = Likelihood(tuples, modified=modified, scale=scale)
-    free = np.array([True, True, True, True, covariate])
-    total = tuples.weight.sum()
 
-    def objective(z: Floats) -> tuple[float, Floats]:
-        value, gradient = likelihood(_whole(z, free))
-        return -value / total, -gradient[free] / total
+    def likelihood(part: Tuples, scale: float) -> Likelihood:
+        return Likelihood(part, modified=modified, scale=scale)
 
-    starts = [start - shift] if start is not None else [np.log([0.6, 0.8, 2.5, 5.0, 1.0]), np.log([1.0, 0.3, 5.0, 5.0, 1.0])]
-    bounds = [(-BOUND, BOUND)] * int(free.sum())
-    found = polished(objective, starts[0][free], metric[np.ix_(free, free)], bounds) if metric is not None and start is not None else None
-    if found is None:
-        found = least(objective, [z[free] for z in starts], bounds)
-    z = _whole(found, free)
-    covariance = np.zeros((5, 5))
-    covariance[np.ix_(free, free)] = covariance_at(lambda point: -likelihood(_whole(point, free))[1][free], z[free])
-    inside = bool(np.all(np.abs(z[free]) < BOUND - 1e-6))
-    return Purchasing(z=z + shift, covariance=covariance, log_likelihood=float(likelihood(z)[0] + likelihood.constant), modified=modified, converged=inside)
+    found = greatest(likelihood, tuples, timed=BetaGeometric.timed, starts=STARTS, covariate=covariate, start=start, prior=prior)
+    return BetaGeometric(z=found.z, covariance=found.covariance, log_likelihood=found.log_likelihood, modified=modified, converged=found.inside)
 
 
 class Likelihood:
@@ -137,7 +100,6 @@ class Likelihood:
         self.counts = found[0]
         self.x = tuples.x.astype(np.float64)
         self.by_x = np.bincount(self.place, self.w)
-        self.constant = -inner(self.w, self.x) * np.log(scale)
         self.stops = (tuples.x > 0) | modified
         self.no_covariate = not np.any(tuples.entry)
 
@@ -163,16 +125,3 @@ class Likelihood:
         d_b += D_by_x @ np.where(D_by_x > 0, digamma(np.maximum(b + k + m - 1, 1e-12)) - total, 0.0)
         d_0 = w * by_alpha * alpha
         return value, np.array([d_r * r, d_a * a, d_b * b, d_0.sum(), (d_0 * self.entry).sum()])
-
-
-def _whole(z: Floats, free: npt.NDArray[np.bool_]) -> Floats:
-    whole = np.zeros(5)
-    whole[free] = z
-    return whole
-
-
-def standard_errors(process: Purchasing) -> dict[str, float]:
-    """Standard errors of r, α, a and b, by the delta method."""
-    deviations = np.sqrt(np.maximum(np.diag(process.covariance), 0.0))
-    r, a, b, alpha = process.r, process.a, process.b, float(np.exp(process.z[3]))
-    return {"r": r * deviations[0], "alpha": alpha * deviations[3], "a": a * deviations[1], "b": b * deviations[2]}

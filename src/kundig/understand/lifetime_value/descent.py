@@ -18,8 +18,8 @@ WIDEST = 3.0
 EDGE = 1e-9
 
 
-def least(objective: Objective, starts: list[Floats], bounds: Bounds) -> Floats:
-    """The point of least objective within bounds, from several starts.
+def least(objective: Objective, starts: list[Floats], bounds: Bounds, precision: float = 1e-14) -> Floats:
+    """The point of least objective within bounds, from several starts; `precision` is the relative error the objective is known to.
 
     Examples:
         >>> def bowl(z):
@@ -28,20 +28,23 @@ def least(objective: Objective, starts: list[Floats], bounds: Bounds) -> Floats:
         [1.0, 5.0]
     """
     low, high = np.array(bounds, dtype=np.float64).T
-    found = [_descended(objective, np.clip(z, low, high), low, high) for z in starts]
+    found = [_descended(objective, np.clip(z, low, high), low, high, precision) for z in starts]
     return min(found, key=lambda pair: pair[0])[1]
 
 
-def _descended(objective: Objective, z: Floats, low: Floats, high: Floats, most: int = 300) -> tuple[float, Floats]:
+def _descended(objective: Objective, z: Floats, low: Floats, high: Floats, precision: float, most: int = 300) -> tuple[float, Floats]:
     """Quasi-Newton steps (BFGS) over the parameters that are not held at a bound."""
     value, gradient = objective(z)
     size = len(z)
     inverse = np.eye(size) / max(1.0, float(np.linalg.norm(gradient)))
     fresh, still = True, 0
+    held = np.zeros(size, bool)
     for _ in range(most):
         free = ~(((z <= low + EDGE) & (gradient > 0)) | ((z >= high - EDGE) & (gradient < 0)))
         if not free.any() or float(np.abs(gradient[free]).max()) < 1e-10:
             break
+        if bool(np.any(~free != held)):  # what was learnt of curvature mixes in a direction that is now closed, or open again
+            inverse, fresh, held = np.eye(size) / max(1.0, float(np.linalg.norm(gradient[free]))), True, ~free
         step = np.zeros(size)
         step[free] = -(inverse[np.ix_(free, free)] @ gradient[free])
         slope = float(step @ gradient)
@@ -50,15 +53,15 @@ def _descended(objective: Objective, z: Floats, low: Floats, high: Floats, most:
             step[free] = -gradient[free] / max(1.0, float(np.linalg.norm(gradient)))
             slope = float(step @ gradient)
         length = min(1.0, 3.0 / max(float(np.abs(step).max()), 1e-300))
-        for _ in range(40):
+        for _ in range(40 if precision < 1e-13 else 12):
             moved = np.clip(z + length * step, low, high)
             after, turned = objective(moved)
-            if np.isfinite(after) and after <= value + 1e-4 * length * slope:
+            if np.isfinite(after) and after <= value + 1e-4 * float(gradient @ (moved - z)):
                 break
             length /= 2.0 if length > 1e-3 else 8.0
         else:
             break
-        change, bend = moved - z, turned - gradient
+        change, bend = moved - z, np.where(free, turned - gradient, 0.0)
         curvature = float(change @ bend)
         if curvature > 1e-300:
             if fresh:
@@ -67,7 +70,7 @@ def _descended(objective: Objective, z: Floats, low: Floats, high: Floats, most:
             inverse = keep @ inverse @ keep.T + np.outer(change, change) / curvature
         gain = value - after
         z, value, gradient = moved, after, turned
-        still = still + 1 if gain < 1e-14 * max(1.0, abs(value)) else 0
+        still = still + 1 if gain < precision * max(1.0, abs(value)) else 0
         if still >= 2:
             break
     return value, z

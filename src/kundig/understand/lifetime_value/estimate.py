@@ -11,13 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from kundig.errors import EstimateError, nearest
-from kundig.understand.lifetime_value import bg_nbd, gamma_gamma, holdout, season
-from kundig.understand.lifetime_value.bg_nbd import Floats, Ints
-from kundig.understand.lifetime_value.fitted import Z90, Fitted, Kind, Scores, Terms
+from kundig.understand.lifetime_value import choice, gamma_gamma, holdout, season
+from kundig.understand.lifetime_value.bg_nbd import BetaGeometric
+from kundig.understand.lifetime_value.fitted import Z90, Fitted, Scores, Terms
 from kundig.understand.lifetime_value.histories import Histories, Summary, day_number, read
 from kundig.understand.lifetime_value.holdout import Check, Counting, Verdict
+from kundig.understand.lifetime_value.kinds import Kind
+from kundig.understand.lifetime_value.process import Floats, Ints
 
-MODELS = ("auto", "bg_nbd", "season")
+MODELS = ("auto", "bg_nbd", "mbg_nbd", "pareto_nbd", "season")
 UNITS = {"day": 1.0, "week": 7.0}
 
 
@@ -63,7 +65,7 @@ class LifetimeValue:
     def parameters(self) -> dict[str, float]:
         """Parameters by name: r, alpha, a, b of purchases (alpha of those seen on the first day, with `entry` its change), p, q, gamma of spend."""
         process, spending = self.fitted.process, self.fitted.spending
-        found = {"r": process.r, "alpha": float(np.exp(process.z[3])) * self._unit, "a": process.a, "b": process.b}
+        found = process.parameters(self._unit)
         if self.model == "season":
             found |= {"entry": float(process.z[4]), "decay": self.clock.decay}
         return found | {"p": spending.p, "q": spending.q, "gamma": spending.gamma}
@@ -71,8 +73,7 @@ class LifetimeValue:
     @property
     def standard_errors(self) -> dict[str, float]:
         """Standard errors of the parameters, from the curvature of the likelihood."""
-        found = bg_nbd.standard_errors(self.fitted.process)
-        found["alpha"] *= self._unit
+        found = self.fitted.process.standard_errors(self._unit)
         if self.model == "season":
             found["entry"] = float(np.sqrt(self.fitted.process.covariance[4, 4]))
         return {name: float(value) for name, value in (found | gamma_gamma.standard_errors(self.fitted.spending)).items()}
@@ -157,12 +158,12 @@ def fit(
     """The lifetime-value model of a data frame, Arrow or Ibis table with `person_id`, `ordered_at` and `value`.
 
     Rows of one person and day are one purchase; days whose values do not sum above zero are none (with `count_free`, days of zero count).
-    "auto" fits the plain BG/NBD and the season clock and takes the one that back-tests prefer. Nothing is refused for being little:
+    "auto" fits every model of repeat purchases, on an even clock and on that of the season, and takes the one that back-tests prefer. Nothing is refused for being little:
     the verdict says what the numbers are good for.
 
     Args:
         orders: One row an order (or line); value is what its purchases are worth, net.
-        model: "bg_nbd", "season" or "auto".
+        model: "bg_nbd", "mbg_nbd", "pareto_nbd", "season" or "auto".
         as_of: What was known then; the day of the last order where not given. A date counts to its end.
         time_unit: Unit of `parameters`.
         zone: Zone whose days count, for moments that know theirs.
@@ -189,18 +190,16 @@ def fit(
 def estimate(histories: Histories, end: int, model: str, *, time_unit: Literal["day", "week"] = "week") -> LifetimeValue:
     """The model of histories that end on a day; back-tests and the season clock rest on at most 100,000 persons."""
     sample = histories.sample(holdout.SAMPLE)
-    kind, tests = _choice(sample, end, model)
+    kind, tests = choice.chosen(sample, end, model)
     persons, summary = histories.until(end)
     if len(summary) == 0:
         counting = Counting(kind="bg_nbd", clock=season.even(end), process=_nobody())
         tests = {"bg_nbd": []}
         kind = "bg_nbd"
-    elif kind == "season":
-        counting = holdout.counting("season", sample, end)
     else:
-        counting = holdout.counting("bg_nbd", histories, end)
+        counting = holdout.counting(kind, sample if kind == "season" else histories, end)
     checks = tests[kind]
-    drift = holdout.calendar_drift(counting, sample, end) if kind == "bg_nbd" and len(summary) else 0.0
+    drift = holdout.calendar_drift(counting, sample, end) if kind != "season" and len(summary) else 0.0
     repeats = int(np.sum(summary.count - 1))
     days = end - int(summary.first.min()) if len(summary) else 0
     verdict = holdout.judged(kind, checks, persons=len(persons), repeats=repeats, days=days, drift=drift, clock=counting.clock)
@@ -210,27 +209,8 @@ def estimate(histories: Histories, end: int, model: str, *, time_unit: Literal["
     return LifetimeValue(fitted=fitted, histories=histories, verdict=verdict, checks=tuple(checks), rivals=rivals, time_unit=time_unit)
 
 
-def _choice(sample: Histories, end: int, model: str) -> tuple[Kind, dict[str, list[Check]]]:
-    """The model to use, and the back-tests of each that was considered."""
-    if model == "season" and _fits_season(sample):
-        return "season", {"season": holdout.back_tests("season", sample, end)}
-    plain = holdout.back_tests("bg_nbd", sample, end)
-    if model != "auto" or not plain or not _fits_season(sample):
-        return "bg_nbd", {"bg_nbd": plain}
-    seasonal = holdout.back_tests("season", sample, end)
-    gain = holdout.held_out_gain(sample, end)
-    persons, _ = sample.until(end)
-    chosen: Kind = "season" if holdout.prefers_season(plain, seasonal, likelihood_gain=gain, persons=len(persons) // 2) else "bg_nbd"
-    return chosen, {"bg_nbd": plain, "season": seasonal}
-
-
-def _fits_season(sample: Histories) -> bool:
-    """Whether there is enough to estimate fifty-two speeds from: fewer purchases than that make a clock of noise."""
-    return len(sample.day) - len(sample) >= 10 * season.BINS
-
-
-def _nobody() -> bg_nbd.Purchasing:
-    return bg_nbd.Purchasing(z=np.log(np.array([0.6, 0.8, 2.5, 5.0, 1.0])), covariance=np.eye(5), log_likelihood=0.0, modified=False, converged=False)
+def _nobody() -> BetaGeometric:
+    return BetaGeometric(z=np.log(np.array([0.6, 0.8, 2.5, 5.0, 1.0])), covariance=np.eye(5), log_likelihood=0.0, modified=False, converged=False)
 
 
 __all__ = ["LifetimeValue", "Total", "day_number", "estimate", "fit"]

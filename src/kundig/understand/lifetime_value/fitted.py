@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 
 from kundig.understand.lifetime_value import counts
-from kundig.understand.lifetime_value.bg_nbd import Floats, Ints, Purchasing
 from kundig.understand.lifetime_value.cells import numbered
 from kundig.understand.lifetime_value.gamma_gamma import Spending
 from kundig.understand.lifetime_value.histories import Summary
+from kundig.understand.lifetime_value.kinds import Kind, as_data, of_data
+from kundig.understand.lifetime_value.process import Floats, Ints, Purchasing
 from kundig.understand.lifetime_value.season import Ages, Clock
 
-Kind = Literal["bg_nbd", "season"]
 MONTH = 365.25 / 12
 Z90 = 1.6448536269514722
 """Normal quantile of a two-sided interval of 90 %."""
@@ -107,12 +107,12 @@ class Fitted:
         ahead = ages.by(end + round(horizon)) - T
         process = self.process
         alive = process.alive(x, tx, T, entry)
-        tail = counts.survival((process.r + x).astype(np.float64), process.alpha(entry) + T, process.a, (process.b + x + int(process.modified)).astype(np.float64), ahead, k)
+        tail = process.survival(x, T, entry, ahead, k)
         return np.where(np.asarray(k) <= 0, 1.0, alive * tail)
 
     def entry(self, first: Ints) -> Floats:
         """The covariate of persons; zero where the model has none."""
-        return self.clock.entry(first) if self.process.z[4] != 0.0 else np.zeros(len(first))
+        return self.clock.entry(first) if self.process.has_entry else np.zeros(len(first))
 
     def _doubt(self, span: _Span, base: _Expected, person: Ints, unit: Floats, terms: Terms, summary: Summary) -> Floats:
         """Standard deviation of each expected value from the parameters' doubt alone, by the delta method along its principal axes."""
@@ -152,7 +152,7 @@ class Fitted:
         return json.dumps(
             {
                 "kind": self.kind, "end": self.end, "shock": self.shock,
-                "process": {"z": process.z.tolist(), "covariance": process.covariance.tolist(), "log_likelihood": process.log_likelihood, "modified": process.modified, "converged": process.converged},
+                "process": as_data(process),
                 "spending": {"z": spending.z.tolist(), "covariance": spending.covariance.tolist(), "log_likelihood": spending.log_likelihood, "persons": spending.persons, "converged": spending.converged},
                 "clock": {"speed": clock.speed.tolist(), "decay": clock.decay, "origin": clock.origin, "observed": clock.observed.tolist(), "decay_known": clock.decay_known},
             },
@@ -163,9 +163,9 @@ class Fitted:
     def from_json(cls, text: str) -> Fitted:
         """The model of such a text."""
         data = json.loads(text)
-        arrays: dict[str, Any] = {part: {name: np.array(value) if isinstance(value, list) else value for name, value in data[part].items()} for part in ("process", "spending", "clock")}
+        arrays: dict[str, Any] = {part: {name: np.array(value) if isinstance(value, list) else value for name, value in data[part].items()} for part in ("spending", "clock")}
         return cls(
-            kind=data["kind"], end=data["end"], shock=data["shock"], process=Purchasing(**arrays["process"]), spending=Spending(**arrays["spending"]),
+            kind=data["kind"], end=data["end"], shock=data["shock"], process=of_data(data["process"]), spending=Spending(**arrays["spending"]),
             clock=Clock(**arrays["clock"]),
         )  # fmt: skip
 
@@ -204,10 +204,9 @@ class _Span:
     def coarse(self, process: Purchasing) -> tuple[Floats, Floats]:
         """Discounted purchases and cost under these parameters, from the middle and the end of the horizon alone: good enough for differences."""
         alive = process.alive(self.x, self.tx, self.T, self.entry)
-        shape, rate = process.r + self.cell_x, process.alpha(self.cell_entry) + self.cell_T
         last = self.cell_spans.shape[1] - 1
         nodes = sorted({last // 2, last})
-        found = counts.moments(shape, rate, process.a, process.b + self.cell_x + int(process.modified), self.cell_spans[:, nodes])
+        found = process.moments(self.cell_x, self.cell_T, self.cell_entry, self.cell_spans[:, nodes])
         halves = np.split(np.arange(last + 1), [last // 2 + 1]) if len(nodes) > 1 else [np.arange(last + 1)]
         worth = np.array([self.worth[half].mean() for half in halves])
         paid = np.array([(self.paid * self.worth)[half].sum() for half in halves])
@@ -217,12 +216,10 @@ class _Span:
     def expected(self, process: Purchasing) -> _Expected:
         """Expectations under these parameters."""
         alive = process.alive(self.x, self.tx, self.T, self.entry)
-        shape, rate = process.r + self.cell_x, process.alpha(self.cell_entry) + self.cell_T
-        coin = process.b + self.cell_x + int(process.modified)
-        found = counts.moments(shape, rate, process.a, coin, self.cell_spans)
+        found = process.moments(self.cell_x, self.cell_T, self.cell_entry, self.cell_spans)
         monthly = _weighed(np.diff(found.mean, axis=1, prepend=0.0), self.worth)
         cost = _weighed(found.living, self.paid * self.worth)
-        table = counts.survivals(shape, rate, process.a, coin, self.cell_spans[:, -1])
+        table = process.survivals(self.cell_x, self.cell_T, self.cell_entry, self.cell_spans[:, -1])
         of = self.group
         return _Expected(
             alive=alive, any=alive * found.any[of, -1], purchases=alive * found.mean[of, -1], square=alive * found.square[of, -1],

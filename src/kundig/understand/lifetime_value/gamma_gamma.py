@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import digamma, gammaln
 
-from kundig.understand.lifetime_value.bg_nbd import BOUND
 from kundig.understand.lifetime_value.cells import distinct, inner, numbered
 from kundig.understand.lifetime_value.descent import axes, covariance_at, least
+from kundig.understand.lifetime_value.process import BOUND
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

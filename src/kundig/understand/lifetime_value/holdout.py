@@ -8,12 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from kundig.understand.lifetime_value import bg_nbd, gamma_gamma, season
-from kundig.understand.lifetime_value.bg_nbd import Purchasing
+from kundig.understand.lifetime_value import gamma_gamma, season
 from kundig.understand.lifetime_value.cells import numbered
-from kundig.understand.lifetime_value.counts import moments
-from kundig.understand.lifetime_value.fitted import Kind
 from kundig.understand.lifetime_value.histories import Histories, Summary
+from kundig.understand.lifetime_value.kinds import Kind, fitted_process, likelihood_of
+from kundig.understand.lifetime_value.process import Purchasing
 from kundig.understand.lifetime_value.season import Clock, date_of
 
 Floats = npt.NDArray[np.float64]
@@ -79,24 +78,24 @@ class Counting:
         distinct, person = numbered(np.stack([summary.count, summary.first, summary.last]))
         count, first, last = distinct
         x, process, ages = count - 1, self.process, self.clock.ages(first, end + days)
-        entry = self.clock.entry(first) if process.z[4] != 0 else np.zeros(len(first))
+        entry = self.clock.entry(first) if process.has_entry else np.zeros(len(first))
         tx, T = ages.by(last), ages.by(end)
         span = ages.by(end + days) - T
         cells, cell = numbered(np.stack([count, first]))
         some = np.zeros(cells.shape[1], np.int64)
         some[cell] = np.arange(len(cell))
-        found = moments(process.r + x[some], process.alpha(entry[some]) + T[some], process.a, (process.b + x + int(process.modified))[some], span[some, None])
+        found = process.moments(x[some], T[some], entry[some], span[some, None])
         return np.asarray((found.mean[cell, 0] * process.alive(x, tx, T, entry))[person])
 
 
-def counting(kind: Kind, histories: Histories, end: int) -> Counting:
-    """The counting part of a model, fitted on histories up to the end of a day."""
+def counting(kind: Kind, histories: Histories, end: int, start: Floats | None = None) -> Counting:
+    """The counting part of a model, fitted on histories up to the end of a day; `start` is a z to begin at."""
     if kind == "season":
         found = season.fit(histories, end)
         return Counting(kind=kind, clock=found.clock, process=found.process)
     _, summary = histories.until(end)
     clock = season.even(int(summary.first.min()))
-    return Counting(kind=kind, clock=clock, process=bg_nbd.fit(season.tuples_of(summary, clock, end, covariate=False)))
+    return Counting(kind=kind, clock=clock, process=fitted_process(kind, season.tuples_of(summary, clock, end, covariate=False), start=start))
 
 
 def cut_offs(histories: Histories, end: int) -> list[tuple[int, int]]:
@@ -140,7 +139,12 @@ def _deviance(predicted: Floats, actual: Floats) -> float:
 
 def back_tests(kind: Kind, histories: Histories, end: int) -> list[Check]:
     """Every back-test of a model that its history allows."""
-    return [checked(counting(kind, histories, cut), histories, cut, days) for cut, days in cut_offs(histories, end)]
+    found, start = [], None
+    for cut, days in cut_offs(histories, end):
+        model = counting(kind, histories, cut, start)
+        start = model.process.z
+        found.append(checked(model, histories, cut, days))
+    return found
 
 
 def prefers_season(plain: list[Check], seasonal: list[Check], *, likelihood_gain: float, persons: int) -> bool:
@@ -153,13 +157,15 @@ def prefers_season(plain: list[Check], seasonal: list[Check], *, likelihood_gain
     fair = [(one, other) for one, other in zip(plain, seasonal, strict=True) if other.unseen_days <= 0.2 * other.horizon_days]
     if not fair:
         return likelihood_gain > max(10.0, 0.005 * persons)
-    votes = []
-    for one, other in fair:
-        total = (_log_error(one) - _log_error(other)) / GOOD
-        deviance = (one.deviance - other.deviance) / max(one.deviance, 1e-9) / 0.05
-        rank = ((other.correlation or 0.0) - (one.correlation or 0.0)) / 0.02
-        votes.append(total + deviance + rank)
-    return float(np.mean(votes)) > 0.0
+    return float(np.mean([vote(one, other) for one, other in fair])) > 0.0
+
+
+def vote(one: Check, other: Check) -> float:
+    """How much better the other model did in a back-test: 1 for ten points of the total, 5 % of the deviance, or 0.02 of the correlation."""
+    total = (_log_error(one) - _log_error(other)) / GOOD
+    deviance = (one.deviance - other.deviance) / max(one.deviance, 1e-9) / 0.05
+    rank = ((other.correlation or 0.0) - (one.correlation or 0.0)) / 0.02
+    return total + deviance + rank
 
 
 def _log_error(check: Check) -> float:
@@ -171,13 +177,13 @@ def _beyond_chance(check: Check) -> float:
     return max(0.0, _log_error(check) - 2.0 * float(np.sqrt(2.0 / (check.predicted + 1.0))))
 
 
-def held_out_gain(histories: Histories, end: int) -> float:
-    """Log-likelihood that the season clock, fitted on every other person, adds over the plain model on the persons left out."""
+def held_out_gain(histories: Histories, end: int, kind: Kind) -> float:
+    """Log-likelihood that the season clock, fitted on every other person, adds over an evenly running one on the persons left out."""
     half = np.arange(len(histories)) % 2 == 0
     seen, left_out = _part(histories, half), _part(histories, ~half)
     if len(seen) == 0 or len(left_out) == 0:
         return 0.0
-    one, other = counting("bg_nbd", seen, end), counting("season", seen, end)
+    one, other = counting(kind, seen, end), counting("season", seen, end)
     return _log_likelihood(other, left_out, end) - _log_likelihood(one, left_out, end)
 
 
@@ -192,9 +198,8 @@ def _part(histories: Histories, chosen: npt.NDArray[np.bool_]) -> Histories:
 def _log_likelihood(model: Counting, histories: Histories, end: int) -> float:
     """Log-likelihood of the purchase days of persons under a model, days and all."""
     persons, summary = histories.until(end)
-    tuples = season.tuples_of(summary, model.clock, end, covariate=model.process.z[4] != 0)
-    likelihood = bg_nbd.Likelihood(tuples, modified=model.process.modified, scale=1.0)
-    value = likelihood(model.process.z)[0]
+    tuples = season.tuples_of(summary, model.clock, end, covariate=model.process.has_entry)
+    value = likelihood_of(model.process, tuples)
     first_of = np.zeros(len(histories), np.int64)
     first_of[persons] = summary.first
     kept = histories.day <= end
@@ -228,7 +233,8 @@ def calendar_drift(model: Counting, histories: Histories, end: int) -> float:
     steps = np.zeros(length)
     living, stopped = alive * (process.r + x) / (alpha + T) / 7.0, (1.0 - alive) * (process.r + x) / (alpha + tx) / 7.0
     np.add.at(steps, summary.first + 1 - base, living + stopped)
-    np.add.at(steps, summary.last + 1 - base, -stopped)
+    lost = summary.first + np.round(7.0 * process.lost_at(x, tx, T, entry)).astype(np.int64)
+    np.add.at(steps, np.minimum(lost, end) + 1 - base, -stopped)
     expected = np.cumsum(steps)[:-1]
     first_of = np.zeros(len(histories), np.int64)
     first_of[persons] = summary.first
@@ -266,7 +272,7 @@ def judged(kind: Kind, checks: list[Check], *, persons: int, repeats: int, days:
         return Verdict(level=level, reason=told + why, change=mend)
     if off > np.log1p(GOOD):
         return Verdict(level="weak", reason=told, change=mend)
-    if kind == "bg_nbd" and drift > np.log1p(GOOD):
+    if kind != "season" and drift > np.log1p(GOOD):
         return Verdict(level="weak", reason=f"purchases run up to {np.expm1(drift):.0%} off its even pace for whole quarters: they follow a season or a trend it does not know", change=mend)
     beaten = [check for check in checks if check.mae > 1.02 * min(check.mae_own_rate, check.mae_mean)]
     if len(beaten) * 2 > len(checks):

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kundig.understand.lifetime_value import bg_nbd
-from kundig.understand.lifetime_value.bg_nbd import Purchasing, Tuples
 from kundig.understand.lifetime_value.cells import distinct, inner, numbered
 from kundig.understand.lifetime_value.histories import EPOCH, Histories, Summary
+from kundig.understand.lifetime_value.process import Purchasing, Tuples
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
