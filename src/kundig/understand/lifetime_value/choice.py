@@ -11,6 +11,8 @@ from kundig.understand.lifetime_value.kinds import EVEN, Kind
 
 TESTED = 4_000
 """Persons on which the models that run evenly are compared: their back-tests differ far less than persons do."""
+FEW = 500
+"""Persons under which the BG/NBD is not left: so few cannot tell the models apart."""
 MARGIN = 0.5
 """Votes by which another model must beat the BG/NBD: half of what would matter, or chance would choose."""
 
@@ -34,6 +36,8 @@ def chosen(sample: Histories, end: int, model: str) -> tuple[Kind, dict[str, lis
 
 def _even(sample: Histories, end: int) -> tuple[Kind, dict[str, list[Check]]]:
     """The best of the models whose time runs evenly, with its back-tests on the whole sample."""
+    if len(sample) < FEW:
+        return "bg_nbd", {"bg_nbd": holdout.back_tests("bg_nbd", sample, end)}
     few = sample.sample(TESTED)
     tests: dict[str, list[Check]] = {kind: holdout.back_tests(kind, few, end) for kind in EVEN}
     kind: Kind = "bg_nbd"
