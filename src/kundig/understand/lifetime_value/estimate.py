@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +13,14 @@ import pyarrow as pa
 from kundig.errors import EstimateError, nearest
 from kundig.understand.lifetime_value import choice, gamma_gamma, holdout, season
 from kundig.understand.lifetime_value.bg_nbd import BetaGeometric
+from kundig.understand.lifetime_value.contracts import ContractValue, estimate_contracts
 from kundig.understand.lifetime_value.fitted import Z90, Fitted, Scores, Terms
 from kundig.understand.lifetime_value.histories import Histories, Summary, day_number, read
 from kundig.understand.lifetime_value.holdout import Check, Counting, Verdict
 from kundig.understand.lifetime_value.kinds import Kind
 from kundig.understand.lifetime_value.process import Floats, Ints
 
-MODELS = ("auto", "bg_nbd", "mbg_nbd", "pareto_nbd", "season")
+MODELS = ("auto", "bg_nbd", "mbg_nbd", "pareto_nbd", "season", "sbg")
 UNITS = {"day": 1.0, "week": 7.0}
 
 
@@ -146,6 +147,14 @@ class LifetimeValue:
         return self.fitted.score(self._present[1], end=self.fitted.end, horizon=horizon, terms=terms)
 
 
+@overload
+def fit(
+    orders: Any, model: Literal["sbg"], *, as_of: dt.datetime | dt.date | None = None, time_unit: Literal["day", "week"] = "week", zone: str = "UTC", count_free: bool = False
+) -> ContractValue: ...
+@overload
+def fit(
+    orders: Any, model: str = "auto", *, as_of: dt.datetime | dt.date | None = None, time_unit: Literal["day", "week"] = "week", zone: str = "UTC", count_free: bool = False
+) -> LifetimeValue: ...
 def fit(
     orders: Any,
     model: str = "auto",
@@ -154,7 +163,7 @@ def fit(
     time_unit: Literal["day", "week"] = "week",
     zone: str = "UTC",
     count_free: bool = False,
-) -> LifetimeValue:
+) -> LifetimeValue | ContractValue:
     """The lifetime-value model of a data frame, Arrow or Ibis table with `person_id`, `ordered_at` and `value`.
 
     Rows of one person and day are one purchase; days whose values do not sum above zero are none (with `count_free`, days of zero count).
@@ -163,7 +172,7 @@ def fit(
 
     Args:
         orders: One row an order (or line); value is what its purchases are worth, net.
-        model: "bg_nbd", "mbg_nbd", "pareto_nbd", "season" or "auto".
+        model: "bg_nbd", "mbg_nbd", "pareto_nbd", "season" or "auto" for purchases; "sbg" where each row is a payment of a running contract.
         as_of: What was known then; the day of the last order where not given. A date counts to its end.
         time_unit: Unit of `parameters`.
         zone: Zone whose days count, for moments that know theirs.
@@ -184,6 +193,8 @@ def fit(
     if time_unit not in UNITS:
         raise EstimateError(f"the time unit is '{time_unit}'", at="time_unit", mend=nearest(time_unit, UNITS))
     histories, end = read(orders, zone=zone, as_of=as_of, count_free=count_free)
+    if model == "sbg":
+        return estimate_contracts(histories, end)
     return estimate(histories, end, model, time_unit=time_unit)
 
 
