@@ -60,6 +60,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     ),
     "unify": (
         Check(name="legal: the folder's figures against the tables, answers for any moment", count="full", command=_pytest("tests/legal")),
+        Check(name="people: origins, timeline, search against a plain one, pages in a browser", count="full", command=_pytest("tests/answers", "tests/server")),
     ),
 }
 

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 import kundig
-from kundig.consent.log import append
 from kundig.schema import Table
-from kundig.tables.collect import AD_CONTACTS, CAMPAIGN_MESSAGES, CONTACTS, EVENTS, ORDER_LINES, ORDERS, SURVEY_ANSWERS, TICKETS
+from kundig.tables.collect import AD_CONTACTS, CAMPAIGN_MESSAGES, CONSENT_RECORDS, CONTACTS, EVENTS, ORDER_LINES, ORDERS, SURVEY_ANSWERS, TICKETS
 from kundig.testing import default_workspace, land
 from kundig.workspace import Workspace
-from tests.unify.world import World, day, key
+from tests.unify.world import World, day
 
-LANDED: tuple[Table, ...] = (EVENTS, ORDERS, ORDER_LINES, CONTACTS, TICKETS, SURVEY_ANSWERS, CAMPAIGN_MESSAGES, AD_CONTACTS)
+LANDED: tuple[Table, ...] = (EVENTS, ORDERS, ORDER_LINES, CONTACTS, TICKETS, SURVEY_ANSWERS, CAMPAIGN_MESSAGES, AD_CONTACTS, CONSENT_RECORDS)
 END = day(200)
 MAIL, LOGIN, VISITOR = "email:ada@example.org", "customer_id:c1", "anonymous_id:v1"
 PROFILES = """
@@ -57,6 +56,8 @@ def story() -> World:
         world.see(at, [MAIL], CAMPAIGN_MESSAGES, source="mailer", message_id="m:1", channel="email", campaign="news", outcome=outcome)
     world.see(50, [MAIL], SURVEY_ANSWERS, source="survey", answer_id="s:1", survey="attitudes", question="price", answer="fair", score=Decimal("4.0000"))
     world.order(60, [LOGIN], order_id="shop:2", net=Decimal("20.5000"), gross=Decimal("24.4000"), channel="shop")
+    for record, status, at, channel in (("r1", "requested", 2.0, "email"), ("r2", "confirmed", 2.5, "email"), ("r3", "withdrawn", 70.0, "email"), ("r4", "objected", 90.0, "*")):
+        world.see(at, [MAIL], CONSENT_RECORDS, source="form", record_id=record, purpose="newsletter", channel=channel, status=status, basis="consent", wording="v1", evidence=f"form {record}", jurisdiction="DE")
     world.contact(5, ["email:bea@example.org", "customer_id:c2"], first_name="Bea", last_name="Weiß", contact_id="crm:2")
     world.contact(6, ["email:cem@example.org", "customer_id:c3"], first_name="Cem", last_name="Yıldız", contact_id="crm:3")
     world.contact(7, ["email:muller@example.org", "customer_id:c4"], first_name="Adam", last_name="Müller", contact_id="crm:4")
@@ -77,17 +78,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     workspace = kundig.open(root)
     world = story()
     land(workspace.lake, {table.name: world.table(table) for table in LANDED} | {"identifiers": world.identifiers()}, batch="first")
-    said = [("r1", "requested", 2.0, "*"), ("r2", "confirmed", 2.5, "email"), ("r3", "withdrawn", 70.0, "email"), ("r4", "objected", 90.0, "*")]
-    append(
-        workspace.state,
-        [
-            {
-                "record_id": name, "source": "form", "purpose": "newsletter", "channel": "email" if channel == "*" and status == "requested" else channel, "status": status, "occurred_at": day(at), "received_at": day(at),
-                "identifier_key": key(MAIL), "other_keys": [], "basis": "consent", "wording": "v1", "wording_hash": "ab" * 32, "evidence": f"form {name}", "jurisdiction": "DE",
-            }
-            for name, status, at, channel in said
-        ],
-    )  # fmt: skip
     workspace.run(as_of=END)
     yield workspace
     workspace.lake.close()

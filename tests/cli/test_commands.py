@@ -230,3 +230,11 @@ def test_personas_of_a_file_are_found_without_a_workspace(kundig: Kundig, tmp_pa
     assert len(written) == 400 and len({(row["persona_id"], int(row["person_id"][1:]) % 2) for row in written}) == 2
     told = json.loads(kundig("persona", "find", str(people), "--json").out)
     assert told["count"] == 2 and told["sizes"] == [200, 200]
+
+
+def test_a_person_is_found_by_name_and_several_are_listed(kundig: Kundig, root: Path) -> None:
+    first, last, who = library.open(root).rows("SELECT first_name, last_name, person_id FROM profiles WHERE length(first_name) > 4 AND length(last_name) > 5 ORDER BY person_id LIMIT 1")[1][0]
+    listed = kundig("person", last, "-w", root)
+    assert listed.code == 0 and last in listed.out
+    assert who in kundig("person", f"{last} {first}", "-w", root).out
+    assert kundig("person", "Xyzzyvarg", "-w", root).code != 0

@@ -6,10 +6,10 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "Allowed": "about", "Answer": "about", "Entry": "history", "Person": "about", "Value": "origins", "allowed": "about", "person": "about", "resolve": "who",
+    "Allowed": "about", "Answer": "about", "Entry": "history", "Found": "searching", "Person": "about", "Spoken": "about", "Trait": "about", "Value": "origins", "allowed": "about", "find": "searching", "person": "about", "resolve": "who",
     "timeline": "history", "values": "origins", "why": "about",
 }  # fmt: skip
-__all__ = ["Allowed", "Answer", "Entry", "Person", "Value", "allowed", "person", "resolve", "timeline", "values", "why"]
+__all__ = ["Allowed", "Answer", "Entry", "Found", "Person", "Spoken", "Trait", "Value", "allowed", "find", "person", "resolve", "timeline", "values", "why"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from kundig import reasons
 from kundig.answers.asking import one, rows
-from kundig.answers.history import Entry, timeline
+from kundig.answers.history import TIMELINE, Entry, timeline
 from kundig.answers.origins import Value, values
 from kundig.answers.who import resolve
 from kundig.errors import ConfigError, KundigError, nearest
@@ -47,6 +47,40 @@ class Allowed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trait:
+    """A computed trait of a person."""
+
+    name: str
+    value: str
+    meaning: str
+    category: str
+    unit: str
+    last_fact_at: dt.datetime | None
+    """When the newest event that counts happened."""
+
+    def line(self) -> str:
+        """In words, for the command line."""
+        since = "" if self.last_fact_at is None else f", newest event {self.last_fact_at:%Y-%m-%d}"
+        return f"{self.name}: {self.value}{f' {self.unit}' if self.unit else ''}  (computed: {self.meaning}{since})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spoken:
+    """One change of how a purpose and channel stood."""
+
+    purpose: str
+    channel: str
+    status: str
+    """given, pending, withdrawn, objected or missing."""
+    basis: str
+    at: dt.datetime
+    received_at: dt.datetime
+    until: dt.datetime | None
+    wording: str
+    record_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Person:
     """Everything that is known of one person, as of the newest release."""
 
@@ -60,7 +94,10 @@ class Person:
     lifecycle: dict[str, Any]
     segment: dict[str, Any]
     features: dict[str, Any]
+    traits: tuple[Trait, ...]
     consents: tuple[Allowed, ...]
+    consent_history: tuple[Spoken, ...]
+    """The newest first."""
     answers: tuple[Answer, ...]
     timeline: tuple[Entry, ...]
 
@@ -68,6 +105,7 @@ class Person:
         """In words, for the command line."""
         found = [f"person {self.person_id}"]
         found += [f"  {value.line()}" for value in self.values]
+        found += [f"  {trait.line()}" for trait in self.traits]
         known = {value.name for value in self.values}
         found += [f"  {name}: {value}" for name, value in self.profile.items() if name not in known and value not in (None, "", [])]
         found += [f"  identifier {namespace}: {value} (from {source})" for namespace, value, source in self.identifiers]
@@ -79,13 +117,14 @@ class Person:
         if self.segment:
             found.append(f"  segment: {self.segment['segment_id']}")
         found += [f"  {one.purpose} by {one.channel}: {'allowed' if one.allow else 'not allowed'}. {one.sentence}" for one in self.consents]
+        found += [f"  {one.at:%Y-%m-%d %H:%M}  consent   {one.purpose} by {one.channel}: {one.status}{f', {one.basis}' if one.basis else ''} ({one.record_id})" for one in self.consent_history[:15]]
         found += [f"  {answer.sentence}" for answer in self.answers]
         found += [f"  {entry.at:%Y-%m-%d %H:%M}  {entry.kind:<9} {entry.what} {entry.detail}".rstrip() for entry in self.timeline[:15]]
         return found
 
 
-def person(workspace: Workspace, identifier: str, *, locale: str | None = None) -> Person:
-    """Everything known of a person, by any identifier; its sentences in a language (the workspace's by default).
+def person(workspace: Workspace, identifier: str, *, locale: str | None = None, most: int = TIMELINE) -> Person:
+    """Everything known of a person, by any identifier; its sentences in a language (the workspace's by default), the newest `most` entries of the timeline.
 
     Raises:
         IdentityError: Nobody has the identifier.
@@ -100,7 +139,7 @@ def person(workspace: Workspace, identifier: str, *, locale: str | None = None) 
         value=one(workspace, f"SELECT * FROM lifetime_values WHERE person_key = {key}"), lifecycle=one(workspace, f"SELECT * FROM lifecycle_states WHERE person_key = {key}"),
         segment=one(workspace, f"SELECT * FROM segment_members WHERE person_key = {key} AND member ORDER BY occurred_at DESC LIMIT 1"),
         features=one(workspace, f"SELECT * EXCLUDE (person_key, changed_run) FROM features WHERE person_key = {key}"),
-        consents=_allowances(workspace, key, None, language), answers=_answers(workspace, key, public, sorted(workspace.config.audiences), language), timeline=timeline(workspace, key),
+        traits=_traits(workspace, key, language), consents=_allowances(workspace, key, None, language), consent_history=_changes(workspace, key), answers=_answers(workspace, key, public, sorted(workspace.config.audiences), language), timeline=timeline(workspace, key, most=most),
     )  # fmt: skip
 
 
@@ -115,6 +154,30 @@ def _moment(workspace: Workspace) -> dt.datetime:
     if release is None:
         raise KundigError("there is no release yet", at=str(workspace.root), mend="kundig import, then kundig run")
     return release.moment
+
+
+def _traits(workspace: Workspace, key: int, language: str) -> tuple[Trait, ...]:
+    """The computed traits, as the release has them; attributes that profiles.yaml declares are among the values."""
+    declared = workspace.config.traits
+    if not declared:
+        return ()
+    found = {row["trait"]: row for row in rows(workspace, f"SELECT trait, value, last_fact_at FROM traits WHERE person_key = {int(key)} AND value IS NOT NULL")}
+    return tuple(
+        Trait(name=name, value=found[name]["value"], meaning=one.labels.get(language) or one.meaning, category=one.category, unit=one.unit, last_fact_at=found[name]["last_fact_at"])
+        for name, one in sorted(declared.items())
+        if name in found
+    )
+
+
+def _changes(workspace: Workspace, key: int) -> tuple[Spoken, ...]:
+    found = rows(workspace, f"SELECT purpose, channel, status, basis, occurred_at, received_at, until, wording, record_id FROM consents WHERE person_key = {int(key)} ORDER BY occurred_at DESC, seq DESC, purpose, channel")
+    return tuple(
+        Spoken(
+            purpose=row["purpose"], channel=row["channel"], status=row["status"], basis=row["basis"] or "", at=row["occurred_at"], received_at=row["received_at"], until=row["until"],
+            wording=row["wording"] or "", record_id=row["record_id"] or "",
+        )
+        for row in found
+    )  # fmt: skip
 
 
 def _allowances(workspace: Workspace, key: int, at: dt.datetime | None, language: str) -> tuple[Allowed, ...]:

@@ -30,7 +30,7 @@ class Entry:
 
 
 def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> tuple[Entry, ...]:
-    """What happened to a person, newest first: visits, purchases, messages, cases, advertising; what an order also told as an event stands once."""
+    """What happened to a person, newest first: contacts with advertising and social networks (before the first visit too), visits, purchases, contracts, messages, cases, surveys, consents; what an order also told as an event stands once, as do answers to one survey at one moment."""
     held = rows(workspace, f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {person_key}")
     if not held:
         return ()
@@ -46,6 +46,11 @@ def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> 
         f"SELECT x.occurred_at, 'message', x.outcome, coalesce(x.campaign, ''), x.channel, NULL FROM (SELECT * FROM campaign_messages x WHERE {of}) x",
         f"SELECT x.occurred_at, 'case', x.status, coalesce(x.topic, ''), coalesce(x.channel, ''), NULL FROM (SELECT * FROM tickets x WHERE {of}) x",
         f"SELECT x.occurred_at, 'ad', coalesce(x.platform, ''), coalesce(x.campaign, ''), coalesce(x.channel, ''), NULL FROM (SELECT * FROM ad_contacts x WHERE {of}) x",
+        f"SELECT x.occurred_at, 'social', coalesce(x.kind, ''), coalesce(x.network, ''), '', NULL FROM (SELECT * FROM social_contacts x WHERE {of}) x",
+        f"SELECT x.occurred_at, 'survey', coalesce(x.survey, ''), x.question || ': ' || coalesce(x.answer, x.score::VARCHAR, ''), '', NULL FROM (SELECT * FROM survey_answers x WHERE {of}) x",
+        f"SELECT x.occurred_at, 'consent', x.status, x.purpose, x.channel, NULL FROM (SELECT * FROM consent_records x WHERE {of}) x",
+        f"SELECT x.occurred_at, 'contract', 'subscription', coalesce(x.plan, ''), '', NULL FROM (SELECT * FROM subscriptions x WHERE {of}) x",
+        f"SELECT x.occurred_at, 'referral', coalesce(x.status, ''), '', '', NULL FROM (SELECT * FROM referrals x WHERE {of}) x",
     ]
     joined = " UNION ALL ".join(f"{part} JOIN ({mine}) m ON x.identifier_key = m.identifier_key AND {during}" for part in parts)
     found = rows(workspace, f"SELECT * FROM ({joined}) t ORDER BY t.happened DESC, t.kind, t.what LIMIT {int(most)}")

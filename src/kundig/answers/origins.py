@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,12 @@ class Value:
     """Days after which nobody having said it again makes it stale."""
     stale: bool = False
     others: tuple[Said, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What pages call a declared attribute, by language."""
+
+    def label(self, language: str) -> str:
+        """What pages call it, where it was declared with a label; '' for the built-in ones."""
+        return self.labels.get(language, "")
 
     def line(self) -> str:
         """In words, for the command line."""
@@ -91,6 +97,7 @@ def values(workspace: Workspace, person_key: int, profile: Mapping[str, Any], *,
                 party=party(workspace.config, own["source"] if own else ""), source=own["source"] if own else "", record=(own["record"] or "") if own else "",
                 at=own["occurred_at"] if own else None, said_at=last, stale_after=stale_after,
                 stale=stale_after is not None and last is not None and last + dt.timedelta(days=stale_after) <= moment, others=_others(said.get(name, ()), text, type_),
+                labels=dict(rules.attributes[name].labels) if name in rules.attributes else {},
             )
         )  # fmt: skip
     return tuple(found)

@@ -173,11 +173,26 @@ def sql(query: Annotated[str, typer.Argument(help="A query over the tables of th
 
 
 @app.command()
-def person(identifier: Annotated[str, typer.Argument(help="Any identifier: e-mail, customer number, phone, person id.")], root: Root = HERE, as_json: Json = False) -> None:
-    """What is known of a person, where it comes from, and what may be done."""
+def person(identifier: Annotated[str, typer.Argument(help="Any identifier (e-mail, customer number, phone, person id), or a name, misspelt or in part.")], root: Root = HERE, as_json: Json = False) -> None:
+    """What is known of a person, where it comes from, and what may be done; of several who may be meant, who they are."""
+    from kundig.answers import find
     from kundig.answers import person as known
+    from kundig.errors import IdentityError
 
-    found = known(opened(root), identifier, locale="en")
+    workspace = opened(root)
+    try:
+        found = known(workspace, identifier, locale="en")
+    except IdentityError:
+        near = find(workspace, identifier)
+        if not near:
+            raise
+        if len(near) > 1:
+            if as_json:
+                emit([_plain(one) for one in near])
+                return
+            table(["person", "name", "company", "city", "email", "phone"], [(one.person_id, one.name, one.company, one.city, one.email, one.phone) for one in near])
+            return
+        found = known(workspace, near[0].person_id, locale="en")
     emit(_plain(found)) if as_json else say(found.lines())
 
 

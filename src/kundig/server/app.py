@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from kundig.answers import Person, person, why
+from kundig.answers import Person, find, person, why
 from kundig.clock import now as present
 from kundig.decide.policy import parsed_rules
 from kundig.errors import ConfigError, Fault, IdentityError, KundigError
@@ -104,6 +104,11 @@ class Pages:
         w = self.words(request)
         with self.lock:
             key, found, fresh = self._known(asked, w)
+            near = () if found is not None or fresh is not None or self.workspace.lake.release() is None else find(self.workspace, asked)
+        if near:
+            if len(near) == 1 and near[0].off == 0:
+                return RedirectResponse(address(f"/people/{near[0].person_id}", audience=audience, lang=w.locale), status_code=303, headers=HEADERS)
+            return self._show(request, "people.html.j2", "people", lambda facts, w: about.found(facts, w, asked, near, audience=audience))
         if found is not None or fresh is not None:
             return RedirectResponse(address(f"/people/{found.person_id if found else key}", audience=audience, lang=w.locale), status_code=303, headers=HEADERS)
         return self._show(request, "people.html.j2", "people", lambda facts, w: about.search(facts, w, note=w("people.unknown", q=asked), asked=asked, audience=audience), status=404)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from kundig.answers import Answer, Person
+from kundig.answers import Answer, Found, Person
+from kundig.answers.origins import CATEGORIES, Value
 from kundig.live import LivePerson
 from kundig.report.cells import Cell, address
 from kundig.report.facts import LISTED, Choice, Facts
@@ -32,6 +33,17 @@ def search(facts: Facts, w: Words, *, note: str = "", asked: str = "", audience:
         "title": w("people.title"), "answer": told(w, "people.answer", persons=w.number(facts.people["persons"])), "note": note, "asked": asked, "audience": audience,
         "audiences": sorted(facts.workspace.config.audiences), "tables": [grid(heads, rows, title=w("people.top"), empty=w("empty.urgent"))],
     }  # fmt: skip
+
+
+def found(facts: Facts, w: Words, asked: str, people: tuple[Found, ...], *, audience: str = "") -> View:
+    """The people who may be meant by a search, the nearest first."""
+    rows = [
+        (Cell(text=one.name or one.person_id, value=one.person_id, href=address(f"/people/{one.person_id}", audience=audience, lang=w.locale)), one.company or DASH, one.city or DASH, one.email or DASH, one.phone or DASH, w.day(one.last_seen_at))
+        for one in people
+    ]  # fmt: skip
+    heads = [(w("people.person"), False), *((w.named("attributes", name), False) for name in ("company", "city", "email", "phone")), (w("people.seen"), False)]
+    key = "people.matches" if people and people[0].off < 1 else "people.near"
+    return search(facts, w, asked=asked, audience=audience) | {"answer": told(w, key, count=w.number(len(people)), q=asked), "tables": [grid(heads, rows, title=w("people.list"), empty=w("empty.chosen"))]}
 
 
 def chosen(facts: Facts, w: Words, choice: Choice) -> View:
@@ -68,7 +80,7 @@ def one(found: Person, answers: tuple[Answer, ...], w: Words, *, audience: str =
     return {
         "title": w("person.title", person=found.person_id), "asked": [answer.sentence for answer in first], "answers": [answer.sentence for answer in answers if answer not in first],
         "answer": _summary(found, w),
-        "tables": [*since, _consents(found, w), _profile(found, w), _identifiers(found, w), _numbers(found, w), _timeline(found, w)],
+        "tables": [*since, _consents(found, w), *_values(found, w, language=w.locale), _traits(found, w), _profile(found, w), _identifiers(found, w), _numbers(found, w), _spoken(found, w), _timeline(found, w)],
     }  # fmt: skip
 
 
@@ -117,9 +129,64 @@ def _consents(found: Person, w: Words) -> View:
     return grid(heads, rows, title=w("person.consents"), empty=w("empty.person_consents"))
 
 
+def _values(found: Person, w: Words, *, language: str) -> list[View]:
+    """What sources say of the person, a table a category, each value with its origin."""
+    heads = [(w("person.attribute"), False), (w("common.value"), False), (w("person.origin"), False), (w("person.party"), False), (w("person.age"), False), (w("person.others"), False)]
+    tables = []
+    for category in CATEGORIES:
+        mine = [value for value in found.values if value.category == category]
+        rows = [
+            (
+                value.label(language) or w.named("attributes", value.name), _told(value.name, value.value, w), " ".join(part for part in (value.source, value.record) if part) or DASH, w.named("parties", value.party),
+                _age(value, w), "; ".join(f"{one.value} ({one.source}, {w.day(one.at)})" for one in value.others) or DASH,
+            )
+            for value in mine
+        ]  # fmt: skip
+        if rows:
+            tables.append(grid(heads, rows, title=w.named("categories", category), empty=w("empty.profile")))
+    return tables
+
+
+def _age(value: Value, w: Words) -> Any:
+    """Since when a value holds, when it was last said, and whether that is too long ago."""
+    if value.at is None:
+        return DASH
+    parts = [w("person.holds", day=w.day(value.at))]
+    parts += [w("person.said_again", day=w.day(value.said_at))] if value.said_at is not None and value.said_at != value.at else []
+    if not value.stale:
+        return "; ".join(parts)
+    return Cell(text="; ".join([*parts, w("person.stale", days=w.number(value.stale_after))]), value=value.at, tone="bad")
+
+
+def _traits(found: Person, w: Words) -> View:
+    rows = [(trait.meaning, _trait(trait.value, trait.unit, w), w.named("categories", trait.category), w.moment(trait.last_fact_at)) for trait in found.traits]
+    heads = [(w("person.trait"), False), (w("common.value"), False), (w("person.category"), False), (w("person.newest"), False)]
+    return grid(heads, rows, title=w("person.traits"), empty=w("empty.traits"))
+
+
+def _trait(value: str, unit: str, w: Words) -> str:
+    if value in ("true", "false"):
+        return w("common.yes" if value == "true" else "common.no")
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return value
+    return w.number(number, 0 if number == number.to_integral_value() else 2) + (f" {unit}" if unit else "") if number.is_finite() else value
+
+
+def _spoken(found: Person, w: Words) -> View:
+    rows = [
+        (w.moment(one.at), one.purpose, w.channel(one.channel), w.named("statuses", one.status), w.named("bases", one.basis) if one.basis else DASH, w.day(one.until), one.wording or DASH, one.record_id or DASH) for one in found.consent_history
+    ]  # fmt: skip
+    heads = [(w("person.when"), False), (w("person.purpose"), False), (w("person.channel"), False), (w("consent.status"), False), (w("person.basis"), False), (w("person.lapses"), False), (w("person.wording"), False), (w("person.record"), False)]
+    return grid(heads, rows, title=w("person.consent_history"), empty=w("empty.person_consents"))
+
+
 def _profile(found: Person, w: Words) -> View:
-    rows = [(w.named("attributes", name), _told(name, value, w), _origin(found.provenance.get(name), w)) for name, value in found.profile.items() if value not in (None, "", [])]
-    return grid([(w("person.attribute"), False), (w("common.value"), False), (w("person.origin"), False)], rows, title=w("person.profile"), empty=w("empty.profile"))
+    """What is known beside what sources say: first and last sign, kind."""
+    known = {value.name for value in found.values}
+    rows = [(w.named("attributes", name), _told(name, value, w)) for name, value in found.profile.items() if name not in known and value not in (None, "", [])]
+    return grid([(w("person.attribute"), False), (w("common.value"), False)], rows, title=w("person.profile"), empty=w("empty.profile"))
 
 
 def _identifiers(found: Person, w: Words) -> View:
@@ -160,10 +227,3 @@ def _told(name: str, value: Any, w: Words) -> Any:
         return ", ".join(map(str, value))
     groups = {"kind": "kinds", "acquisition_channel": "channels", "language": "languages"}
     return w.named(groups[name], str(value)) if name in groups else str(value)
-
-
-def _origin(origin: Any, w: Words) -> str:
-    if isinstance(origin, dict):
-        at = str(origin.get("at") or "")[:10]
-        return ", ".join(part for part in (str(origin.get("source") or ""), w.iso_day(at) if at else "") if part) or DASH
-    return DASH if origin is None else str(origin)
