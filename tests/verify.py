@@ -39,6 +39,9 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         Check(name="init on folders of exports", count="all folders", command=_pytest("tests/onboarding")),
         Check(name="newcomers' mistakes", count="all", command=_pytest("tests/collect", "tests/mistakes")),
     ),
+    "unify": (
+        Check(name="identity: matching, answers, undo, order, cuts, bad input", count="200, 1,000,000", command=_pytest("tests/unify/test_decisions.py")),
+    ),
     "collect": (
         Check(name="intake: recorded and real SDKs, sent / arrived / sent again", count="9 SDKs", command=_pytest("tests/intake", "-k", "sdk")),
         Check(name="intake: statuses, consent, kills, full disk, fuzzing, OpenAPI", count="full", command=_pytest("tests/intake", "-k", "not sdk")),

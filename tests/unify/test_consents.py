@@ -26,7 +26,7 @@ def say(world: World, at: float, identifiers: list[str], status: str, channel: s
 def folded(world: World) -> list[dict[str, Any]]:
     made = world.run()
     identities = lazy(made["identities"])
-    ledger = lazy(merges(identities, lazy(made["links"])).to_pyarrow())
+    ledger = lazy(merges(identities, lazy(made["links"]), lazy(world.decided())).to_pyarrow())
     found: pa.Table = consents(lazy(world.table(CONSENT_RECORDS)), identities, ledger, purposes=PURPOSES)
     assert set(found.column_names) == set(CONSENTS.names) - {"changed_run"}
     return sorted(found.to_pylist(), key=lambda r: (r["person_key"], r["channel"], r["seq"]))

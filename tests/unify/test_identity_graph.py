@@ -129,7 +129,8 @@ def test_batch_cuts_change_nothing() -> None:
     whole = world.run()
     read = [world.table(table) for table in (IDENTIFIERS, *CARRIERS)]
     cut = [pa.concat_tables([t.slice(i, 7) for i in range(0, t.num_rows, 7)][::-1]) if t.num_rows else t for t in read]
-    again = links(*[lazy(t) for t in cut], identity=IDENTITY)
+    none = [lazy(world.pairs(IDENTITY)), lazy(world.decided())]
+    again = links(*[lazy(t) for t in cut], *none, identity=IDENTITY)
     second = identities(lazy(again), lazy(cut[0]), identity=IDENTITY)
     order = [("identifier_key", "ascending"), ("valid_from", "ascending")]
     assert second.sort_by(order).to_pylist() == whole["identities"].sort_by(order).to_pylist()

@@ -38,7 +38,7 @@ def told(world: World, rules: ProfileRules | None = None) -> dict[str, pa.Table]
     changes = keep(TRAIT_CHANGES, trait_changes(read["contacts"], identities, read["identifiers"], read["survey_answers"], profiles=rules or ProfileRules()))
     people = keep(PROFILES, profiles(changes, identities, read["identifiers"], read["contacts"], read["orders"], days, profiles=rules or ProfileRules()))
     keep(ACCOUNTS, accounts(people))
-    keep(MERGES, merges(identities, lazy(made["links"])))
+    keep(MERGES, merges(identities, lazy(made["links"]), lazy(world.decided())))
     return made
 
 

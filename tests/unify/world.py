@@ -14,7 +14,7 @@ import pyarrow as pa
 from kundig.config.unify import Identity
 from kundig.schema import Table
 from kundig.tables.collect import CONTACTS, EVENTS, ORDERS
-from kundig.tables.unify import IDENTIFIERS
+from kundig.tables.unify import IDENTIFIERS, IDENTITY_DECISIONS
 from kundig.unify.links import CARRIERS
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -47,6 +47,7 @@ class World:
 
     identity: Identity = field(default_factory=Identity)
     facts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
 
     def see(self, at: float, identifiers: Sequence[str], table: Table = EVENTS, *, known: float | None = None, source: str = "web", **values: Any) -> None:
         """One record of a table at a day, carrying these 'namespace:value' identifiers."""
@@ -85,6 +86,24 @@ class World:
         """The landed rows of a table."""
         return self.identifiers() if table is IDENTIFIERS else rows(table, self.facts.get(table.name, ()))
 
+    def decide(self, kind: str, one: str = "", other: str = "", *, undoes: str | None = None) -> str:
+        """One decision of people about two identifiers; its id."""
+        left, right = sorted((key(one), key(other)))
+        row = {"decision_id": f"d{len(self.decisions) + 1:06d}", "kind": kind, "left_key": left, "right_key": right, "undoes": undoes, "actor": "anna", "decided_at": day(200)}
+        self.decisions.append(row)
+        return str(row["decision_id"])
+
+    def decided(self) -> pa.Table:
+        """The decisions as state holds them."""
+        return rows(IDENTITY_DECISIONS, self.decisions)
+
+    def pairs(self, rules: Identity) -> pa.Table:
+        """The pairs of records that the model finds; none while matching is off."""
+        from kundig.unify.record_pairs import match_model, record_pairs
+
+        contacts = lazy(self.table(CONTACTS))
+        return record_pairs(contacts, lazy(match_model(contacts, identity=rules, as_of=day(300))), identity=rules)
+
     def run(self, identity: Identity | None = None) -> dict[str, pa.Table]:
         """Links and identities of these facts."""
         from kundig.unify.identity_graph import identities
@@ -92,7 +111,7 @@ class World:
 
         rules = identity or self.identity
         read = [lazy(self.table(table)) for table in (IDENTIFIERS, *CARRIERS)]
-        found = links(*read, identity=rules)
+        found = links(*read, lazy(self.pairs(rules)), lazy(self.decided()), identity=rules)
         return {"links": found, "identities": identities(lazy(found), read[0], identity=rules), "identifiers": self.identifiers()}
 
 

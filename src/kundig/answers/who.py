@@ -23,7 +23,7 @@ def resolve(workspace: Workspace, identifier: str) -> tuple[int, str]:
     if re.fullmatch(r"p[0-9a-f]{15}", given):
         found = one(workspace, f"SELECT person_key, person_id FROM profiles WHERE person_id = {text(given)}")
         if not found:
-            moved = one(workspace, f"SELECT p.person_key, p.person_id FROM merges m JOIN profiles p USING (person_key) WHERE m.other_key = {int(given[1:], 16)}")
+            moved = one(workspace, f"SELECT p.person_key, p.person_id FROM merges m JOIN profiles p USING (person_key) WHERE m.kind = 'merge' AND m.other_key = {int(given[1:], 16)}")
             found = moved
         if found:
             return int(found["person_key"]), str(found["person_id"])

@@ -64,6 +64,21 @@ OTHER = Namespace()
 """What is assumed of a namespace nobody declared: a record number of some system."""
 
 
+class Matching(Record):
+    """Comparing records of people by what they say: names, birth date, address, e-mail, phone."""
+
+    enabled: bool = Field(default=False, description="Whether records are compared at all.")
+    same: float = Field(default=0.95, gt=0, lt=1, description="Probability from which two records are one person's without asking.")
+    ask: float = Field(default=0.5, gt=0, lt=1, description="Probability from which people are asked; below, two records are two people's.")
+    block_most: int = Field(default=60, ge=2, le=1000, description="Records that may share a blocking key (a phone, surname and birth date, …) for it to propose pairs.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Matching:
+        if self.ask > self.same:
+            raise ValueError(f"ask ({self.ask}) is above same ({self.same}): nothing would ever be asked; lower `ask`, or raise `same`")
+        return self
+
+
 class Identity(Record):
     """identity.yaml: the rules by which identifiers become people."""
 
@@ -74,6 +89,7 @@ class Identity(Record):
     evidence: float = Field(default=0.0, ge=0, description="Score that two people on one device must pass to be one person.")
     check_most: int = Field(default=30, ge=2, le=200, description="Records under one identifier up to which each pair is compared.")
     handover_days: int = Field(default=14, ge=0, description="Days between one user's last and the next one's first use: then it changed hands.")
+    matching: Matching = Field(default_factory=Matching, description="Comparing records of people by what they say; off by default.")
 
     @field_validator("namespaces")
     @classmethod

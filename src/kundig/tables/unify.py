@@ -19,8 +19,33 @@ LINKS = table(
     col("evidence", "string", "Table and source of the records that carry both, or the model."),
     col("probability", "float64", "1 for a deterministic link."), col("first_at", "timestamp", "First record that carries both."),
     col("last_at", "timestamp", "Last one."), col("records", "int64", "How many records carry both."),
-    col("status", "string", "used; handover: holds in its time only; or what refused it: blocked, hub_limit, overlap, shared, unique_conflict, contradicted."),
+    col("status", "string", "used; handover: holds in its time only; or what refused it: blocked, hub_limit, overlap, shared, unique_conflict, contradicted, decided."),
     subject="left_key",
+)  # fmt: skip
+
+MATCH_MODELS = table(
+    "unify", "match_models", "Models of how records of one person differ, each as it was fitted; the newest is used. Empty while matching is off.", ("version",),
+    col("version", "string", "Hash of the parameters."), col("fitted_at", "timestamp", "As-of moment of the fit."),
+    col("parameters", "json", "Shares of each level, and frequencies of values that many records have, by hash; no value of a single person."),
+    col("records", "int64", "Records it was learnt from."), subject=None, purpose="operations",
+)  # fmt: skip
+
+RECORD_PAIRS = table(
+    "unify", "record_pairs", "Pairs of records of people that were found alike by what they say. Empty while matching is off.", ("left_id", "right_id"),
+    col("left_id", "string", "One record of `contacts`.", "pseudonym"), col("right_id", "string", "The other.", "pseudonym"),
+    col("left_key", "int64", "Its strongest identifier; the smaller key of the two.", "pseudonym"), col("right_key", "int64", "That of the other.", "pseudonym"),
+    col("weight", "float64", "log2 of the odds that both are one person's."), col("probability", "float64", "The same as a probability."),
+    col("verdict", "string", "same: linked; ask: a question for people; household: two people with one surname and address."),
+    col("evidence", "string", "What is alike and what differs, field by field."), col("since", "timestamp", "When the later of the two records was written."), col("model", "string", "Version of the model, and of the rules that proposed pairs."),
+    subject="left_key",
+)  # fmt: skip
+
+IDENTITY_DECISIONS = table(
+    "unify", "identity_decisions", "What people decided about who is who: append only, an undo is a row of its own.", ("decision_id",),
+    col("decision_id", "string", "Number in the order of deciding."), col("kind", "string", "same, different, or undo."),
+    col("left_key", "int64", "One identifier; the smaller key.", "pseudonym"), col("right_key", "int64", "The other.", "pseudonym"),
+    col("undoes", "string", "The decision or merge that this one takes back."), col("reason", "string", "Why, in a person's words."), col("actor", "string", "Who decided."),
+    col("decided_at", "timestamp", "When."), subject="left_key", home="state", purpose="crm",
 )  # fmt: skip
 
 IDENTITIES = table(
@@ -33,7 +58,7 @@ IDENTITIES = table(
 
 MERGES = table(
     "unify", "merges", "The ledger: every merge and split, with its evidence; append only.", ("merge_id",),
-    col("merge_id", "string", "Id."), col("kind", "string", "merge, split or undo."), col("person_key", "int64", "Surviving person.", "pseudonym"),
+    col("merge_id", "string", "Id."), col("kind", "string", "merge, split; or a decision of people: same, different, undo."), col("person_key", "int64", "Surviving person.", "pseudonym"),
     col("other_key", "int64", "The person that went into it, or came out of it.", "pseudonym"), col("evidence", "string", "What it rests on."),
     col("run_id", "int64", "The run."), col("occurred_at", "timestamp", "When."), subject="person_key",
 )  # fmt: skip
@@ -90,4 +115,4 @@ ACCOUNTS = table(
     col("role", "string", "Part of the person in it."), changed(), subject="person_key", purpose="crm",
 )  # fmt: skip
 
-UNIFY = (IDENTIFIERS, LINKS, IDENTITIES, MERGES, PERSON_DAYS, MEASURE_DAYS, TRAIT_CHANGES, PROFILES, CONSENTS, ACCOUNTS)
+UNIFY = (IDENTIFIERS, LINKS, MATCH_MODELS, RECORD_PAIRS, IDENTITY_DECISIONS, IDENTITIES, MERGES, PERSON_DAYS, MEASURE_DAYS, TRAIT_CHANGES, PROFILES, CONSENTS, ACCOUNTS)

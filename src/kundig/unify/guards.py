@@ -11,7 +11,7 @@ on it, and joins two only where their attributes agree.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -23,8 +23,8 @@ from kundig.config.unify import Identity
 from kundig.unify.pair_check import Attributes
 from kundig.unify.union_find import compiled, components, crowded, one_owner, spread, within_limits
 
-STATUSES = ("used", "blocked", "hub_limit", "overlap", "shared", "handover", "unique_conflict", "contradicted")
-USED, BLOCKED, HUB, OVERLAP, SHARED, HANDOVER, UNIQUE, CONTRADICTED = range(8)
+STATUSES = ("used", "blocked", "hub_limit", "overlap", "shared", "handover", "unique_conflict", "contradicted", "decided")
+USED, BLOCKED, HUB, OVERLAP, SHARED, HANDOVER, UNIQUE, CONTRADICTED, DECIDED = range(9)
 PERSON, CONTACT, DEVICE = range(3)
 REFUSED, PEERS, CLAIM, OWNS, DEVICES = range(5)
 """What is between the ends of a link: a blocked value; people and addresses alike; an address claimed; a device held; two devices."""
@@ -76,6 +76,8 @@ class Edges:
     records: Ints
     first_at: Ints
     last_at: Ints
+    ranks: Roles | None = None
+    """How much a link weighs where one must go: 0 a model's, 1 a record's, 2 a person's word; None: all are records'."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,19 +103,50 @@ class _Claims:
         return np.asarray(self.rows[self.starts[claim] : self.starts[claim + 1]])
 
 
-def judge(nodes: Nodes, edges: Edges, known: Attributes) -> Roles:
+NOBODY = np.empty((0, 2), np.int32)
+
+
+def judge(nodes: Nodes, edges: Edges, known: Attributes, *, ranks: Roles | None = None, apart: Codes = NOBODY) -> Roles:
     """The status of each link, as a number into `STATUSES`.
 
     The answer depends on the set of links alone, not on their order.
+
+    Args:
+        nodes: The identifiers.
+        edges: The links between them.
+        known: Names and birth dates.
+        ranks: Per link 0 (the model's), 1 (a record's) or 2 (a person's word); None: all are records'. A person's word is checked by no attribute.
+        apart: (pairs × 2) nodes that people said are two persons'.
     """
     status = np.zeros(edges.left.size, np.int8)
     if not edges.left.size:
         return status
+    edges = replace(edges, ranks=ranks)
     weak, strong, role = _sides(edges.left, edges.right, nodes.namespace, nodes.kind, nodes.blocked)
+    if ranks is not None:
+        role[(ranks == 2) & (role == CLAIM)] = PEERS
     status[role == REFUSED] = BLOCKED
-    person = _people(nodes, edges, known, weak, strong, role, status)
-    _devices(nodes, edges, known.regrouped(person), weak, strong, role, person, status)
+    if len(apart):
+        direct = np.isin(_packed(edges.left, edges.right), _packed(apart[:, 0], apart[:, 1]))
+        status[direct] = DECIDED
+    person = _people(nodes, edges, known, weak, strong, role, status, apart)
+    _devices(nodes, edges, known.regrouped(person), weak, strong, role, person, status, apart)
+    if len(apart):
+        _part_devices(nodes, edges, weak, status, apart)
     return status
+
+
+def _packed(one: Codes, other: Codes) -> Ints:
+    return np.asarray((np.minimum(one, other).astype(np.int64) << 32) | np.maximum(one, other))
+
+
+def _part_devices(nodes: Nodes, edges: Edges, weak: Codes, status: Roles, apart: Codes) -> None:
+    """A device that people said is not a person's: the links that still tie it to that person are refused."""
+    for one, other in apart.tolist():
+        label = components(edges.left, edges.right, nodes.keys.size, status == USED)
+        if label[one] == label[other]:
+            device = max((one, other), key=lambda node: (int(nodes.kind[node]), int(nodes.namespace[node]), int(nodes.keys[node])))
+            status[(status == USED) & ((edges.left == device) | (edges.right == device))] = DECIDED
 
 
 @compiled
@@ -137,8 +170,8 @@ def _sides(left: Any, right: Any, level: Any, kind: Any, blocked: Any) -> Any:
 # accounts, record numbers, addresses and phones
 
 
-def _people(nodes: Nodes, edges: Edges, known: Attributes, weak: Codes, strong: Codes, role: Roles, status: Roles) -> Codes:
-    claiming = role == CLAIM
+def _people(nodes: Nodes, edges: Edges, known: Attributes, weak: Codes, strong: Codes, role: Roles, status: Roles, apart: Codes) -> Codes:
+    claiming = (role == CLAIM) & (status == USED)
     several, _ = spread(weak, strong, nodes.keys.size, claiming)
     claims = _collected(edges, np.flatnonzero(claiming & several[weak]), weak, strong)
     hub = _hubs(nodes, claims)
@@ -147,7 +180,9 @@ def _people(nodes: Nodes, edges: Edges, known: Attributes, weak: Codes, strong: 
     firm = (status == USED) & ((role == CLAIM) | (role == PEERS))
     person = components(edges.left, edges.right, nodes.keys.size, firm)
     too_many = crowded(person, nodes.namespace, nodes.most)
-    return _cut_to_limits(nodes, edges, np.flatnonzero(firm & too_many[person[edges.left]]), person, status) if too_many.any() else person
+    together = apart[person[apart[:, 0]] == person[apart[:, 1]]]
+    too_many[person[together[:, 0]]] = True
+    return _cut_to_limits(nodes, edges, np.flatnonzero(firm & too_many[person[edges.left]]), person, status, together) if too_many.any() else person
 
 
 def _hubs(nodes: Nodes, claims: _Claims) -> Flags:
@@ -269,16 +304,20 @@ def _strongest(nodes: Nodes, claims: _Claims, start: int, end: int, group: Codes
     return keep
 
 
-def _cut_to_limits(nodes: Nodes, edges: Edges, rows: Ints, person: Codes, status: Roles) -> Codes:
-    """Where a person holds more values of a namespace than one person can, grow it again from its strongest links."""
+def _cut_to_limits(nodes: Nodes, edges: Edges, rows: Ints, person: Codes, status: Roles, apart: Codes) -> Codes:
+    """Where a person holds more values of a namespace than one person can, or two that people said are apart, grow it again from its strongest links."""
     limited = np.flatnonzero(nodes.most > 0)
     members, (left, right) = _local(edges.left[rows], edges.right[rows])
     held = (nodes.namespace[members][:, None] == limited[None, :]).astype(np.int32)
+    said = ((members[:, None] == apart[None, :, 0]) | (members[:, None] == apart[None, :, 1])).astype(np.int32)
+    most = np.concatenate([nodes.most[limited], np.ones(len(apart), np.int32)])
     order = _by_strength(nodes, edges, rows)
-    grown = within_limits(left[order], right[order], held, nodes.most[limited])
+    grown = within_limits(left[order], right[order], np.concatenate([held, said], axis=1), most)
     person = person.copy()
+    by_word = np.isin(person[members], person[apart[:, 0]])
     person[members] = members[grown]
-    status[rows[person[edges.left[rows]] != person[edges.right[rows]]]] = UNIQUE
+    cut = rows[person[edges.left[rows]] != person[edges.right[rows]]]
+    status[cut] = np.where(by_word[np.searchsorted(members, edges.left[cut])], DECIDED, UNIQUE)
     return person
 
 
@@ -292,18 +331,19 @@ def _by_strength(nodes: Nodes, edges: Edges, rows: Ints) -> Ints:
     first = np.full(pair.max() + 1, np.iinfo(np.int64).max)
     np.minimum.at(first, pair, edges.first_at[rows])
     weakest = np.maximum(nodes.namespace[edges.left[rows]], nodes.namespace[edges.right[rows]])
-    return np.lexsort((high, low, first[pair], -total, weakest))
+    ranks = np.zeros(rows.size, np.int8) if edges.ranks is None else -edges.ranks[rows]
+    return np.lexsort((high, low, first[pair], -total, weakest, ranks))
 
 
 # devices
 
 
-def _devices(nodes: Nodes, edges: Edges, known: Attributes, device: Codes, held_by: Codes, role: Roles, person: Codes, status: Roles) -> None:
+def _devices(nodes: Nodes, edges: Edges, known: Attributes, device: Codes, held_by: Codes, role: Roles, person: Codes, status: Roles, apart: Codes) -> None:
     claiming, among = (role == OWNS) & (status == USED), (role == DEVICES) & (status == USED)
     owner = person[held_by]
     several, first = spread(device, owner, nodes.keys.size, claiming)
     if several.any():
-        owner = _agreeing(nodes, known, _collected(edges, np.flatnonzero(claiming & several[device]), device, owner), owner, person)
+        owner = _agreeing(nodes, known, _collected(edges, np.flatnonzero(claiming & several[device]), device, owner), owner, person, apart)
         several, first = spread(device, owner, nodes.keys.size, claiming)
     claims = _collected(edges, np.flatnonzero(claiming & several[device]), device, owner)
     limit = nodes.shared_above
@@ -319,7 +359,7 @@ def _devices(nodes: Nodes, edges: Edges, known: Attributes, device: Codes, held_
     _among_devices(nodes, edges, np.flatnonzero(among & (status == USED)), np.where(several, -1, first), status)
 
 
-def _agreeing(nodes: Nodes, known: Attributes, claims: _Claims, owner: Codes, person: Codes) -> Codes:
+def _agreeing(nodes: Nodes, known: Attributes, claims: _Claims, owner: Codes, person: Codes, apart: Codes) -> Codes:
     """The owners after joining those who meet on a device and whose attributes agree, within the limits of a person."""
     one, other, _ = _pairs(claims.spans(), known.known[claims.claimant], nodes.identity.check_most)
     a, b = claims.claimant[one], claims.claimant[other]
@@ -331,10 +371,12 @@ def _agreeing(nodes: Nodes, known: Attributes, claims: _Claims, owner: Codes, pe
     members, (left, right) = _local(a, b)
     order = np.lexsort((nodes.keys[np.maximum(a, b)], nodes.keys[np.minimum(a, b)], -score))
     limited = np.flatnonzero(nodes.most > 0)
-    held = np.zeros((members.size, limited.size), np.int32)
+    held = np.zeros((members.size, limited.size + len(apart)), np.int32)
+    for column, pair in enumerate(apart.tolist(), limited.size):
+        held[:, column] = np.isin(members, person[pair])
     for column, namespace in enumerate(limited.tolist()):
         held[:, column] = np.bincount(person[nodes.namespace == namespace], minlength=nodes.keys.size)[members]
-    joined = members[within_limits(left[order], right[order], held, nodes.most[limited])]
+    joined = members[within_limits(left[order], right[order], held, np.concatenate([nodes.most[limited], np.ones(len(apart), np.int32)]))]
     final = np.arange(nodes.keys.size, dtype=np.int32)
     final[members] = joined
     return np.asarray(final[owner])

@@ -27,7 +27,8 @@ from kundig.tables.collect import (
     SURVEY_ANSWERS,
     TICKETS,
 )
-from kundig.tables.unify import IDENTIFIERS, LINKS
+from kundig.tables.unify import IDENTIFIERS, IDENTITY_DECISIONS, LINKS, RECORD_PAIRS
+from kundig.unify.decisions import DECISION, MATCHED, Said, said
 from kundig.unify.guards import STATUSES, judge
 from kundig.unify.identity_graph import edges_of, nodes_of
 from kundig.unify.pair_check import Attributes, attributes
@@ -44,23 +45,24 @@ PAIR = ("left_key", "right_key", "first_at", "last_at", "records", "evidence")
 
 
 def with_new_pairs(
-    standing: ir.Table, identifiers: ir.Table, *carriers: ir.Table, added: Mapping[str, ir.Table], anew: frozenset[str], identity: Identity
+    standing: ir.Table, identifiers: ir.Table, *others: ir.Table, added: Mapping[str, ir.Table], anew: frozenset[str], identity: Identity
 ) -> pa.Table:
     """All links: the pairs of the tables that were only added to are those that stand and those of the new rows; every link is judged anew."""
-    kept = standing.select(*PAIR)
+    carriers, (record_pairs, decisions) = others[: len(CARRIERS)], others[len(CARRIERS) :]
+    kept = standing.filter(~standing.evidence.startswith(DECISION) & ~standing.evidence.startswith(MATCHED)).select(*PAIR)
     for name in sorted(anew):
         kept = kept.filter(~kept.evidence.startswith(f"{name}:"))
     whole = {table.name: rows for table, rows in zip(CARRIERS, carriers, strict=True) if table.name in anew}
     both = kept.union(pairs(dict(added) | whole).select(*PAIR), distinct=False)
     found = both.group_by("left_key", "right_key", "evidence").aggregate(first_at=both.first_at.min(), last_at=both.last_at.max(), records=both.records.sum().cast("int64"))
-    return _judged(found.select(*PAIR).to_pyarrow(), identifiers, carriers[CARRIERS.index(CONTACTS)], identity)
+    return _judged(found.select(*PAIR).to_pyarrow(), identifiers, carriers[CARRIERS.index(CONTACTS)], said(record_pairs, decisions), identity)
 
 
-@step(reads=(IDENTIFIERS, *CARRIERS), writes=LINKS, kind="array", bound=160, fold=with_new_pairs, folds=CARRIERS)
+@step(reads=(IDENTIFIERS, *CARRIERS, RECORD_PAIRS, IDENTITY_DECISIONS), writes=LINKS, kind="array", bound=160, fold=with_new_pairs, folds=CARRIERS)
 def links(
     identifiers: ir.Table, events: ir.Table, orders: ir.Table, contacts: ir.Table, deals: ir.Table, subscriptions: ir.Table, tickets: ir.Table,
     survey_answers: ir.Table, referrals: ir.Table, ad_contacts: ir.Table, social_contacts: ir.Table, campaign_messages: ir.Table,
-    consent_records: ir.Table, *, identity: Identity,
+    consent_records: ir.Table, record_pairs: ir.Table, identity_decisions: ir.Table, *, identity: Identity,
 ) -> pa.Table:  # fmt: skip
     """All links, and for each whether it is used or which guard refused it.
 
@@ -71,14 +73,18 @@ def links(
         consent_records,
     )  # fmt: skip
     found = pairs({table.name: rows for table, rows in zip(CARRIERS, carriers, strict=True)}).to_pyarrow()
-    return _judged(found, identifiers, contacts, identity)
+    return _judged(found, identifiers, contacts, said(record_pairs, identity_decisions), identity)
 
 
-def _judged(found: pa.Table, identifiers: ir.Table, contacts: ir.Table, identity: Identity) -> pa.Table:
+def _judged(found: pa.Table, identifiers: ir.Table, contacts: ir.Table, heard: Said, identity: Identity) -> pa.Table:
+    plain = len(found)
+    found = pa.concat_tables([found.select([*PAIR]).cast(heard.links.schema), heard.links])
     nodes, edges = edges_of(found, nodes_of(identifiers, identity))
-    status = judge(nodes, edges, known(contacts, nodes.keys))
+    ranks = np.concatenate([np.ones(plain, np.int8), heard.ranks])
+    apart = np.stack(positions(nodes.keys, heard.apart[:, 0], heard.apart[:, 1]), axis=1) if len(heard.apart) else np.empty((0, 2), np.int32)
+    status = judge(nodes, edges, known(contacts, nodes.keys), ranks=ranks if len(heard.ranks) else None, apart=apart[(apart >= 0).all(axis=1)])
     words = pa.DictionaryArray.from_arrays(pa.array(status, pa.int8()), pa.array(STATUSES))
-    return found.append_column("status", words.cast(pa.string())).append_column("probability", pa.array(np.ones(len(found))))
+    return found.append_column("status", words.cast(pa.string())).append_column("probability", pa.array(np.concatenate([np.ones(plain), heard.probability])))
 
 
 def pairs(carriers: dict[str, ir.Table]) -> ir.Table:

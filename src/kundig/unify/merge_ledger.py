@@ -6,21 +6,21 @@ import ibis
 import ibis.expr.types as ir
 
 from kundig.schema import step
-from kundig.tables.unify import IDENTITIES, LINKS, MERGES
+from kundig.tables.unify import IDENTITIES, IDENTITY_DECISIONS, LINKS, MERGES
 from kundig.unify.guards import STATUSES
 
 REFUSED = tuple(name for name in STATUSES if name not in ("used", "handover"))
 """What a link's status says when it joins nobody."""
 
 
-@step(reads=(IDENTITIES, LINKS), writes=MERGES)
-def merges(identities: ir.Table, links: ir.Table) -> ir.Table:
+@step(reads=(IDENTITIES, LINKS, IDENTITY_DECISIONS), writes=MERGES)
+def merges(identities: ir.Table, links: ir.Table, identity_decisions: ir.Table) -> ir.Table:
     """One row per identifier that is not its person's name, and one per refused link.
 
     A step has no memory, and needs none: facts are append-only, so what joined once stays in the ledger as long as the facts do. An identifier
     alone would be a person named by its own key; its row of kind `merge` says into whom that person went, by which links, and since when. So
     every key that ever named a person resolves. A row of kind `split` says that two identifiers seen together are two people, and
-    which guard said so.
+    which guard said so. What people decided stands beside it, undone or not, one row a decision.
     """
     certain = identities.filter(~identities.shared)
     joined = certain.filter(certain.identifier_key != certain.person_key).select("identifier_key", "person_key", "valid_from", "valid_until")
@@ -35,7 +35,15 @@ def merges(identities: ir.Table, links: ir.Table) -> ir.Table:
         kind=ibis.literal("merge"), person_key=merged.person_key, other_key=merged.identifier_key,
         evidence=merged.evidence.fill_null(""), run_id=none, occurred_at=ibis.coalesce(merged.since, merged.valid_from),
     )  # fmt: skip
-    return rows.union(_splits(links), distinct=False)
+    return rows.union(_splits(links), distinct=False).union(_decided(identity_decisions), distinct=False)
+
+
+def _decided(decisions: ir.Table) -> ir.Table:
+    return decisions.select(
+        merge_id=ibis.literal("decision:") + decisions.decision_id, kind=decisions.kind, person_key=decisions.left_key, other_key=decisions.right_key,
+        evidence=ibis.coalesce(ibis.literal("takes back ") + decisions.undoes, ibis.literal("decided by ") + decisions.actor, ibis.literal("")),
+        run_id=ibis.null("int64"), occurred_at=decisions.decided_at,
+    )  # fmt: skip
 
 
 def _ends(links: ir.Table) -> ir.Table:
