@@ -41,6 +41,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     ),
     "unify": (
         Check(name="identity: matching, answers, undo, order, cuts, bad input", count="200, 1,000,000", command=_pytest("tests/unify/test_decisions.py")),
+        Check(name="legal: the folder's figures against the tables, answers for any moment", count="full", command=_pytest("tests/legal")),
+        Check(name="people: origins, timeline, search against a plain one, pages in a browser", count="full", command=_pytest("tests/answers", "tests/server")),
     ),
     "collect": (
         Check(name="intake: recorded and real SDKs, sent / arrived / sent again", count="9 SDKs", command=_pytest("tests/intake", "-k", "sdk")),
@@ -60,10 +62,6 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         Check(name="personas: a million persons", count="1,000,000", command=(sys.executable, "-m", "bench.personas", "--none", "5")),
         Check(name="prediction: leaks by timing, folds, calibration, card, drift", count="full", command=_pytest("tests/understand/test_propensity.py")),
         Check(name="prediction: real people beside the baselines; a million persons", count="3 sets, 1,000,000", command=(sys.executable, "-m", "bench.propensity")),
-    ),
-    "unify": (
-        Check(name="legal: the folder's figures against the tables, answers for any moment", count="full", command=_pytest("tests/legal")),
-        Check(name="people: origins, timeline, search against a plain one, pages in a browser", count="full", command=_pytest("tests/answers", "tests/server")),
     ),
 }
 
