@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, overload
 
@@ -15,7 +15,9 @@ from kundig.understand.lifetime_value import choice, gamma_gamma, holdout, seaso
 from kundig.understand.lifetime_value.bg_nbd import BetaGeometric
 from kundig.understand.lifetime_value.contracts import ContractValue, estimate_contracts
 from kundig.understand.lifetime_value.fitted import Z90, Fitted, Scores, Terms
-from kundig.understand.lifetime_value.histories import Histories, Summary, day_number, read
+from kundig.understand.lifetime_value.groups import Groups, grouped
+from kundig.understand.lifetime_value.habits import habits
+from kundig.understand.lifetime_value.histories import Histories, Summary, day_number, labels_of, read
 from kundig.understand.lifetime_value.holdout import Check, Counting, Verdict
 from kundig.understand.lifetime_value.kinds import Kind
 from kundig.understand.lifetime_value.process import Floats, Ints
@@ -47,6 +49,7 @@ class LifetimeValue:
     checks: tuple[Check, ...]
     rivals: dict[str, tuple[Check, ...]]
     time_unit: Literal["day", "week"]
+    groups: Groups | None = None
 
     @cached_property
     def _present(self) -> tuple[Ints, Summary]:
@@ -130,6 +133,10 @@ class LifetimeValue:
         spread = float(np.hypot(self.fitted.shock, own / max(abs(expected), 1e-9)))
         return Total(expected=expected, low=expected * float(np.exp(-Z90 * spread)), high=expected * float(np.exp(Z90 * spread)))
 
+    def habits(self) -> pa.Table:
+        """How each person buys: usual gap, its regularity, spread of spend, and the expected date of the next purchase; see `habits.habits`."""
+        return habits(self.histories, self.fitted)
+
     def count_survival(self, k: Ints, horizon: float) -> Floats:
         """P(at least k purchases within the horizon), person by person: for checking intervals against what came."""
         return self.fitted.count_survival(self._present[1], end=self.fitted.end, horizon=horizon, k=k)
@@ -144,7 +151,10 @@ class LifetimeValue:
         if not 0 <= discount < 10:
             raise EstimateError(f"the discount is {discount} a year", at="predict", mend="give a yearly rate such as 0.1")
         terms = Terms(share=margin, order=cost_per_order, month=cost_per_month, discount=discount)
-        return self.fitted.score(self._present[1], end=self.fitted.end, horizon=horizon, terms=terms)
+        persons, summary = self._present
+        if self.groups is not None:
+            return self.groups.scores(self.fitted, persons, summary, end=self.fitted.end, horizon=horizon, terms=terms)
+        return self.fitted.score(summary, end=self.fitted.end, horizon=horizon, terms=terms)
 
 
 @overload
@@ -153,8 +163,9 @@ def fit(
 ) -> ContractValue: ...
 @overload
 def fit(
-    orders: Any, model: str = "auto", *, as_of: dt.datetime | dt.date | None = None, time_unit: Literal["day", "week"] = "week", zone: str = "UTC", count_free: bool = False
-) -> LifetimeValue: ...
+    orders: Any, model: str = "auto", *, as_of: dt.datetime | dt.date | None = None, time_unit: Literal["day", "week"] = "week", zone: str = "UTC", count_free: bool = False,
+    group: str | None = None,
+) -> LifetimeValue: ...  # fmt: skip
 def fit(
     orders: Any,
     model: str = "auto",
@@ -163,6 +174,7 @@ def fit(
     time_unit: Literal["day", "week"] = "week",
     zone: str = "UTC",
     count_free: bool = False,
+    group: str | None = None,
 ) -> LifetimeValue | ContractValue:
     """The lifetime-value model of a data frame, Arrow or Ibis table with `person_id`, `ordered_at` and `value`.
 
@@ -177,6 +189,7 @@ def fit(
         time_unit: Unit of `parameters`.
         zone: Zone whose days count, for moments that know theirs.
         count_free: Whether a day with a sum of zero is a purchase.
+        group: A column such as the channel of acquisition: its groups get parameters of their own, drawn to everybody's where they are small.
 
     Raises:
         EstimateError: A column is missing or cannot be read, currencies are mixed, or the model's name is unknown.
@@ -195,7 +208,8 @@ def fit(
     histories, end = read(orders, zone=zone, as_of=as_of, count_free=count_free)
     if model == "sbg":
         return estimate_contracts(histories, end)
-    return estimate(histories, end, model, time_unit=time_unit)
+    found = estimate(histories, end, model, time_unit=time_unit)
+    return found if group is None else replace(found, groups=grouped(found.fitted, histories, labels_of(orders, group)))
 
 
 def estimate(histories: Histories, end: int, model: str, *, time_unit: Literal["day", "week"] = "week") -> LifetimeValue:

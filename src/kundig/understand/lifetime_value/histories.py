@@ -198,3 +198,19 @@ def _known_by(moments: pa.Array, as_of: dt.datetime | dt.date, zone: str) -> pa.
         return pc.less_equal(moments.cast(pa.timestamp("us")), pa.scalar(wall, pa.timestamp("us")))
     aware = as_of if as_of.tzinfo is not None else as_of.replace(tzinfo=ZoneInfo(zone))
     return pc.less_equal(moments.cast(pa.timestamp("us", tz="UTC")), pa.scalar(aware.astimezone(dt.UTC), pa.timestamp("us", tz="UTC")))
+
+
+def labels_of(orders: Any, column: str) -> dict[Any, str]:
+    """The text that a column says of each person at the first order that says one: the channel of acquisition, a segment.
+
+    Raises:
+        EstimateError: The column is missing.
+    """
+    table = _arrow(orders)
+    if column not in table.column_names:
+        raise EstimateError(f"column '{column}' is missing", at="orders, group", mend=nearest(column, table.column_names))
+    known = table.filter(pc.and_(pc.is_valid(table["person_id"]), pc.is_valid(table[column]))).sort_by("ordered_at")
+    found: dict[Any, str] = {}
+    for person, label in zip(known["person_id"].to_pylist(), known[column].to_pylist(), strict=True):
+        found.setdefault(person, str(label))
+    return found
