@@ -91,6 +91,18 @@ def test_each_record_of_the_log_rests_on_one_wording(changed):
     assert sum(made.sheets["wordings"].column("records")) == len(log(changed))
 
 
+def test_odd_records_are_named_and_stop_nothing(changed):
+    assert folder(changed, at=AT).sheets["faults"].rows == ()
+    said = {"source": "web", "occurred_at": AT, "received_at": AT, "identifier_key": 5, "other_keys": [], "purpose": "newsletter", "channel": "push", "status": "given"}
+    odd = {
+        "ends_before_start": said | {"until": AT - dt.timedelta(days=1)}, "said_after_receipt": said | {"occurred_at": AT + dt.timedelta(days=2)}, "unknown_status": said | {"status": "perhaps"},
+        "undeclared_purpose": said | {"purpose": "newsleter"}, "": said | {"until": AT + dt.timedelta(days=9)},
+    }  # fmt: skip
+    consent.append(changed.state, [row | {"record_id": f"odd {name}"} for name, row in odd.items()])
+    assert sorted(changed_row["fault"] for changed_row in folder(changed, at=AT).sheets["faults"].records()) == sorted(name for name in odd if name)
+    pdf(folder(changed, at=AT), words(changed, "de"), name="x")
+
+
 def test_recipients_say_when_data_last_went_there(shop, made):
     rows = {row["processor"]: row for row in made.sheets["processors"].records()}
     sent = [row for row in shop.state.select("messages") if row["status"] == "sent" and row["channel"] == "email"]

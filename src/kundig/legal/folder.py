@@ -17,7 +17,7 @@ from kundig.legal.sheets import Quarter, Sheet, as_csv, quarter, quarter_of, sha
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
 
-SHOWN = ("controller", "activities", "purposes", "sources", "wordings", "retention", "processors", "objections", "evidence")
+SHOWN = ("controller", "activities", "purposes", "sources", "wordings", "retention", "processors", "objections", "faults", "evidence")
 """Sheets of the PDF and the page, in their order; `data_map` is a file alone."""
 LOG = ("seq", "record_id", "source", "occurred_at", "received_at", "identifier_key", "purpose", "channel", "status", "basis", "until", "wording", "wording_hash", "evidence", "jurisdiction")
 """Columns of consent_log.csv."""
@@ -52,7 +52,7 @@ def folder(workspace: Workspace, *, at: dt.datetime, which: str | None = None, l
     when = quarter(which, zone) if which else quarter_of(at, zone)
     made = [
         _controller(workspace), processing.activities(workspace), processing.data_map(workspace), processing.purposes(workspace, locale), processing.sources(workspace), processing.wordings(workspace),
-        processing.retention(workspace, at=at), processing.processors(workspace), objections(workspace, when),
+        processing.retention(workspace, at=at), processing.processors(workspace), objections(workspace, when), processing.faults(workspace),
     ]  # fmt: skip
     sheets = {sheet.name: sheet for sheet in made}
     files = {f"{name}.csv": sheet.csv() for name, sheet in sheets.items()} | definitions(workspace)

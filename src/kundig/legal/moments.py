@@ -144,6 +144,7 @@ def _line(said: Statement, w: Words) -> str:
     if said.wording_hash:
         kept = f" ({text(w.locale, f'moment.text.{said.text}')})" if said.text else ""
         parts.append(f"SHA-256 {said.wording_hash[:16]}…{kept}")
+    parts += [_say(w, "odd", at=moment(said.until, w))] if said.until is not None and said.until <= said.effective_at else []
     parts += [_say(w, "evidence", text=said.evidence)] if said.evidence else []
     parts += [_say(w, "law", country=said.jurisdiction)] if said.jurisdiction else []
     return ", ".join(parts)

@@ -19,9 +19,9 @@ MOST = 400
 INK, FAINT, FILL = (33, 37, 41), (110, 118, 128), (241, 243, 246)
 WIDTHS: dict[str, tuple[int, ...]] = {
     "controller": (30, 150), "activities": (30, 44, 25, 27, 16, 22, 16), "purposes": (26, 38, 24, 34, 18, 22, 12), "sources": (26, 52, 18, 42, 16, 26), "wordings": (21, 16, 14, 44, 46, 19, 17, 25, 26, 26),
-    "retention": (38, 40, 24, 17, 23, 17, 21), "processors": (30, 26, 44, 22, 36, 20), "objections": (13, 34, 20, 24, 20, 31, 31, 31, 19, 26, 19), "evidence": (54, 16, 110),
+    "retention": (38, 40, 24, 17, 23, 17, 21), "processors": (30, 26, 44, 22, 36, 20), "objections": (13, 34, 20, 24, 20, 31, 31, 31, 19, 26, 19), "faults": (14, 40, 28, 28, 24, 26, 32, 32, 32), "evidence": (54, 16, 110),
 }  # fmt: skip
-WIDE = frozenset({"wordings", "objections"})
+WIDE = frozenset({"wordings", "objections", "faults"})
 """Tables on pages that lie."""
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from kundig.consent import SPOKEN
 from kundig.legal.sheets import Sheet
 from kundig.schema import Table
 
@@ -141,4 +142,17 @@ def wordings(workspace: Workspace) -> Sheet:
     return Sheet(name="wordings", columns=("purpose", "version", "language", "text", "sha256", "state", "records", "consents", "first", "last"), rows=tuple(rows))
 
 
-__all__ = ["activities", "data_map", "personal", "processors", "purposes", "retention", "sources", "wordings"]
+def faults(workspace: Workspace) -> Sheet:
+    """Records of the consent log that cannot be right: what is odd about each; none of them allows anything more than it says."""
+    declared = ", ".join(f"'{name}'" for name in workspace.config.purposes.purposes) or "''"
+    known = ", ".join(f"'{status}'" for status in SPOKEN)
+    odd = {
+        "ends_before_start": "until IS NOT NULL AND until <= least(occurred_at, received_at)", "said_after_receipt": "occurred_at > received_at + INTERVAL 1 HOUR", "unknown_status": f"status NOT IN ({known})",
+        "undeclared_purpose": f"purpose <> '*' AND purpose NOT IN ({declared})",
+    }  # fmt: skip
+    parts = [f"SELECT seq, '{name}' AS fault, source, purpose, channel, status, occurred_at, received_at, until FROM consent_log WHERE {test}" for name, test in odd.items()]
+    rows = workspace.rows(f"SELECT * FROM ({' UNION ALL '.join(parts)}) f ORDER BY seq, fault")[1]
+    return Sheet(name="faults", columns=("seq", "fault", "source", "purpose", "channel", "said", "said_at", "received_at", "until"), rows=tuple(rows))
+
+
+__all__ = ["activities", "data_map", "faults", "personal", "processors", "purposes", "retention", "sources", "wordings"]

@@ -14,7 +14,7 @@ from kundig.legal.wording import named, text
 from kundig.report.words import DASH, Words
 
 NUMBERS = frozenset({"rows", "records", "consents", "kept_days", "expires_days", "declared_days", "oldest_days", "overdue", "seconds_from_receipt", "seconds_from_saying", "sent_after", "bytes", "seq"})
-_GROUPS = {"activity": "activities", "categories": "categories", "personal": "personal", "parties": "parties", "party": "parties", "bases": "bases", "state": "state", "kind": "kind", "home": "home", "status": "status"}
+_GROUPS = {"activity": "activities", "categories": "categories", "personal": "personal", "parties": "parties", "party": "parties", "bases": "bases", "state": "state", "kind": "kind", "home": "home", "status": "status", "fault": "fault"}
 HIDDEN = {"retention": frozenset({"home"}), "objections": frozenset({"seconds_from_saying", "last_sent_after", "source"}), "processors": frozenset({"consent", "owner"})}
 """Columns that stand in the files alone."""
 
@@ -82,6 +82,8 @@ def _cell(sheet: Sheet, column: str, value: Any, row: Sequence[Any], w: Words) -
         return w.day(value) if column == "oldest" else moment(value, w)
     if column == "tables":
         return ", ".join(value)
+    if column == "said":
+        return named(w.locale, "said", str(value))
     group = _GROUPS.get(column)
     if isinstance(value, (list, tuple)):
         return ", ".join(_named(w, group, str(one)) for one in value)
