@@ -81,12 +81,12 @@ def test_a_person_is_suppressed_with_every_identifier_and_who_was_erased_stays_s
     email = workspace.rows(sql)[1][0][0]
     found = named(workspace, email)
     assert Named(namespace="email", value=email) in found and len(found) > 1
-    done = kundig("privacy", "suppress", email, "--root", copy, "--json")
+    done = kundig("privacy", "suppress", email, "--workspace", copy, "--json")
     assert done.code == 0 and json.loads(done.out) == {"identifiers": len(found), "new": len(found)}
     assert suppress(workspace, found) == 0, "a second time changes nothing"
     assert not any(one.value in json.dumps(workspace.state.select("suppressions"), default=str) for one in found)
     assert unsuppress(workspace, [Named(namespace="email", value="nobody@example.org")]) == 0
-    done = kundig("privacy", "unsuppress", email, "--root", copy, "--json")
+    done = kundig("privacy", "unsuppress", email, "--workspace", copy, "--json")
     assert json.loads(done.out) == {"identifiers": len(found)} and workspace.state.select("suppressions") == []
     suppress(workspace, found, reason="erased")
     assert suppress(workspace, found) == 0 and unsuppress(workspace, found) == 0, "who was erased stays so"
