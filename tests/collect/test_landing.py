@@ -13,6 +13,7 @@ from tests.collect.shop import NOW, ORDERS, Shop
 from kundig.collect import digests, quarantine
 from kundig.collect.identifiers import identifier_key
 from kundig.errors import SourceError
+from kundig.store.state import State
 
 HEAD = "no,day,total,customer,mail\n"
 
@@ -256,19 +257,18 @@ inputs:
 def test_consents_reach_the_log_before_the_lake(shop: Shop) -> None:
     written: list[dict[str, object]] = []
 
-    class Log:
-        pass
-
     import kundig.consent
 
+    state = State.open(f"sqlite:///{shop.root}/state.sqlite")
     shop.source(CONSENTS, "consents")
     shop.write("in/consents.csv", "id,at,purpose,channel,state,mail\n1,2026-01-01,newsletter,email,ja,a@x.de\n2,2026-01-02,newsletter,email,nein,a@x.de\n3,2026-01-02,newsletter,email,vielleicht,a@x.de\n4,2026-01-02,newsletter,email,ja,\n")
     original = kundig.consent.append
     kundig.consent.append = lambda state, rows, **_: written.extend(rows.to_pylist()) or len(rows)  # type: ignore[assignment]
     try:
-        landed = shop.land("consents", state=Log())
+        landed = shop.land("consents", state=state)
     finally:
         kundig.consent.append = original
+        state.close()
     assert landed.quarantined == 2
     assert [(row["record_id"], row["status"], row["identifier_key"]) for row in sorted(written, key=lambda row: str(row["record_id"]))] == [
         ("consents:1", "given", identifier_key("email", "a@x.de")), ("consents:2", "withdrawn", identifier_key("email", "a@x.de")),

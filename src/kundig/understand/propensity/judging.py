@@ -151,7 +151,7 @@ def psi(then: Floats, now: Floats) -> float:
 
     Examples:
         >>> round(psi(np.array([50.0, 50.0]), np.array([80.0, 20.0])), 3)
-        0.406
+        0.416
     """
     first, second = np.maximum(then, 0.5), np.maximum(now, 0.5)
     first, second = first / first.sum(), second / second.sum()
