@@ -21,7 +21,7 @@ from kundig.collect.identifiers import Rules, literal, quoted
 from kundig.collect.known_ids import TABLE as KNOWN_TABLE
 from kundig.collect.known_ids import KnownIds, suspects
 from kundig.collect.mapped_events import judge_events
-from kundig.collect.refusing import refuse, suppressed_keys
+from kundig.collect.refusing import refuse_suppressed
 from kundig.collect.rows import Canonical, canonical
 from kundig.collect.segment import read_segment
 from kundig.collect.sources import cursors, readers, systems
@@ -219,7 +219,7 @@ def land(
             _collect_segment(con, context, plan.keyed(config.secret), delivery, existing, lake.known("events"), batch, strict=strict)
         elif delivery.paths:
             _collect_mapped(con, lake, context, plan.keyed(config.secret), delivery, existing, batch, strict=strict)
-        _refuse_suppressed(con, config, state, batch, keep_held=bool(held))
+        refuse_suppressed(con, config, state, batch, keep_held=bool(held))
         changes = [*_changes(con, lake, existing, batch), *_rates(con, existing)]
         changes += _identifiers(con, existing, batch, name)
         changes += held_changes(con, name, delivery, batch, existing, held)
@@ -236,18 +236,6 @@ def land(
             con.execute(f"DROP {kind} IF EXISTS {quoted(made)}")
     removed = versions.removed if versions is not None else {}
     return Landed(source=name, rows=batch.counts, changed=batch.changed, removed=removed, duplicates=batch.duplicates, quarantined=len(first_of_each(batch.broken) if held else batch.broken), batches=(batch.id,), suppressed=batch.suppressed)
-
-
-def _refuse_suppressed(con: Connection, config: Config, state: Any, batch: Batch, *, keep_held: bool) -> None:
-    """Leave out rows of suppressed people, and hold none of their broken records; those of a replay stand where they are held."""
-    rows = [one for relations in batch.rows.values() for one in relations]
-    keys = suppressed_keys(con, config, state, rows)
-    refused, beside = refuse(con, rows, keys)
-    batch.suppressed += refused
-    if beside and not keep_held:
-        kept = [one for one in batch.broken if one[1].identifier_key not in beside]
-        batch.suppressed += len(batch.broken) - len(kept)
-        batch.broken = kept
 
 
 def temporary(con: Connection) -> set[tuple[str, str]]:

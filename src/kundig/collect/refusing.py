@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -12,6 +12,21 @@ from kundig.collect.rows import Canonical
 from kundig.collect.sources.raw import Connection
 from kundig.config.load import Config
 from kundig.consent import suppression
+
+if TYPE_CHECKING:
+    from kundig.collect.land import Batch
+
+
+def refuse_suppressed(con: Connection, config: Config, state: Any, batch: Batch, *, keep_held: bool) -> None:
+    """Leave out rows of suppressed people, and hold none of their broken records; those of a replay stand where they are held."""
+    rows = [one for relations in batch.rows.values() for one in relations]
+    keys = suppressed_keys(con, config, state, rows)
+    refused, beside = refuse(con, rows, keys)
+    batch.suppressed += refused
+    if beside and not keep_held:
+        kept = [one for one in batch.broken if one[1].identifier_key not in beside]
+        batch.suppressed += len(batch.broken) - len(kept)
+        batch.broken = kept
 
 
 def suppressed_keys(con: Connection, config: Config, state: Any, rows: Sequence[Canonical]) -> frozenset[int]:
