@@ -249,8 +249,8 @@ TRAITS = {
 """Traits of every kind over the events of `World`."""
 
 
-def default_workspace(folder: Path, *, traits: bool = False) -> Path:
-    """A workspace of the default files in a folder; with `traits` also traits of every kind, an attribute of its own, and personas."""
+def default_workspace(folder: Path, *, traits: bool = False, predictions: bool = False) -> Path:
+    """A workspace of the default files in a folder; with `traits` also traits of every kind, an attribute of its own, and personas; with `predictions` one of these."""
     from kundig.config.defaults import write_defaults
 
     write_defaults(folder)
@@ -262,4 +262,8 @@ def default_workspace(folder: Path, *, traits: bool = False) -> Path:
         (folder / "personas/answers").mkdir(parents=True)
         (folder / "personas/customers.yaml").write_text("meaning: Buyers\ndata: [prices, habits, attitudes, traits]\n", encoding="utf-8")
         (folder / "personas/answers/early.yaml").write_text("title: {en: Early birds}\npopulation: everyone\nwho: {hour: {less_than: 13}}\nshare: 0.5\nbelieved: {channel: email}\n", encoding="utf-8")
+    if predictions:
+        (folder / "predictions").mkdir()
+        text = "meaning: Buyers\nowner: crm@example.org\ntarget: {event: product_bought, where: {quantity: {at_least: 1}}}\nhorizon: 14 days\ncut_offs: 2\nscore_days: 2\ngroups: [country]\n"
+        (folder / "predictions/buys.yaml").write_text(text, encoding="utf-8")
     return folder

@@ -124,8 +124,17 @@ class Workspace:
             return pipeline.plan(self.lake, self.state, self.config, self.tables, as_of=as_of, files=self.changed_files(), effect=effect)
 
     def apply(self) -> tuple[FileChange, ...]:
-        """Accept the files as they are: the next run uses them. Returns what changed."""
+        """Accept the files as they are: the next run uses them. Returns what changed.
+
+        Raises:
+            ConfigError: Rules of predictions that cannot be read; all faults at once.
+        """
         from kundig import audit
+
+        if self.config.predictions:
+            from kundig.understand.predictions.targets import asked
+
+            asked(self.config.predictions, self.config)
 
         changed = self.changed_files()
         if changed or not self._applied_path.is_file():

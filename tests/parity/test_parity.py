@@ -44,7 +44,7 @@ def _shuffled(rows: dict[str, Any], seed: int) -> dict[str, Any]:
 
 
 def _run(root: Path, rows: dict[str, Any], later: dict[str, Any], session: Any) -> Lake:
-    default_workspace(root, traits=True)
+    default_workspace(root, traits=True, predictions="KUNDIG_FULL" in os.environ)
     lake = Lake(f"sqlite:///{root}/lake.sqlite", root / "lake", LAKE, duck=connect(threads=2, memory="2GB"))
     state = State.open(f"sqlite:///{root}/state.sqlite")
     config = load(root)

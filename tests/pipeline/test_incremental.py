@@ -64,7 +64,7 @@ def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_incremental_equals_full(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _eager(monkeypatch)
     one = tmp_path / "one"
-    default_workspace(one, traits=True)
+    default_workspace(one, traits=True, predictions="KUNDIG_FULL" in os.environ)
     world = World(seed)
     place = Place(one)
     land(place.lake, world.rows(until=END), batch="first")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from kundig.config.predictions import groupable
 from kundig.config.understand import matrix_faults
 from kundig.config.unify import NAME
 from kundig.errors import Fault, nearest
@@ -17,6 +18,7 @@ def faults_across(values: Mapping[str, Any], broken: Collection[str] = ()) -> It
         yield from matrix_faults(values["axes"], values["matrix"])
     yield from _audiences(values, broken)
     yield from _traits(values)
+    yield from _predictions(values)
     if "purposes" not in broken:
         yield from _destinations(values, broken)
 
@@ -43,6 +45,17 @@ def _traits(values: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(what=f"'{name}' is no name of a trait", at=f"traits/{name}.yaml", mend="name the file in lower case, digits and _")
         elif name in known:
             yield Fault(what=f"'{name}' is an attribute of profiles already", at=f"traits/{name}.yaml", mend="give the file another name")
+
+
+def _predictions(values: Mapping[str, Any]) -> Iterator[Fault]:
+    for name, prediction in sorted(values["predictions"].items()):
+        at = f"predictions/{name}.yaml"
+        if not re.fullmatch(NAME, name):
+            yield Fault(what=f"'{name}' is no name of a prediction", at=at, mend="name the file in lower case, digits and _")
+        known = groupable(values["profiles"])
+        for group in prediction.groups:
+            if group not in known:
+                yield Fault(what=f"there is no attribute '{group}' to tell fairness by", at=f"{at}, groups", mend=nearest(group, known, most=40))
 
 
 def _destinations(values: Mapping[str, Any], broken: Collection[str]) -> Iterator[Fault]:

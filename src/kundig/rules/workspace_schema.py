@@ -38,7 +38,7 @@ def schema_of(config: Config, *, scores: Iterable[str] = (), lists: Iterable[str
     """The schema of a workspace's rules, from its files.
 
     Known are the tracking plan's events and those that landing and the sources emit, the attributes of profiles (built in and declared) and `traits`, the
-    purposes with their channels, the segments of the matrix, and the scores and lists given.
+    purposes with their channels, the segments of the matrix, the predictions as scores, and the scores and lists given.
 
     Raises:
         RuleError: An unknown zone or type; carries all faults.
@@ -51,7 +51,7 @@ def schema_of(config: Config, *, scores: Iterable[str] = (), lists: Iterable[str
         currency=settings.currency,
         events=_emitted(config.sources.values()),
         traits={**declared_traits(config.profiles), **(traits or {})},
-        scores=scores,
+        scores={**{name: dict(prediction.title) for name, prediction in config.predictions.items()}, **{name: {} for name in scores}},
         segments=[row["segment_id"] for row in config.matrix.rows],
         lists=lists,
         computed=computed_traits(config),
@@ -96,7 +96,7 @@ def schema_from(
     currency: str = "",
     events: Iterable[str] = (),
     traits: Mapping[str, Any] | None = None,
-    scores: Iterable[str] = (),
+    scores: Iterable[str] | Mapping[str, Mapping[str, str]] = (),
     segments: Iterable[str] = (),
     lists: Iterable[str] = (),
     rules: Mapping[str, Any] | None = None,

@@ -55,8 +55,8 @@ TRAITS = table(
 
 SCORES = table(
     "understand", "scores", "Scores of models, long, with history.", ("person_key", "model", "occurred_at"),
-    person(), col("model", "string", "Name of the prediction."), fact("value", "float64", "Probability or value."), fact("percentile", "float64", "Share of persons below, 0 to 100."),
-    *clocks(), col("until", "timestamp", "When it lapses."), col("version", "string", "Model version."), col("seq", "int64", "Order among rows of one instant."), changed(),
+    person(), col("model", "string", "Name of the prediction."), fact("value", "float64", "Calibrated probability; null: the person is not of the prediction's population now."),
+    fact("percentile", "float64", "Share of the population at the last fit that lies below, 0 to 100."), *clocks(), col("until", "timestamp", "When it lapses."), col("version", "string", "Model version."), col("seq", "int64", "Order among rows of one instant."), changed(),
     subject="person_key", purpose="analytics", retention_days=395,
 )  # fmt: skip
 
@@ -123,11 +123,18 @@ PERSONA_MODELS = table(
     "understand", "persona_models", "Every fit of personas: how persons are placed, what each persona is told by, and the verdict.", ("model", "version"), *MODELS.columns,
 )  # fmt: skip
 
+PREDICTION_MODELS = table(
+    "understand", "prediction_models", "Every fit of a prediction, and every look at its drift: the model, its report, and whether it stands.", ("model", "version", "fitted_at"),
+    *MODELS.columns, col("role", "string", "champion: scores come from it; challenger: fitted and not better; watched: no fit, only the drift of the champion."),
+    col("drift", "json", "Population stability index of the probability and each feature, between what the champion was trained on and this moment."),
+    col("fingerprint", "string", "Hash of what the file asks for and of how features are made: a model of another one is not used."),
+)  # fmt: skip
+
 USE_CASES = table(
     "understand", "use_cases", "Problem → goal metric → approach → test → tools.", ("use_case",),
     col("use_case", "string", "Name."), col("problem", "string", "Problem."), col("metric", "string", "Goal metric."), col("target", "float64", "Target."), col("status", "string", "Status."), col("answer", "string", "Did we reach the goal?"),
 )  # fmt: skip
 
 UNDERSTAND = (
-    FEATURES, LIFECYCLE_STATES, LIFETIME_VALUES, TRAITS, SCORES, URGENCY, SEGMENT_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_SCORES, MODELS, PERSONA_MODELS, USE_CASES,
+    FEATURES, LIFECYCLE_STATES, LIFETIME_VALUES, TRAITS, SCORES, URGENCY, SEGMENT_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_SCORES, MODELS, PERSONA_MODELS, PREDICTION_MODELS, USE_CASES,
 )  # fmt: skip

@@ -49,21 +49,8 @@ def features(
     Cancelled orders count nowhere; an order's net value has its returns taken off already. Records that carry nothing but a shared
     identifier, and guests whose identifier is no person's, are nobody's and appear nowhere.
     """
-    today = local_day(as_of, zone)
-    certain = identities.filter(~identities.shared)
-    people = certain.select("person_key").distinct()
-    mine = of_persons(standing(orders), identities)
-    parts = [
-        _bought(mine),
-        _days(daily(mine)),
-        _goods(mine, order_lines, products, costs),
-        _without_lines(mine, order_lines, costs),
-        _visits(person_days, today, zone),
-        _messages(of_persons(campaign_messages, identities), today, zone),
-        _cases(of_persons(tickets, identities)),
-        _answers(of_persons(survey_answers, identities)),
-        _contracts(of_persons(subscriptions, identities), as_of),
-    ]
+    people = identities.filter(~identities.shared).select("person_key").distinct()
+    parts = parts_of(orders, order_lines, products, person_days, tickets, survey_answers, subscriptions, campaign_messages, identities, as_of=as_of, zone=zone, costs=costs)
     wide = functools.reduce(lambda left, right: left.left_join(right, "person_key").drop("person_key_right"), parts, people)
     firsts = [wide[name] for name in wide.columns if name.endswith("_first_at")]
     lasts = [wide[name] for name in wide.columns if name.endswith("_last_at")]
@@ -77,6 +64,26 @@ def features(
         login_frequency=wide.logins.fill_null(0).cast("float64") / (WINDOWS["login_frequency"] / 30), first_fact_at=_least(firsts), last_fact_at=_greatest(lasts),
         margin=margin.round(4).cast("decimal(38,4)"), due_at=_least(dues), **counts, **amounts,
     )  # fmt: skip
+
+
+def parts_of(
+    orders: ir.Table, order_lines: ir.Table, products: ir.Table, person_days: ir.Table, tickets: ir.Table, survey_answers: ir.Table,
+    subscriptions: ir.Table, campaign_messages: ir.Table, identities: ir.Table, *, as_of: dt.datetime, zone: str, costs: Costs,
+) -> list[ir.Table]:  # fmt: skip
+    """What features are joined from: tables of one row a person, for those of whom there is something to say."""
+    today = local_day(as_of, zone)
+    mine = of_persons(standing(orders), identities)
+    return [
+        _bought(mine),
+        _days(daily(mine)),
+        _goods(mine, order_lines, products, costs),
+        _without_lines(mine, order_lines, costs),
+        _visits(person_days, today, zone),
+        _messages(of_persons(campaign_messages, identities), today, zone),
+        _cases(of_persons(tickets, identities)),
+        _answers(of_persons(survey_answers, identities)),
+        _contracts(of_persons(subscriptions, identities), as_of),
+    ]
 
 
 _COUNTS = (

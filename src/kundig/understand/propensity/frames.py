@@ -19,6 +19,8 @@ Bools = npt.NDArray[np.bool_]
 
 MOST_LEVELS = 60
 """Texts of a column that are told apart; rarer ones are one level together."""
+FEWEST_OF_LEVEL = 5
+"""Rows from which on a text is a level of its own: what fewer share might name somebody."""
 SKEWED = 3.0
 """From this skewness on, the linear model sees the logarithm of a number."""
 DAY = 86_400e6
@@ -120,7 +122,7 @@ def learn(table: pa.Table, names: list[str], time: str | None) -> Encoder:
         if kind == "category":
             counted = pc.value_counts(pc.drop_null(texts(table[name]))).to_pylist()
             ranked = sorted(counted, key=lambda row: (-row["counts"], row["values"]))[:MOST_LEVELS]
-            features.append(Feature(name=name, kind=kind, levels=tuple(row["values"] for row in ranked), gaps=table[name].null_count > 0))
+            features.append(Feature(name=name, kind=kind, levels=tuple(row["values"] for row in ranked if row["counts"] >= FEWEST_OF_LEVEL), gaps=table[name].null_count > 0))
         else:
             features.append(_number_feature(Encoder(features=(), time=time), table, Feature(name=name, kind=kind)))
     return Encoder(features=tuple(features), time=time)
