@@ -9,6 +9,7 @@
     ├── EstimateError      an estimator was given what it cannot judge
     ├── TemplateError      a creative's template cannot be rendered
     ├── PolicyError        a targeting scenario, audience or approval is missing or refused
+    ├── PrivacyError       a request of a person cannot be made or done so
     ├── AccessDenied       this role may not do this
     ├── RunError           a run failed: names its stage and whether a re-run is safe
     ├── MissingExtra       an optional library is not installed: prints the install line
@@ -101,6 +102,10 @@ class TemplateError(KundigError):
 
 class PolicyError(KundigError):
     """A targeting scenario, audience or approval is missing or refused."""
+
+
+class PrivacyError(KundigError):
+    """A request of a person cannot be made or done so."""
 
 
 class AccessDenied(KundigError):

@@ -3,7 +3,7 @@
 One pure function that audiences, the live path and the claim of an outbox row ask, each with the freshest facts it has. It asks in
 this order, and the first no is the answer:
 
-1. erased or suppressed
+1. erased, suppressed, or restricted (kept, but not used)
 2. objection (beats every basis, on every channel; only a consent given to a channel later lifts it there)
 3. legal basis of purpose × channel
 4. scenario approved, channel in it, no forbidden attribute in its lineage
@@ -99,6 +99,7 @@ class Facts:
 
     erased: bool = False
     suppressed: bool = False
+    restricted: bool = False
     objected: bool = False
     consent_status: str = "missing"
     consent_basis: str | None = None
@@ -144,6 +145,8 @@ def decide(request: Request, facts: Facts) -> Decision:
         return _no("erased")
     if facts.suppressed:
         return _no("suppressed")
+    if facts.restricted:
+        return _no("restricted")
     if facts.objected or facts.consent_status == "objected":
         return _no("objected")
     basis = _basis(request, facts)
@@ -350,7 +353,7 @@ def decide_many(request: Request, facts: pa.Table) -> pa.Table:
 
 def _facts(row: dict[str, Any], defaults: Mapping[str, Any]) -> Facts:
     """Facts of a row; a null where a fact cannot be null is its default, which is the strict one, and an unknown yes or no is a yes to what forbids."""
-    forbidding = ("erased", "suppressed", "objected")
+    forbidding = ("erased", "suppressed", "restricted", "objected")
     filled: dict[str, Any] = {name: (name in forbidding or defaults[name]) if value is None else value for name, value in row.items()}
     return Facts(**filled)
 

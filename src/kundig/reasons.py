@@ -41,6 +41,7 @@ legitimate_interest | Berechtigtes Interesse, für „{scenario}“ freigegeben.
     "refusal": """
 erased | Diese Person wurde gelöscht. | This person was erased.
 suppressed | Diese Person steht auf der Sperrliste. | This person is on the suppression list.
+restricted | Die Verarbeitung der Daten dieser Person ist eingeschränkt; sie werden nur aufbewahrt. | The processing of this person's data is restricted: they are only kept.
 objected | Die Person hat widersprochen; das gilt auf jedem Kanal. | The person objected; that holds on every channel.
 purpose_undeclared | Für „{purpose}“ über {channel} ist keine Rechtsgrundlage festgelegt. | No legal basis is declared for “{purpose}” by {channel}.
 consent_missing | Für „{purpose}“ über {channel} liegt keine Einwilligung vor. | There is no consent to “{purpose}” by {channel}.

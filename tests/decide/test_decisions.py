@@ -111,14 +111,16 @@ def test_the_offer_of_the_cell_must_be_valid_and_in_stock(world):
 
 
 def test_suppressed_identifiers_are_found_by_their_hmac_alone(world):
-    from kundig.consent.suppression import digest
+    from kundig.consent.suppression import digest, restricted_digest
 
-    for key in (1, 2, 3, 4):
+    for key in (1, 2, 3, 4, 5):
         world.person(key)
     for key, reason in ((1, "erased"), (2, "suppressed"), (3, "objected")):
         world.tables["suppressions"].append({"digest": digest("email", f"p{key}@example.org", secret=b"key"), "reason": reason})
+    for key in (1, 3, 5):
+        world.tables["suppressions"].append({"digest": restricted_digest("email", f"p{key}@example.org", secret=b"key"), "reason": "restricted"})
     decided = world.decisions().to_pylist()
-    assert {row["person_key"]: row["reason"] for row in decided if row["channel"] == "push"} == {1: "erased", 2: "suppressed", 3: "objected", 4: "other_channel"}
+    assert {row["person_key"]: row["reason"] for row in decided if row["channel"] == "push"} == {1: "erased", 2: "suppressed", 3: "restricted", 4: "other_channel", 5: "restricted"}
     world.secrets = {"${KUNDIG_SUPPRESSION_KEY}": "another"}  # the positive control: with a wrong key nobody is found
     assert {row["reason"] for row in world.decisions().to_pylist()} == {"consent_given", "other_channel"}
 

@@ -13,7 +13,7 @@ from tests.decide.world import AS_OF, DAY, rows
 from kundig import consent, tables
 from kundig.config.defaults import write_defaults
 from kundig.config.load import load
-from kundig.consent.suppression import digest
+from kundig.consent.suppression import digest, restricted_digest
 from kundig.create.orchestrator import creatives
 from kundig.deliver.channels.files import FilesChannel
 from kundig.deliver.fresh import FreshGate
@@ -220,6 +220,14 @@ def test_suppressed_and_rejected_since_the_release(shop):
     shop.deliver()
     assert shop.sent() == [1, 3, 4, 5]
     assert shop.reasons() == {2: "erased"}
+
+
+def test_restricted_since_the_release(shop):
+    (shop.folder / "secrets.toml").write_text('KUNDIG_SUPPRESSION_KEY = "key"\n', encoding="utf-8")
+    shop.state.insert("suppressions", [{"digest": restricted_digest("customer_id", "customer_id2", secret=b"key"), "reason": "restricted", "at": AS_OF}])
+    shop.deliver()
+    assert shop.sent() == [1, 3, 4, 5]
+    assert shop.reasons() == {2: "restricted"}
 
 
 def test_a_creative_rejected_since_the_release_is_not_sent(shop):

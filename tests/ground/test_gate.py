@@ -34,6 +34,7 @@ FINE = Facts(consent_status="given", consent_basis="consent", creative="approved
 WRONGS = [
     ("erased", {"erased": True}, {}),
     ("suppressed", {"suppressed": True}, {}),
+    ("restricted", {"restricted": True}, {}),
     ("objected", {"objected": True}, {}),
     ("consent_withdrawn", {"consent_status": "withdrawn"}, {}),
     ("scenario_not_approved", {}, {"scenario": dataclasses.replace(SCENARIO, approved=False)}),
@@ -110,7 +111,7 @@ moments = st.sampled_from([None, AT - dt.timedelta(days=731), AT - dt.timedelta(
 counts = st.integers(0, 9)
 some_facts = st.builds(
     Facts,
-    erased=st.sampled_from([False] * 9 + [True]), suppressed=st.sampled_from([False] * 9 + [True]), objected=st.sampled_from([False] * 6 + [True]),
+    erased=st.sampled_from([False] * 9 + [True]), suppressed=st.sampled_from([False] * 9 + [True]), restricted=st.sampled_from([False] * 9 + [True]), objected=st.sampled_from([False] * 6 + [True]),
     consent_status=st.sampled_from(["given"] * 6 + ["missing", "pending", "withdrawn", "objected"]), consent_basis=st.sampled_from([None, "consent", "consent", "existing_customer", "contract", "legitimate_interest"]),
     consent_until=moments, double_opt_in=st.sampled_from([None, True, False]), last_order_at=moments, contract_until=moments,
     creative=st.sampled_from(["approved"] * 6 + ["draft", "rejected", "stale", "missing", "none"]),
@@ -162,7 +163,7 @@ def test_every_answer_is_a_sentence_in_both_languages(request_, facts):
 
 
 @LAW
-@given(st.sampled_from(PURPOSES.pairs()), st.sampled_from(["consent", "existing_customer", "contract", "legitimate_interest"]), moments, st.sampled_from(["erased", "suppressed", "objected"]))
+@given(st.sampled_from(PURPOSES.pairs()), st.sampled_from(["consent", "existing_customer", "contract", "legitimate_interest"]), moments, st.sampled_from(["erased", "suppressed", "restricted", "objected"]))
 def test_restrictions_beat_every_basis(pair, basis, until, which):
     request_ = dataclasses.replace(REQUEST, purpose=pair[0], channel=pair[1], rule=PURPOSES.rule(*pair))
     facts = dataclasses.replace(FINE, consent_basis=basis, consent_until=until, contract_until=AT + dt.timedelta(days=9))
@@ -223,7 +224,7 @@ def test_planted_faults_are_seen(monkeypatch):
 
 
 TWINS = {
-    "erased": True, "suppressed": True, "objected": True, "consent_status": "withdrawn", "consent_basis": "contract", "consent_until": AT, "double_opt_in": False, "creative": "stale",
+    "erased": True, "suppressed": True, "restricted": True, "objected": True, "consent_status": "withdrawn", "consent_basis": "contract", "consent_until": AT, "double_opt_in": False, "creative": "stale",
     "messages_24h": 1, "messages_7d": 3, "messages_30d": 8, "channel_7d": 2, "zone": "Asia/Tokyo", "offer_valid": False, "offer_stock": 0, "address": "missing",
 }  # fmt: skip
 """Facts, each of which alone turns the gate's yes into a no."""

@@ -94,5 +94,5 @@ def test_what_kundig_cannot_rewrite_is_named_and_the_request_stays_open(shop, ku
     (copy / "old.log.gz").write_bytes(gzip.compress(f"wrote to {email.upper()}\n".encode()))
     done = kundig("privacy", "erase", email, "--workspace", copy)
     assert done.code == 1 and "still found in old.log.gz" in done.out
-    listed = kundig("privacy", "status", "--workspace", copy, "--json")
+    listed = kundig("privacy", "list", "--workspace", copy, "--json")
     assert listed.code == 0 and [row["status"] for row in json.loads(listed.out)] == ["partial"]

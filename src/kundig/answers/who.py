@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kundig.answers.asking import one, text
 from kundig.collect.identifiers import Rules, identifier_key, normalise
+from kundig.consent import suppression
 from kundig.errors import IdentityError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def resolve(workspace: Workspace, identifier: str) -> tuple[int, str]:
             found = moved
         if found:
             return int(found["person_key"]), str(found["person_id"])
+        if _erased(workspace, given):
+            raise IdentityError("this person was erased", mend="nothing of them is kept but the proof of it: kundig privacy list")
     known = _by_key(workspace, given)
     if known:
         return int(known["person_key"]), str(known["person_id"])
@@ -38,6 +41,15 @@ def resolve(workspace: Workspace, identifier: str) -> tuple[int, str]:
     if not found:
         raise IdentityError("nobody is known by this identifier", mend="try the e-mail address, a customer number as the source spells it, or a person id such as p0123456789abcde")
     return int(found["person_key"]), str(found["person_id"])
+
+
+def _erased(workspace: Workspace, person_id: str) -> bool:
+    """Whether a person id, one that was merged among them, belonged to somebody erased."""
+    listed = workspace.state.sql("suppressions")
+    if not workspace.state.select("suppressions", listed.c.reason == "erased"):
+        return False
+    digest = suppression.digest(suppression.PERSON, person_id, secret=suppression.key(workspace.config, in_use=True))
+    return bool(workspace.state.select("suppressions", listed.c.digest == digest, listed.c.reason == "erased"))
 
 
 def _by_key(workspace: Workspace, given: str) -> dict[str, Any]:

@@ -138,6 +138,9 @@ ATTRIBUTES: dict[str, str] = {
 }  # fmt: skip
 """Attributes of a profile that records of people carry, with their types."""
 
+CORRECTION = "correction"
+"""Source of records that say what a person had corrected: believed before every other, whatever the strategy."""
+
 STRATEGIES: dict[str, Strategy] = {
     "birth_date": "frequent", "gender": "trusted", "age": "latest", "company_size": "latest", "hobbies": "union", "motivation": "latest",
 }  # fmt: skip

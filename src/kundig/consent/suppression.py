@@ -17,6 +17,11 @@ SECRET = "${KUNDIG_SUPPRESSION_KEY}"
 
 REFUSED = ("erased", "suppressed")
 """Reasons under which nothing of a person is taken in any more; who only objected is still known."""
+PERSON = "person"
+"""Namespace of the digests of erased persons' ids."""
+
+ORDER = (*REFUSED, "restricted", "objected")
+"""All reasons to stand on the list, the strongest first; who is restricted is kept and taken in, and neither decided for nor addressed."""
 
 
 def key(config: Config, *, in_use: bool) -> bytes:
@@ -60,15 +65,30 @@ def digest(namespace: str, value: str, *, secret: bytes) -> str:
     return hmac.digest(secret, f"{namespace}:{value}".encode(), "sha256").hex()
 
 
+def restricted_digest(namespace: str, value: str, *, secret: bytes) -> str:
+    """The digest under which a restriction stands on the list: one of its own, so that lifting it leaves a suppression or an objection of the same identifier.
+
+    Examples:
+        >>> restricted_digest("email", "kim@example.org", secret=b"key") == digest("email", "kim@example.org", secret=b"key")
+        False
+    """
+    return digest(f"restricted:{namespace}", value, secret=secret)
+
+
+def reasons_of(namespace: str, value: str, listed: Mapping[str, str], *, secret: bytes) -> list[str]:
+    """Why an identifier is on the list, the strongest reason first; `listed` maps digests to reasons."""
+    both = (digest(namespace, value, secret=secret), restricted_digest(namespace, value, secret=secret))
+    return sorted({listed[one] for one in both if one in listed}, key=ORDER.index)
+
+
 def found(identifiers: Iterable[tuple[int, str, str]], suppressed: Mapping[str, str], *, secret: bytes) -> dict[int, str]:
-    """The reason for each person of whom an identifier is suppressed; `erased` before `suppressed` before `objected`.
+    """The reason for each person of whom an identifier is on the list; the strongest of them, as `ORDER` has it.
 
     `identifiers` are (person, namespace, value); `suppressed` maps digests to reasons, as table `suppressions` does.
     """
-    order = ("erased", "suppressed", "objected")
     reasons: dict[int, str] = {}
     for person, namespace, value in identifiers:
-        reason = suppressed.get(digest(namespace, value, secret=secret))
-        if reason is not None and (person not in reasons or order.index(reason) < order.index(reasons[person])):
-            reasons[person] = reason
+        for reason in reasons_of(namespace, value, suppressed, secret=secret):
+            if person not in reasons or ORDER.index(reason) < ORDER.index(reasons[person]):
+                reasons[person] = reason
     return reasons

@@ -57,7 +57,7 @@ def decisions(
 def with_suppressions(
     facts: pa.Table, gate_facts: ir.Table, identities: ir.Table, identifiers: ir.Table, suppressions: ir.Table, config: Any
 ) -> pa.Table:
-    """The facts with `erased`, `suppressed` and objections from the suppression list; nothing is hashed while that list is empty.
+    """The facts with `erased`, `suppressed`, `restricted` and objections from the suppression list; nothing is hashed while that list is empty.
 
     Raises:
         ConfigError: The list has rows and the secret key is not set: nobody could be compared.
@@ -71,8 +71,8 @@ def with_suppressions(
     named = held.join(identifiers.select("identifier_key", "namespace", "value"), "identifier_key").select("person_key", "namespace", "value").to_pyarrow()
     triples = zip(*(named[name].to_pylist() for name in ("person_key", "namespace", "value")), strict=True)
     reasons = suppression.found(triples, dict(zip(listed["digest"].to_pylist(), listed["reason"].to_pylist(), strict=True)), secret=secret)
-    for reason, column in (("erased", "erased"), ("suppressed", "suppressed"), ("objected", "objected")):
-        hit = pc.is_in(facts["person_key"], value_set=pa.array([key for key, why in reasons.items() if why == reason], pa.int64()))
+    for column in suppression.ORDER:
+        hit = pc.is_in(facts["person_key"], value_set=pa.array([key for key, why in reasons.items() if why == column], pa.int64()))
         before = facts[column] if column in facts.column_names else None
         hit = hit if before is None else pc.or_(hit, before)
         facts = facts.set_column(facts.column_names.index(column), column, hit) if before is not None else facts.append_column(column, hit)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from kundig import reasons
 
 GATES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("known", ("erased", "suppressed")),
+    ("known", ("erased", "suppressed", "restricted")),
     ("objection", ("objected",)),
     (
         "legal basis",

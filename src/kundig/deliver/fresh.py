@@ -24,7 +24,7 @@ WINDOWS = (("24h", 1), ("7d", 7), ("30d", 30))
 _COUNTED = tuple(f"{scope}_{window}" for scope in ("messages", "channel") for window, _ in WINDOWS)
 
 _TYPES = {
-    "erased": pa.bool_(), "suppressed": pa.bool_(), "objected": pa.bool_(), "consent_until": pa.timestamp("us", "UTC"), "last_order_at": pa.timestamp("us", "UTC"),
+    "erased": pa.bool_(), "suppressed": pa.bool_(), "restricted": pa.bool_(), "objected": pa.bool_(), "consent_until": pa.timestamp("us", "UTC"), "last_order_at": pa.timestamp("us", "UTC"),
     "contract_until": pa.timestamp("us", "UTC"), "double_opt_in": pa.bool_(), "offer_valid": pa.bool_(), "offer_stock": pa.int64(),
 } | dict.fromkeys(_COUNTED, pa.int64())  # fmt: skip
 
@@ -149,7 +149,7 @@ class FreshGate:
         found = self.facts.take(pa.array([self.places[row["message_id"]] for row in rows], pa.int64()))
         columns = {name: found[name] for name in gate.COLUMNS if name in found.column_names} | self._counted(found, self._heard(connection, persons, at), rows, at)
         none = pa.repeat(pa.scalar(False), len(rows))
-        columns |= {"erased": none, "suppressed": none, "objected": pc.fill_null(columns["objected"], False) if "objected" in columns else none}
+        columns |= {"erased": none, "suppressed": none, "restricted": none, "objected": pc.fill_null(columns["objected"], False) if "objected" in columns else none}
         fresh: dict[str, dict[int, Any]] = {}
         for place, row in enumerate(rows):
             for name, value in consents.get((row["person_key"], row["purpose"], row["channel"]), {}).items():

@@ -28,7 +28,7 @@ class Answer:
     allowed: bool
     """As the account says, and not on the list of suppressed people by then."""
     suppressed: str
-    """erased, suppressed or objected: since when the list holds the person is said in the sentence; '' where it does not."""
+    """erased, suppressed, restricted or objected: since when the list holds the person is said in the sentence; '' where it does not."""
     sentence: str
     lines: tuple[str, ...]
     """What was said, one line a record, in the order in which it took effect."""
@@ -103,8 +103,9 @@ def _listed(workspace: Workspace, keys: Iterable[int], at: dt.datetime) -> tuple
         return "", None
     secret = workspace.config.secret(suppression.SECRET).encode()
     named = workspace.rows(f"SELECT namespace, value FROM identifiers WHERE identifier_key IN ({wanted})")[1]
-    rows = [listed[digest] for namespace, value in named if (digest := suppression.digest(namespace, value, secret=secret)) in listed]
-    rows = sorted((row for row in rows if row["at"] is None or row["at"] <= at), key=lambda row: ("erased", "suppressed", "objected").index(row["reason"]))
+    digests = [of(namespace, value, secret=secret) for namespace, value in named for of in (suppression.digest, suppression.restricted_digest)]
+    rows = [listed[digest] for digest in digests if digest in listed]
+    rows = sorted((row for row in rows if row["at"] is None or row["at"] <= at), key=lambda row: suppression.ORDER.index(row["reason"]))
     return (rows[0]["reason"], rows[0]["at"]) if rows else ("", None)
 
 

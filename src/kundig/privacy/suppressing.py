@@ -15,6 +15,7 @@ from kundig.errors import IdentityError
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from kundig.privacy.subjects import Subject
     from kundig.workspace import Workspace
 
 
@@ -84,14 +85,35 @@ def suppress(workspace: Workspace, identifiers: Iterable[Named], *, reason: str 
 def _put(workspace: Workspace, connection: sa.Connection, digests: list[str], reason: str, actor: str) -> int:
     state = workspace.state
     table = state.sql("suppressions")
-    order = (*suppression.REFUSED, "objected")
+    order = suppression.ORDER
     before = {row["digest"]: row["reason"] for row in state.select("suppressions", table.c.digest.in_(digests), connection=connection)}
     stronger = [digest for digest in digests if digest not in before or order.index(reason) < order.index(before[digest])]
     connection.execute(table.delete().where(table.c.digest.in_(stronger)))
     state.insert("suppressions", [{"digest": digest, "reason": reason, "at": now()} for digest in stronger], connection=connection)
-    if stronger:
+    if stronger and actor:
         audit.append(state, actor=actor, role="owner", action="suppress", object_kind="suppressions", details={"reason": reason, "identifiers": len(stronger)}, connection=connection)
     return len(stronger)
+
+
+def remember(workspace: Workspace, of: Subject, *, connection: sa.Connection) -> None:
+    """Keep digests of an erased person's ids, so that an old id answers `erased` and leads to nobody."""
+    secret = suppression.key(workspace.config, in_use=True)
+    _put(workspace, connection, [suppression.digest(suppression.PERSON, f"p{person:015x}", secret=secret) for person in of.persons], "erased", "")
+
+
+def restrict(workspace: Workspace, identifiers: Iterable[Named], *, lift: bool = False) -> int:
+    """Put a person's identifiers on the list as restricted, or with `lift` take them off; gives how many changed.
+
+    A restriction stands under digests of its own: suppressions and objections of the same identifiers stay as they are.
+    """
+    state = workspace.state
+    table = state.sql("suppressions")
+    secret = suppression.key(workspace.config, in_use=bool(state.select("suppressions")))
+    digests = sorted({suppression.restricted_digest(one.namespace, one.value, secret=secret) for one in identifiers})
+    with state.transaction() as connection:
+        if lift:
+            return int(connection.execute(table.delete().where(table.c.digest.in_(digests), table.c.reason == "restricted")).rowcount)
+        return state.insert("suppressions", [{"digest": digest, "reason": "restricted", "at": now()} for digest in digests], connection=connection, ignore_known=True)
 
 
 def unsuppress(workspace: Workspace, identifiers: Iterable[Named], *, actor: str = "cli") -> int:

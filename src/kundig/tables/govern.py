@@ -31,8 +31,12 @@ PROPOSALS = table(
 )  # fmt: skip
 
 PRIVACY_REQUESTS = table(
-    "govern", "privacy_requests", "Subject requests and what became of them.", ("request_id",), col("request_id", "string", "Id."), col("kind", "string", "access, correction, erasure, restriction, portability."), col("identifier_key", "int64", "Who.", "pseudonym"), col("status", "string", "Status."),
-    col("requested_at", "timestamp", "When."), col("finished_at", "timestamp", "When done."), col("certificate", "json", "Store by store: searched, found before, found after."), subject="identifier_key", home="state", purpose="legal", retention_days=1_095,
+    "govern", "privacy_requests", "Subject requests and what became of them.", ("request_id",), col("request_id", "string", "Id."), col("kind", "string", "access, portability, correction, erasure or restriction."),
+    col("identifier_key", "int64", "Whose data: strongest identifier; null once erased.", "pseudonym"), col("status", "string", "pending, in_progress, partial, finished, lifted, cancelled or failed."),
+    col("requested_at", "timestamp", "When."), col("finished_at", "timestamp", "When done."), col("certificate", "json", "Store by store: searched, found before, found after."),
+    col("due_at", "timestamp", "By when it must be answered: a month after it was made."), col("requested_by", "string", "Who asked: the person, an account, or the domain of an interface's caller."), col("verified_by", "string", "How it was checked who asks; no personal value."),
+    col("external_id", "string", "Id that the caller of an interface gave it.", "pseudonym"), col("stores", "json", "Status of each store or table: done, rows."), col("details", "json", "What is asked beyond the kind: values to correct until they are, callbacks.", "contact"),
+    subject="identifier_key", home="state", purpose="legal", retention_days=1_095,
 )  # fmt: skip
 
 PROCESSORS = table(
@@ -60,7 +64,7 @@ CAPS = table(
 )  # fmt: skip
 
 SUPPRESSIONS = table(
-    "govern", "suppressions", "Erased and suppressed identifiers, as HMAC only.", ("digest",), col("digest", "string", "HMAC-SHA256 of 'namespace:value' under the secret key.", "pseudonym"), col("reason", "string", "erased, suppressed or objected."), col("at", "timestamp", "When."), subject="digest", home="state", purpose="legal",
+    "govern", "suppressions", "Erased and suppressed identifiers, as HMAC only.", ("digest",), col("digest", "string", "HMAC-SHA256 of 'namespace:value' under the secret key.", "pseudonym"), col("reason", "string", "erased, suppressed, restricted or objected."), col("at", "timestamp", "When."), subject="digest", home="state", purpose="legal",
 )  # fmt: skip
 
 USERS = table(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.types as ir
 
-from kundig.config.unify import ATTRIBUTES, NO, YES, ProfileRules
+from kundig.config.unify import ATTRIBUTES, CORRECTION, NO, YES, ProfileRules
 from kundig.schema import step
 from kundig.store.engines import portable
 from kundig.tables.collect import CONTACTS, SURVEY_ANSWERS
@@ -29,7 +29,8 @@ def trait_changes(contacts: ir.Table, identities: ir.Table, identifiers: ir.Tabl
 
     A record says its values at its `occurred_at`. By `latest` each word wins; by `trusted` that of a source trusted at least as much as
     all before; by `frequent` one said at least as often as any; by `minimum` and `maximum` one beyond all before; by `union`
-    a list grows. A value said again without a change between is no change. Lists are JSON text.
+    a list grows. After a correction only corrections win, by whatever strategy, and a corrected list is that of the newest correction.
+    A value said again without a change between is no change. Lists are JSON text.
     """
     records = owned(contacts, identities)
     records = records.mutate(trust=trust_of(records.source, profiles.trust), alone=records.count().over(group_by="person_key") == 1)
@@ -164,7 +165,9 @@ def _winners(said: ir.Table, profiles: ProfileRules) -> ir.Table:
         names = [name for name, chosen in by.items() if chosen == strategy]
         if names:
             wins &= ~rows.trait.isin(names) | (rows.number == extreme.over(so_far))
-    judged = rows.mutate(wins=wins)
+    by_person = rows.source == CORRECTION
+    corrected = by_person.cast("int64").max().over(so_far)
+    judged = rows.mutate(wins=ibis.ifelse(corrected == 1, by_person, wins))
     won = judged.filter(judged.wins)
     before = won.value.lag().over(group_by=("person_key", "trait"), order_by=_IN_ORDER)
     changed = won.mutate(before=before)
@@ -178,7 +181,7 @@ def _own_trust(said: ir.Table, trust: Sequence[str]) -> ir.IntegerValue:
 
 def _grown(records: ir.Table, attribute: str) -> ir.Table:
     """A list attribute after each record that added something to it."""
-    stated = records.filter(records[attribute].length() > 0)
+    stated = _as_corrected(records.filter(records[attribute].length() > 0))
     items = stated.select("person_key", "occurred_at", "received_at", "source", record=stated.contact_id, item=stated[attribute].unnest())
     items = items.filter(items.item.notnull() & (items.item.strip() != "")).mutate(item=items.item.strip())
     place = ibis.row_number().over(group_by=("person_key", "item"), order_by=_IN_ORDER)
@@ -189,6 +192,14 @@ def _grown(records: ir.Table, attribute: str) -> ir.Table:
     joined = moments.inner_join(there, (moments.person_key == there.owner_key) & (there.since <= moments.occurred_at))
     grown = joined.group_by("person_key", "occurred_at", "received_at", "source", "record").aggregate(items=joined.item.collect(distinct=True).sort())
     return grown.mutate(trait=ibis.literal(attribute), value=json_list(grown["items"])).select(*_ROW)
+
+
+def _as_corrected(stated: ir.Table) -> ir.Table:
+    """The newest correction of each person alone; all records of those who corrected nothing."""
+    by_person = (stated.source == CORRECTION).cast("int64")
+    newest = [ibis.desc(by_person), ibis.desc("occurred_at"), ibis.desc("received_at"), ibis.desc("contact_id")]
+    judged = stated.mutate(corrected=by_person.max().over(group_by="person_key"), place=ibis.row_number().over(group_by="person_key", order_by=newest))
+    return judged.filter((judged.corrected == 0) | (judged.place == 0)).drop("corrected", "place")
 
 
 def json_list(items: ir.ArrayColumn) -> ir.StringColumn:

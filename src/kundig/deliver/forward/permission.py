@@ -41,7 +41,7 @@ class Permission:
         if self._secret is None or not event.identifiers:
             return False
         table = self._state.sql("suppressions")
-        digests = [suppression.digest(name, value, secret=self._secret) for name, value, _ in event.identifiers]
+        digests = [of(name, value, secret=self._secret) for name, value, _ in event.identifiers for of in (suppression.digest, suppression.restricted_digest)]
         return bool(self._state.select("suppressions", table.c.digest.in_(digests)))
 
 

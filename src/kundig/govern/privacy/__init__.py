@@ -12,6 +12,12 @@ from kundig.store.lake import Erasure
 KEPT = ("orders", "order_lines")
 """Tables whose rows stay without the person: past revenue does not move."""
 
+PERSON_COLUMNS = ("person_key", "other_key")
+"""Columns that name a person by the key that unification gave."""
+
+SUBJECT_COLUMNS = ("identifier_key", "other_keys", "left_key", "right_key", "person_key", "other_key", "referred_key")
+"""Columns by which rows of a person are found."""
+
 APART = ("privacy_requests", "consent_log", "consent_keys", "suppressions", "users", "tokens")
 """State tables with a subject that have a way of their own, or name those who work here."""
 
@@ -38,14 +44,14 @@ def lake_erasures(tables: Mapping[str, Table], *, keys: Sequence[int], persons: 
         if table.home != "lake":
             continue
         for number, column in enumerate(_columns(table)):
-            wanted = persons if column in ("person_key", "other_key") else keys
+            wanted = sorted({*persons, *keys}) if name == "merges" else persons if column in PERSON_COLUMNS else keys
             found[number][name] = Erasure(column=column, keys=list(wanted), instead=_instead(table, one_off))
     return found
 
 
 def _columns(table: Table) -> tuple[str, ...]:
     """Columns by which rows of a person are found, at most three."""
-    return tuple(column for column in ("identifier_key", "other_keys", "left_key", "right_key", "person_key", "other_key", "referred_key") if column in table.names)
+    return tuple(column for column in SUBJECT_COLUMNS if column in table.names)
 
 
 def _instead(table: Table, one_off: int) -> dict[str, str]:
@@ -61,9 +67,16 @@ def _instead(table: Table, one_off: int) -> dict[str, str]:
     return {column: sql for column, sql in given.items() if column in table.names}
 
 
-def state_subjects(tables: Mapping[str, Table]) -> dict[str, str]:
-    """State tables whose rows of the person are deleted, and the column that names it."""
-    return {name: table.subject for name, table in sorted(tables.items()) if table.home == "state" and table.subject in ("person_key", "identifier_key") and name not in APART}
+def state_subjects(tables: Mapping[str, Table]) -> dict[str, tuple[str, ...]]:
+    """State tables whose rows of the person are deleted, and the columns that name it.
+
+    Examples:
+        >>> from kundig.tables import ALL
+        >>> state_subjects(ALL)["identity_decisions"], state_subjects(ALL)["messages"]
+        (('left_key', 'right_key'), ('person_key',))
+    """
+    found = {name: tuple(column for column in _columns(table) if table.column(column).type == "int64") for name, table in sorted(tables.items()) if table.home == "state" and name not in APART}
+    return {name: columns for name, columns in found.items() if columns}
 
 
 def without(body: bytes, values: Sequence[bytes]) -> bytes | None:
