@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from kundig.store.state import Lease, State
 
 LEASE_SECONDS = 3_600.0
+
+KEPT = ("persona_matrix.csv", "segments/axes.yaml")
+"""Files of which a copy is kept as they were last applied."""
 
 WORKER = "worker"
 """What the worker of `kundig serve` calls itself when it takes the writer's lease."""
@@ -141,6 +145,7 @@ class Workspace:
             details = {"files": [f"{change.kind} {change.path}" for change in changed][:50]}
             audit.append(self.state, actor="cli", role="owner", action="apply", object_kind="workspace", object_id=self._fingerprint(), details=details)
             self._applied_path.parent.mkdir(parents=True, exist_ok=True)
+            self._keep()
             _write_whole(self._applied_path, json.dumps(self._hashes(), indent=0, sort_keys=True))
         return changed
 
@@ -239,6 +244,16 @@ class Workspace:
     @property
     def _applied_path(self) -> Path:
         return self.root / "data" / "applied.json"
+
+    def _keep(self) -> None:
+        """Copies of the files of segments as they are applied, so that a later change can be told from them."""
+        for name in KEPT:
+            kept, path = self.root / "data" / "applied" / name, self.root / name
+            if path.is_file():
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, kept)
+            else:
+                kept.unlink(missing_ok=True)
 
     def _demand_applied(self) -> None:
         changed = self.changed_files()

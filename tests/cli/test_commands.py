@@ -43,7 +43,7 @@ ELSEWHERE = {
     "source list", "source add", "source check", "source declare", "webhook list", "webhook add",
     "key create", "key list", "key revoke", "consent decode", "consent expiring", "consent export",
     "destination list", "destination add", "destination letters", "destination replay", "destination drop",
-    "legal folder",
+    "legal folder", "matrix suggest", "matrix diff", "matrix apply",
 }  # fmt: skip
 """Commands that write: each has a test of its own, here or in a file beside."""
 

@@ -13,6 +13,7 @@ from kundig.cli.consents import consent
 from kundig.cli.destinations import destination
 from kundig.cli.keys import keys
 from kundig.cli.legal import legal
+from kundig.cli.matrix import matrix
 from kundig.cli.options import HERE, AsOf, Json, Root, moment, opened
 from kundig.cli.output import emit, line, say, table
 from kundig.cli.personas import persona
@@ -31,6 +32,7 @@ app.add_typer(consent, name="consent")
 app.add_typer(legal, name="legal")
 app.add_typer(keys, name="key")
 app.add_typer(persona, name="persona")
+app.add_typer(matrix, name="matrix")
 app.add_typer(destination, name="destination")
 app.add_typer(source, name="source")
 app.add_typer(webhook, name="webhook")

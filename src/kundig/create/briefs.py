@@ -152,3 +152,20 @@ def digest(*parts: object) -> str:
 
 def _plain(value: object) -> object:
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
+
+
+def matrix_prints(config: Any, matrix: Any) -> dict[str, str]:
+    """The hash of the matrix row that each creative would be made from, by what approvals name (`Order.object_id`), were `matrix` the workspace's.
+
+    A brief that names a segment the matrix lacks asks for nothing there: its creatives have no hash.
+    """
+    known = {row["segment_id"] for row in matrix.rows}
+    briefs = {
+        name: brief.model_copy(update={"segments": tuple(one for one in brief.segments if one in known)})
+        for name, brief in config.briefs.items() if not brief.segments or set(brief.segments) & known
+    }  # fmt: skip
+    inputs = Inputs(
+        matrix=tuple(dict(row) for row in matrix.rows), briefs=briefs, copies=config.copies, email_templates=config.email_templates, liquid_templates=config.liquid_templates,
+        voice=config.brand_voice, tokens=config.brand_tokens, variables=config.brand_variables, words=config.brand_words, settings=config.settings, offers={},
+    )  # fmt: skip
+    return {order.object_id: fingerprints(order, inputs).matrix_hash for order in orders(inputs)}

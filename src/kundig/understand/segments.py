@@ -33,6 +33,16 @@ def segments(features: ir.Table, lifetime_values: ir.Table, lifecycle_states: ir
         ConfigError: Axes and matrix do not fit each other.
     """
     fitting(axes, matrix)
+    placed = cells(features, lifetime_values, lifecycle_states, models, axes)
+    moment = ibis.coalesce(placed.since, placed.first_fact_at, ibis.literal(LONG_AGO, type="timestamp('UTC', 6)"))
+    return placed.select(
+        "person_key", "value_tier", "behavior_cluster", segment_id=segment_of(placed, matrix), state=placed.matrix_state, member=ibis.literal(True),
+        occurred_at=moment, received_at=moment, until=ibis.null("timestamp('UTC', 6)"), seq=ibis.literal(0, type="int64"), due_at=placed.turn_at,
+    )  # fmt: skip
+
+
+def cells(features: ir.Table, lifetime_values: ir.Table, lifecycle_states: ir.Table, models: ir.Table, axes: Axes) -> ir.Table:
+    """Each person's member of the three axes (`value_tier`, `behavior_cluster`, `matrix_state`), whatever the matrix makes of them."""
     values = lifetime_values.select("person_key", *VALUES)
     states = lifecycle_states.select("person_key", "since", lifecycle="state", turn_at="due_at")
     wide = features.select("person_key", "first_fact_at", *NUMBERS, *TEXTS)
@@ -40,12 +50,7 @@ def segments(features: ir.Table, lifetime_values: ir.Table, lifecycle_states: ir
     wide = wide.left_join(states, "person_key").drop("person_key_right")
     placed = _tiered(wide, models, axes)
     placed = placed.mutate(behavior_cluster=_first_fitting(placed, [(c.name, c.when, ()) for c in axes.behaviour.clusters], axes.behaviour.default))
-    placed = placed.mutate(matrix_state=_first_fitting(placed, [(s.name, s.when, s.lifecycle) for s in axes.state.states], axes.state.default))
-    moment = ibis.coalesce(placed.since, placed.first_fact_at, ibis.literal(LONG_AGO, type="timestamp('UTC', 6)"))
-    return placed.select(
-        "person_key", "value_tier", "behavior_cluster", segment_id=_cell(placed, matrix), state=placed.matrix_state, member=ibis.literal(True),
-        occurred_at=moment, received_at=moment, until=ibis.null("timestamp('UTC', 6)"), seq=ibis.literal(0, type="int64"), due_at=placed.turn_at,
-    )  # fmt: skip
+    return placed.mutate(matrix_state=_first_fitting(placed, [(s.name, s.when, s.lifecycle) for s in axes.state.states], axes.state.default))
 
 
 def _tiered(wide: ir.Table, models: ir.Table, axes: Axes) -> ir.Table:
@@ -94,7 +99,7 @@ def _holds(rows: ir.Table, condition: Condition) -> ir.BooleanValue:
     return held
 
 
-def _cell(rows: ir.Table, matrix: Matrix) -> ir.Value:
+def segment_of(rows: ir.Table, matrix: Matrix) -> ir.Value:
     """The first row of the matrix that fits, from above down."""
     cases = []
     for row in matrix.rows:
