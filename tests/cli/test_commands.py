@@ -14,6 +14,7 @@ import typer.main
 
 import kundig as library
 from kundig.cli.app import app
+from kundig.testing import default_workspace
 from tests.cli.conftest import Kundig
 
 END = "2026-10-31"
@@ -31,6 +32,9 @@ READS: dict[str, tuple[list[str], str]] = {
     "quarantine list": ([], "reason"),
     "persona list": ([], "geschaeftsfuehrer_kmu"),
     "persona show": (["geschaeftsfuehrer_kmu"], "Geschäftsführer KMU"),
+    "prediction list": ([], "Kauft in 60 Tagen"),
+    "prediction show": (["buys_again", "--person", "{member}"], "first fit"),
+    "prediction card": (["buys_again"], "Modellkarte"),
     "trackingplan draft": ([], "events:"),
     "trackingplan drift": ([], "it"),
     "consent show": (["{member}", "--as-of", END], "newsletter"),
@@ -38,7 +42,7 @@ READS: dict[str, tuple[list[str], str]] = {
 }
 """Commands that change nothing: their words on the finished shop, and something they say."""
 ELSEWHERE = {
-    "demo", "init", "simulate", "persona find", "import", "apply", "run", "deliver", "report", "serve", "tail", "export", "schema",
+    "demo", "init", "simulate", "persona find", "prediction new", "prediction fit", "import", "apply", "run", "deliver", "report", "serve", "tail", "export", "schema",
     "privacy suppress", "privacy unsuppress", "privacy erase", "privacy request", "privacy list", "privacy show", "privacy fulfil", "privacy lift", "privacy cancel", "quarantine show", "quarantine fix", "quarantine replay", "quarantine drop",
     "source list", "source add", "source check", "source declare", "webhook list", "webhook add",
     "key create", "key list", "key revoke", "consent decode", "consent expiring", "consent export",
@@ -238,3 +242,22 @@ def test_a_person_is_found_by_name_and_several_are_listed(kundig: Kundig, root: 
     assert listed.code == 0 and last in listed.out
     assert who in kundig("person", f"{last} {first}", "-w", root).out
     assert kundig("person", "Xyzzyvarg", "-w", root).code != 0
+
+
+def test_a_new_prediction_is_checked_as_a_whole_and_written(kundig: Kundig, tmp_path: Path) -> None:
+    default_workspace(tmp_path)
+    given = ["buys", "--meaning", "Buyers", "--owner", "crm@example.org", "-w", str(tmp_path)]
+    wrong = kundig("prediction", "new", *given, "--target", "{event: order_complete}", "--horizon", "soon", "--gain", "3")
+    assert wrong.code == 2 and "30 days" in wrong.err and "gain and cost" not in wrong.out and not (tmp_path / "predictions").exists()
+    assert "did you mean 'order_completed'" in kundig("prediction", "new", *given, "--target", "{event: order_complete}").err
+    done = kundig("prediction", "new", *given, "--target", "{event: order_completed}", "--population", "{trait: country, is: DE}", "--horizon", "6 weeks", "--gain", "18", "--cost", "1.5")
+    assert done.code == 0 and "horizon: 6 weeks" in done.out
+    assert library.open(tmp_path).config.predictions["buys"].days == 42
+    assert kundig("prediction", "new", *given, "--target", "{event: order_completed}").code == 2, "what is there is not written over"
+
+
+def test_a_prediction_is_tried_and_nothing_is_kept(kundig: Kundig, root: Path) -> None:
+    before = library.open(root).lake.snapshot()
+    told = json.loads(kundig("prediction", "fit", "buys_again", "-w", root, "--json").out)
+    assert told["population"] > 100 and told["report"]["rows"] > 100 and library.open(root).lake.snapshot() == before
+    assert kundig("prediction", "card", "buys", "-w", root).code == 2

@@ -17,6 +17,7 @@ from kundig.cli.matrix import matrix
 from kundig.cli.options import HERE, AsOf, Json, Root, moment, opened
 from kundig.cli.output import emit, line, say, table
 from kundig.cli.personas import persona
+from kundig.cli.predictions import prediction
 from kundig.cli.privacy import privacy
 from kundig.cli.quarantine import quarantine
 from kundig.cli.sources import source
@@ -33,6 +34,7 @@ app.add_typer(legal, name="legal")
 app.add_typer(keys, name="key")
 app.add_typer(persona, name="persona")
 app.add_typer(matrix, name="matrix")
+app.add_typer(prediction, name="prediction")
 app.add_typer(destination, name="destination")
 app.add_typer(source, name="source")
 app.add_typer(webhook, name="webhook")

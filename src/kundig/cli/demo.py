@@ -107,7 +107,8 @@ def _prepare(folder: Path, data: str) -> None:
     source = examples() / _EXAMPLES[data]
     shutil.copytree(source, folder, dirs_exist_ok=True)
     if data == "shop":
-        shutil.copytree(examples() / "shop_personas", folder, dirs_exist_ok=True)
+        for more in ("shop_personas", "shop_predictions"):
+            shutil.copytree(examples() / more, folder, dirs_exist_ok=True)
     written = write_defaults(folder, name="Muster-Laden" if data == "shop" else "Online Retail", settings={} if data == "shop" else _RETAIL)
     line(f"    {sum(1 for p in folder.rglob('*') if p.is_file()) - 1} files ({len(written)} of them the defaults)")
 

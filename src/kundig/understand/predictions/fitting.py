@@ -37,7 +37,7 @@ def fits_of(
     began = first_fact(some)
     found = []
     for name, prediction in sorted(predictions.items()):
-        mine = {key: attributes[key] for key in attributes if key not in prediction.groups} | {key: attributes.get(key, "string") for key in prediction.groups}
+        mine = wanted(attributes, prediction)
         now = boundary(as_of, place.zone)
         standing = champion(rows, name, fingerprint(prediction))
         if standing is None:
@@ -53,6 +53,24 @@ def fits_of(
         plan = planned(owned(some, some["identities"])["events"], mine, consents)
         found.append(_fitted(name, prediction, some, asked[name], plan, place, standing, drift, began=began, as_of=as_of, now=now, because=because))
     return found
+
+
+def trial(
+    facts: Facts, prediction: Prediction, asked: Asked, attributes: Mapping[str, str], consents: tuple[tuple[str, str], ...], place: Place, *, as_of: dt.datetime
+) -> tuple[Propensity, int]:
+    """The model a first fit would make, and how many persons the population has now: those of the sample, made up to all."""
+    stride = -(-int(facts["profiles"].count().to_pyarrow().as_py()) // PERSONS)
+    some = sampled(facts, stride)
+    plan = planned(owned(some, some["identities"])["events"], wanted(attributes, prediction), consents)
+    cuts = cut_offs(first_fact(some), as_of, place.zone, prediction)
+    frame = _shaped(learnt(some, asked, plan, place, cuts), prediction) if cuts else _nothing()
+    now = present(some, asked, plan, place, at=boundary(as_of, place.zone), heard=as_of)
+    return _model(frame, prediction, len(cuts)), now.num_rows * max(stride, 1)
+
+
+def wanted(attributes: Mapping[str, str], prediction: Prediction) -> dict[str, str]:
+    """Attributes of a prediction's frames with their types: features, and groups to tell fairness by."""
+    return {key: attributes[key] for key in attributes if key not in prediction.groups} | {key: attributes.get(key, "string") for key in prediction.groups}
 
 
 def _due(standing: Kept, prediction: Prediction, drift: Mapping[str, float], as_of: dt.datetime) -> str | None:
