@@ -181,6 +181,13 @@ class Facts:
         return [cell | {"small": 0 < cell["persons"] < SMALL_CELL} for cell in cells]
 
     @cached_property
+    def returns(self) -> list[Row]:
+        """What each segment brought, and what winning its buyers cost."""
+        from kundig.report.matrix import returns
+
+        return returns(self)
+
+    @cached_property
     def personas(self) -> list[Row]:
         """Cards of personas: those found first, the largest first."""
         return self.rows("SELECT * FROM personas ORDER BY origin, file, size DESC, persona_id")

@@ -10,6 +10,7 @@ from kundig import reasons
 from kundig.report import charts, personas
 from kundig.report.cells import Cell, Phrase, address
 from kundig.report.facts import SMALL_CELL, Facts
+from kundig.report.matrix import matrix
 from kundig.report.words import DASH, Words
 
 View = dict[str, Any]
@@ -142,7 +143,7 @@ def segments(facts: Facts, w: Words) -> View:
     found = personas.cards(facts, w)
     return {
         "title": w("segments.title"), "answer": answer, "tables": [grid(heads, rows, title=w("segments.matrix"), note=note, empty=w("empty.segments"))],
-        "personas_title": w("personas.title"), "personas_answer": personas.answer(facts, w), "personas": found, "personas_how": w("how.personas") if found else "",
+        "more": Cell(text=w("matrix.more"), href=address("/matrix", lang=w.locale)), "personas_title": w("personas.title"), "personas_answer": personas.answer(facts, w), "personas": found, "personas_how": w("how.personas") if found else "",
     }  # fmt: skip
 
 
@@ -277,7 +278,7 @@ def reason_text(code: str, w: Words) -> str:
 
 
 PAGES: dict[str, tuple[str, Callable[[Facts, Words], View]]] = {
-    "overview": ("overview.html.j2", overview), "segments": ("segments.html.j2", segments), "audiences": ("tables.html.j2", audiences), "creatives": ("tables.html.j2", creatives),
+    "overview": ("overview.html.j2", overview), "segments": ("segments.html.j2", segments), "matrix": ("matrix.html.j2", matrix), "audiences": ("tables.html.j2", audiences), "creatives": ("tables.html.j2", creatives),
     "measure": ("tables.html.j2", measure), "consent": ("tables.html.j2", consent), "data": ("tables.html.j2", data),
 }  # fmt: skip
 """Page → its template and what fills it."""
