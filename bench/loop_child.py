@@ -13,8 +13,8 @@ from typing import Any
 from bench.loop import END, peak_gb
 
 
-def make(root: Path, persons: int) -> dict[str, Any]:
-    """A workspace with the exports of a made-up shop."""
+def make(root: Path, persons: int, days: int = 365, formats: str | None = None) -> dict[str, Any]:
+    """A workspace with the exports of a made-up shop, in the formats usual at that size or the named one."""
     from kundig.cli.demo import examples
     from kundig.config.defaults import write_defaults
     from kundig.simulate import simulate
@@ -22,7 +22,7 @@ def make(root: Path, persons: int) -> dict[str, Any]:
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(examples() / "shop", root)
     write_defaults(root, name="bench")
-    report = simulate(root / "exports", persons=persons, days=365, seed=1, end=END)
+    report = simulate(root / "exports", persons=persons, days=days, seed=1, end=END, formats=formats)
     return {"seconds": report.seconds, "records": sum(report.files.values()), "peak_gb": peak_gb()}
 
 
@@ -53,6 +53,9 @@ def loop(root: Path, day: dt.date) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    what, root, argument = sys.argv[1:4]
-    result = make(Path(root), int(argument)) if what == "make" else loop(Path(root), dt.date.fromisoformat(argument))
+    what, root, argument, *more = sys.argv[1:]
+    if what == "make":
+        result = make(Path(root), int(argument), int(more[0]) if more else 365, more[1] if more[1:] else None)
+    else:
+        result = loop(Path(root), dt.date.fromisoformat(argument))
     print(json.dumps(result))

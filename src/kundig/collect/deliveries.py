@@ -13,7 +13,7 @@ from kundig.config.fetching import is_remote
 from kundig.errors import Fault, SourceError, nearest
 
 GROUP_BYTES = 2_000_000_000
-"""Files of one input that land together, up to this size: one batch, one look at the log."""
+"""Files of one input that land together, up to this size of what they hold: one batch, one look at the log."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,10 +90,26 @@ def _groups(paths: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
     group: list[Path] = []
     size = 0
     for path in paths:
-        if group and size + path.stat().st_size > GROUP_BYTES:
+        held = _held(path)
+        if group and size + held > GROUP_BYTES:
             yield tuple(group)
             group, size = [], 0
         group.append(path)
-        size += path.stat().st_size
+        size += held
     if group:
         yield tuple(group)
+
+
+def _held(path: Path) -> int:
+    """Bytes of what a file holds: of Parquet, which is packed, its columns unpacked, as its footer tells; what cannot be read is refused where it is read."""
+    size = path.stat().st_size
+    if path.suffix != ".parquet":
+        return size
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        footer = pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return size
+    return max(size, sum(int(footer.row_group(number).total_byte_size) for number in range(footer.num_row_groups)))

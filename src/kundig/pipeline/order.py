@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import graphlib
 import importlib
-import importlib.util
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from kundig.errors import ContractError, nearest
@@ -63,23 +62,25 @@ def upstream(chosen: Iterable[str], declared: Iterable[Step]) -> tuple[Step, ...
     return tuple(step for step in everything if step.name in wanted)
 
 
-def _declares_steps(module: str) -> bool:
-    """Whether a module's text holds a step: loading all others, with the libraries they need, would cost each run half a second."""
-    spec = importlib.util.find_spec(module)
-    read = getattr(spec.loader, "get_source", None) if spec is not None else None
-    text = read(module) if read is not None else None
-    return text is None or "@step" in text
+def _with_steps(places: Iterable[str], prefix: str) -> Iterator[str]:
+    """Modules whose text holds a step. Loading all others, and the packages they lie in with the libraries these need, would cost each run half a second."""
+    for info in pkgutil.iter_modules(list(places), prefix):
+        spec = info.module_finder.find_spec(info.name, None)
+        read = getattr(spec.loader, "get_source", None) if spec is not None else None
+        text = read(info.name) if read is not None else None
+        if text is None or "@step" in text:
+            yield info.name
+        if info.ispkg and spec is not None:
+            yield from _with_steps(spec.submodule_search_locations or (), f"{info.name}.")
 
 
 def _declared() -> tuple[Step, ...]:
     found: dict[str, Step] = {}
     for room in ROOMS:
         package = importlib.import_module(f"kundig.{room}")
-        for info in pkgutil.walk_packages(package.__path__, f"kundig.{room}."):
-            if not info.ispkg and not _declares_steps(info.name):
-                continue
-            module = importlib.import_module(info.name)
+        for name in _with_steps(package.__path__, f"kundig.{room}."):
+            module = importlib.import_module(name)
             for value in vars(module).values():
-                if isinstance(value, Step) and value.body.__module__ == info.name:
+                if isinstance(value, Step) and value.body.__module__ == name:
                     found[value.name] = value
     return tuple(found.values())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import betaln, digamma, gammaln
+import scipy
 
 from kundig.understand.lifetime_value import counts
 from kundig.understand.lifetime_value.cells import numbered
@@ -108,20 +108,20 @@ class Likelihood:
         x, k, m, w = self.x, self.counts, self.m, self.w
         alpha = np.exp(z[3]) if self.no_covariate else np.exp(np.clip(z[3] + z[4] * self.entry, -2 * BOUND, 2 * BOUND))
         log_T, log_tx = np.log(alpha + self.T), np.log(alpha + self.tx)
-        beta_A, beta_D = betaln(a, b + k + m), betaln(a + 1, np.maximum(b + k + m - 1, 1e-12))
+        beta_A, beta_D = scipy.special.betaln(a, b + k + m), scipy.special.betaln(a + 1, np.maximum(b + k + m - 1, 1e-12))
         A = beta_A[self.place] - (r + x) * log_T
         D = np.where(self.stops, beta_D[self.place] - (r + x) * log_tx, -np.inf)
         both = np.logaddexp(A, D)
         wA = np.exp(A - both)
         wD = 1.0 - wA
-        shape = gammaln(r + k) - gammaln(r) - betaln(a, b)
+        shape = scipy.special.gammaln(r + k) - scipy.special.gammaln(r) - scipy.special.betaln(a, b)
         value = float(self.by_x @ shape + np.sum(w * (r * np.log(alpha) + both)))
         A_by_x, D_by_x = np.bincount(self.place, w * wA), np.bincount(self.place, w * wD)
-        total = digamma(a + b + k + m)
+        total = scipy.special.digamma(a + b + k + m)
         by_alpha = r / alpha - (r + x) * (wA / (alpha + self.T) + wD / (alpha + self.tx))
-        d_r = self.by_x @ (digamma(r + k) - digamma(r)) + np.sum(w * (np.log(alpha) - wA * log_T - wD * log_tx))
-        d_a = -self.by_x.sum() * (digamma(a) - digamma(a + b)) + A_by_x @ (digamma(a) - total) + D_by_x @ (digamma(a + 1) - total)
-        d_b = -self.by_x.sum() * (digamma(b) - digamma(a + b)) + A_by_x @ (digamma(b + k + m) - total)
-        d_b += D_by_x @ np.where(D_by_x > 0, digamma(np.maximum(b + k + m - 1, 1e-12)) - total, 0.0)
+        d_r = self.by_x @ (scipy.special.digamma(r + k) - scipy.special.digamma(r)) + np.sum(w * (np.log(alpha) - wA * log_T - wD * log_tx))
+        d_a = -self.by_x.sum() * (scipy.special.digamma(a) - scipy.special.digamma(a + b)) + A_by_x @ (scipy.special.digamma(a) - total) + D_by_x @ (scipy.special.digamma(a + 1) - total)
+        d_b = -self.by_x.sum() * (scipy.special.digamma(b) - scipy.special.digamma(a + b)) + A_by_x @ (scipy.special.digamma(b + k + m) - total)
+        d_b += D_by_x @ np.where(D_by_x > 0, scipy.special.digamma(np.maximum(b + k + m - 1, 1e-12)) - total, 0.0)
         d_0 = w * by_alpha * alpha
         return value, np.array([d_r * r, d_a * a, d_b * b, d_0.sum(), (d_0 * self.entry).sum()])

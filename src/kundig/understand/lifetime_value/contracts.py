@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import betaln, digamma
+import scipy
 
 from kundig.errors import EstimateError
 from kundig.understand.lifetime_value.descent import axes, covariance_at, least
@@ -43,7 +43,7 @@ class Renewing:
             [1.0, 0.5, 0.25]
         """
         a, b = np.exp(self.z if z is None else z)
-        return np.asarray(np.exp(betaln(a, b + renewals) - betaln(a, b)))
+        return np.asarray(np.exp(scipy.special.betaln(a, b + renewals) - scipy.special.betaln(a, b)))
 
 
 def fit_renewals(left: Floats, stay: Floats) -> Renewing:
@@ -58,10 +58,10 @@ def fit_renewals(left: Floats, stay: Floats) -> Renewing:
 
     def likelihood(z: Floats) -> tuple[float, Floats]:
         a, b = np.exp(z)
-        value = float(left @ betaln(a + 1, b + t - 1) + stay @ betaln(a, b + n) - (left.sum() + stay.sum()) * betaln(a, b))
-        end, run, all_ = digamma(a + b + t), digamma(a + b + n), (left.sum() + stay.sum())
-        d_a = left @ (digamma(a + 1) - end) + stay @ (digamma(a) - run) - all_ * (digamma(a) - digamma(a + b))
-        d_b = left @ (digamma(b + t - 1) - end) + stay @ (digamma(b + n) - run) - all_ * (digamma(b) - digamma(a + b))
+        value = float(left @ scipy.special.betaln(a + 1, b + t - 1) + stay @ scipy.special.betaln(a, b + n) - (left.sum() + stay.sum()) * scipy.special.betaln(a, b))
+        end, run, all_ = scipy.special.digamma(a + b + t), scipy.special.digamma(a + b + n), (left.sum() + stay.sum())
+        d_a = left @ (scipy.special.digamma(a + 1) - end) + stay @ (scipy.special.digamma(a) - run) - all_ * (scipy.special.digamma(a) - scipy.special.digamma(a + b))
+        d_b = left @ (scipy.special.digamma(b + t - 1) - end) + stay @ (scipy.special.digamma(b + n) - run) - all_ * (scipy.special.digamma(b) - scipy.special.digamma(a + b))
         return value, np.array([d_a * a, d_b * b])
 
     def objective(z: Floats) -> tuple[float, Floats]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc, gammaln
+import scipy
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -72,8 +72,8 @@ def survival(shape: Floats, rate: Floats, a: float, b: Floats, span: Floats, k: 
     """P(N ≥ k) of living persons, row by row."""
     k = np.asarray(k)
     positive = np.maximum(k, 1)
-    tail = betainc(positive, shape, span / (rate + span))  # the negative binomial's tail, as the incomplete beta function has it
-    stays = np.exp(gammaln(b + positive - 1) - gammaln(b) + gammaln(a + b) - gammaln(a + b + positive - 1))
+    tail = scipy.special.betainc(positive, shape, span / (rate + span))  # the negative binomial's tail, as the incomplete beta function has it
+    stays = np.exp(scipy.special.gammaln(b + positive - 1) - scipy.special.gammaln(b) + scipy.special.gammaln(a + b) - scipy.special.gammaln(a + b + positive - 1))
     return np.where(k <= 0, 1.0, tail * stays)
 
 

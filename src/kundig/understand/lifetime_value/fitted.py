@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
+import scipy
 
 from kundig.understand.lifetime_value import counts
 from kundig.understand.lifetime_value.cells import numbered
@@ -142,7 +142,7 @@ class Fitted:
         bounds = []
         for level in (0.05, 0.95):
             inside = (level - (1.0 - buys)) / buys
-            spend = np.where(inside > 0, mean * np.exp(sigma * ndtri(np.clip(inside, 1e-12, 1 - 1e-12)) - sigma**2 / 2), 0.0)
+            spend = np.where(inside > 0, mean * np.exp(sigma * scipy.special.ndtri(np.clip(inside, 1e-12, 1 - 1e-12)) - sigma**2 / 2), 0.0)
             bounds.append(spend * kept - base.cost[person])
         return np.minimum(bounds[0], bounds[1]), np.maximum(bounds[0], bounds[1])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import digamma, gammaln
+import scipy
 
 from kundig.understand.lifetime_value.cells import distinct, inner, numbered
 from kundig.understand.lifetime_value.descent import axes, covariance_at, least
@@ -84,11 +84,11 @@ def fit(count: Ints, value: Floats) -> Spending:
         above = g + spent
         spread, inverse = np.log(above), 1.0 / above
         n_spread, all_spread = inner(weighted, spread), inner(w, spread)
-        shape = gammaln(p * k + q) - gammaln(p * k) - gammaln(q)
+        shape = scipy.special.gammaln(p * k + q) - scipy.special.gammaln(p * k) - scipy.special.gammaln(q)
         found = float(by_count @ shape) + persons * q * z[2] + p * log_spent - log_value - p * n_spread - q * all_spread
-        by_k = digamma(p * k + q)
-        d_p = by_count @ (k * (by_k - digamma(p * k))) + log_spent - n_spread
-        d_q = by_count @ (by_k - digamma(q)) + persons * z[2] - all_spread
+        by_k = scipy.special.digamma(p * k + q)
+        d_p = by_count @ (k * (by_k - scipy.special.digamma(p * k))) + log_spent - n_spread
+        d_q = by_count @ (by_k - scipy.special.digamma(q)) + persons * z[2] - all_spread
         d_g = persons * q / g - p * inner(weighted, inverse) - q * inner(w, inverse)
         return found, np.array([d_p * p, d_q * q, d_g * g])
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import betainc, digamma, exprel, gammaln
+import scipy
 
 from kundig.understand.lifetime_value.cells import numbered
 from kundig.understand.lifetime_value.counts import MOST, Moments
@@ -73,8 +73,8 @@ class ParetoNBD(Purchasing):
         long = np.log1p(spans / loss[:, None])
         living = np.exp(-self.s * long)
         # mean and mean square of the time a person still lives within the span, which is min(Lomax, span)
-        once = loss[:, None] * long * exprel((1.0 - self.s) * long)
-        twice = 2.0 * loss[:, None] ** 2 * long * (exprel((2.0 - self.s) * long) - exprel((1.0 - self.s) * long))
+        once = loss[:, None] * long * scipy.special.exprel((1.0 - self.s) * long)
+        twice = 2.0 * loss[:, None] ** 2 * long * (scipy.special.exprel((2.0 - self.s) * long) - scipy.special.exprel((1.0 - self.s) * long))
         mean = (shape / rate)[:, None] * once
         square = mean + (shape * (shape + 1.0) / rate**2)[:, None] * np.maximum(twice, once**2)
         none = np.empty_like(spans)
@@ -102,7 +102,7 @@ class ParetoNBD(Purchasing):
         k = np.asarray(k)
         at, weight = self._losses(self.beta + T, span)
         share = at / ((self.alpha(entry) + T)[:, None] + at)
-        tail = betainc(np.maximum(k, 1)[:, None].astype(np.float64), (self.r + x)[:, None], share)
+        tail = scipy.special.betainc(np.maximum(k, 1)[:, None].astype(np.float64), (self.r + x)[:, None], share)
         return np.where(k <= 0, 1.0, np.sum(weight * tail, axis=1))
 
     def _losses(self, loss: Floats, span: Floats) -> tuple[Floats, Floats]:
@@ -143,8 +143,8 @@ class Likelihood:
         for begin in range(0, len(self.x), ROWS):
             part, slope = self._part(z, slice(begin, begin + ROWS))
             value, gradient = value + part, gradient + slope
-        value += float(self.by_x @ (gammaln(r + self.counts) - gammaln(r)))
-        gradient[0] += r * float(self.by_x @ (digamma(r + self.counts) - digamma(r)))
+        value += float(self.by_x @ (scipy.special.gammaln(r + self.counts) - scipy.special.gammaln(r)))
+        gradient[0] += r * float(self.by_x @ (scipy.special.digamma(r + self.counts) - scipy.special.digamma(r)))
         return value, gradient
 
     def _part(self, z: Floats, rows: slice) -> tuple[float, Floats]:

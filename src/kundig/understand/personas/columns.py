@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.special import ndtri
+import scipy
 
 from kundig.errors import EstimateError
 
@@ -233,7 +233,7 @@ def _number(name: str, known: Floats, distinct: Floats, counts: Ints, *, dated: 
     ranks = (np.arange(len(known)) + 0.5) / len(known)
     at = np.unique(np.linspace(min(OWN, len(known) // 3), len(known) - 1 - min(OWN, len(known) // 3), KNOTS).astype(np.int64))
     knots, first = np.unique(known[at], return_index=True)
-    scores = ndtri(ranks[at][first])
+    scores = scipy.special.ndtri(ranks[at][first])
     return Column(name=name, kind="number", levels=levels, edges=edges, knots=tuple(map(float, knots)), scores=tuple(map(float, scores)), dated=dated)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.blas import dgemm
+import scipy
 
 from kundig.understand.personas.columns import Floats, Ints, Plan
 
@@ -164,7 +164,7 @@ class Sample:
 
     def _expected(self, mixture: Mixture) -> tuple[Floats, Floats]:
         weights, offsets = mixture.weights(self.count)
-        joint = dgemm(1.0, self.features, weights)
+        joint = scipy.linalg.blas.dgemm(1.0, self.features, weights)
         joint += offsets
         top = joint.max(axis=1, keepdims=True)
         joint -= top
@@ -180,7 +180,7 @@ class Sample:
     def maximise(self, joint: Floats, mixture: Mixture) -> Mixture:
         """The parameters that responsibilities ask for, given the last ones."""
         k, d = mixture.groups, self.scores
-        sums = dgemm(1.0, joint, self.features, trans_a=True).reshape(k, self.count, -1)
+        sums = scipy.linalg.blas.dgemm(1.0, joint, self.features, trans_a=True).reshape(k, self.count, -1)
         share = (joint.sum(axis=0).reshape(k, self.count).sum(axis=1) + 1.0) / (len(self) + k)
         mean, variance, loads = self._scores(sums[:, :, :d], sums[:, :, d : 2 * d], sums[:, :, 2 * d : 3 * d], mixture)
         pairs = [self._levels(sums[:, :, place], *parts) for place, parts in zip(self.slices, zip(mixture.chance, mixture.tilts, self.everyone, strict=True), strict=True)]

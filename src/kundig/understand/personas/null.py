@@ -10,7 +10,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.special import ndtr, ndtri
+import scipy
 
 from kundig.understand.personas.columns import Column, Floats, Ints, Plan, numbers
 
@@ -52,7 +52,7 @@ class Null:
         columns = {}
         for j, name in enumerate(self.names):
             order = self.order[j]
-            rows = order[np.minimum((ndtr(latent[:, j]) * len(order)).astype(np.int64), len(order) - 1)]
+            rows = order[np.minimum((scipy.special.ndtr(latent[:, j]) * len(order)).astype(np.int64), len(order) - 1)]
             columns[name] = self.values[j].take(pa.array(rows, mask=~self.known[:, j]))
         return pa.table(columns)
 
@@ -60,7 +60,7 @@ class Null:
 def _means_of_cuts(values: Floats) -> Floats:
     """Of each value the mean of a standard normal between the quantiles that the value spans."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    edges = np.exp(-0.5 * ndtri(np.r_[0.0, np.cumsum(counts)] / counts.sum()) ** 2) / math.sqrt(2 * math.pi)
+    edges = np.exp(-0.5 * scipy.special.ndtri(np.r_[0.0, np.cumsum(counts)] / counts.sum()) ** 2) / math.sqrt(2 * math.pi)
     return np.asarray(((edges[:-1] - edges[1:]) * (counts.sum() / counts))[place])
 
 
