@@ -1,7 +1,9 @@
 """The identity graph in figures: integer edges through the guards, text in Parquet to persons in Parquet, beside a yardstick.
 
-    python -m bench.identity [--small] [--edges N]
+    python -m bench.identity [--small] [--edges N] [--persons N] [--accuracy]
 
+First accuracy: over-merging on planted shared devices and mistyped addresses beside an oracle, persons of the simulated shop against
+its truth with matching on, published data sets. Then speed.
 Each row is measured in a process of its own: seconds of wall clock and of processor, rate, and peak memory. The yardstick (Polars
 categoricals and the same union-find) runs where Polars is installed; the budget is 10 million edges in 5 s and 3 GiB.
 Matching of records by what they say has figures of its own: `python -m bench.matching`.
@@ -25,7 +27,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from tests.unify.planted import agreement, hub_limited, plain
+from tests.unify.planted import guarded as by_guards
+from tests.unify.planted import population as planted
 
+from bench import matching
+from bench.shop_people import judged, shop, told
 from kundig.config.unify import Identity
 from kundig.unify.guards import USED, Edges, Nodes, judge
 from kundig.unify.identity_graph import person_keys
@@ -137,11 +144,34 @@ def measured(name: str, folder: Path) -> dict[str, float | str]:
     return {key: value for line in done.stdout.splitlines() for key, value in json.loads(line).items()}
 
 
+def over_merging(people: int, seed: int = 11) -> None:
+    """Mistyped addresses and shared devices planted among people: F1 of clusters beside an oracle that drops exactly these."""
+    world = planted(people, seed)
+    every = np.ones(world.record.size, np.bool_)
+    print(f"over-merging: {world.records:,} records, {world.bad.sum():,} planted links of {world.record.size:,}; precision / recall / F1")
+    for name, found in (("oracle", plain(world, ~world.bad)), ("guards", by_guards(world, Identity())), ("hub limit of 5 alone", hub_limited(world, 5)), ("no guard", plain(world, every))):
+        print(f"  {name:22s} " + " / ".join(f"{one:.4f}" for one in agreement(found, world.truth)))
+
+
+def accuracy(persons: int) -> None:
+    """Print what is said of the right people: planted faults, the simulated shop without and with matching, published data."""
+    over_merging(persons)
+    for matched in (False, True):
+        with tempfile.TemporaryDirectory() as name:
+            root = Path(name)
+            workspace = shop(root, persons=persons, matching=matched)
+            print(told(f"simulated shop, {persons:,} persons, matching {'on' if matched else 'off'}", judged(workspace, root / "truth")), flush=True)
+    for name, known in matching.SETS.items():
+        matching.accuracy(name, known())
+
+
 def main() -> None:
     """Print the table, and the ratio to the yardstick."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--edges", type=int, default=10_000_000)
+    parser.add_argument("--persons", type=int, default=6_000, help="of the simulated shop, and among whom faults are planted")
+    parser.add_argument("--accuracy", action="store_true", help="accuracy alone, no speed")
     parser.add_argument("--work", choices=WORK)
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
@@ -150,6 +180,9 @@ def main() -> None:
         WORK[given.work](given.folder)
         used = resource.getrusage(resource.RUSAGE_SELF)
         print(json.dumps({"cpu": used.ru_utime + used.ru_stime, "gib": used.ru_maxrss / 2**20}))
+        return
+    accuracy(600 if given.small else given.persons)
+    if given.accuracy:
         return
     edges = 200_000 if given.small else given.edges
     with tempfile.TemporaryDirectory() as name:

@@ -41,6 +41,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     ),
     "unify": (
         Check(name="identity: matching, answers, undo, order, cuts, bad input", count="200, 1,000,000", command=_pytest("tests/unify/test_decisions.py")),
+        Check(name="identity: persons of the simulated shop against the truth, matching on", count="6,000 persons", command=_pytest("tests/unify/test_shop_people.py")),
         Check(name="legal: the folder's figures against the tables, answers for any moment", count="full", command=_pytest("tests/legal")),
         Check(name="consent over merges, splits and undo; the log's answer is the gate's; merge strategies against plain Python", count="1,000 to 4,000; 400 persons", command=_pytest("tests/ground/test_consent_over_time.py", "tests/ground/test_account.py", "tests/ground/test_consent.py", "tests/unify/test_merge_strategies.py")),
         Check(name="privacy: suppression at landing; erasure searched before and after, cut off after every step", count="every step", command=_pytest("tests/privacy")),
