@@ -54,7 +54,7 @@ def told(workspace: Workspace, one: Request, locale: str) -> Told:
         title=text(locale, "certificate.title"), outcome=text(locale, "certificate.partial" if left else "certificate.complete", count=w.number(left)),
         lines=(
             text(locale, "certificate.lead", id=one.request_id, requested=w.moment(one.requested_at), finished=w.moment(one.finished_at), zone=w.zone, name=settings.brand.name or settings.workspace.name),
-            text(locale, "certificate.asked", by=one.requested_by or dash, how=one.verified_by or dash),
+            text(locale, "certificate.asked", by=w.named("request_by", one.requested_by) if one.requested_by else dash, how=one.verified_by or dash),
         ),
         head=text(locale, "certificate.head"), heads=tuple(text(locale, f"certificate.{name}") for name in COLUMNS), rows=rows,
         sections=tuple((text(locale, f"certificate.{name}"), text(locale, f"certificate.{name}_text")) for name in ("means", "kept")),

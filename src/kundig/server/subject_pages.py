@@ -87,7 +87,7 @@ class SubjectPages:
 
     def _list(self, request: Asked, w: Words, given: Mapping[str, str] | None = None, fault: Fault | None = None, status: int = 200) -> Response:
         found, at = requests(self.workspace), now()
-        rows = [(_link(one, w), w.named("request_kinds", one.kind), _status(one, w, late=one.overdue(at)), w.day(one.requested_at), w.day(one.due_at), w.day(one.finished_at) if one.finished_at else DASH, one.requested_by or DASH) for one in found]
+        rows = [(_link(one, w), w.named("request_kinds", one.kind), _status(one, w, late=one.overdue(at)), w.day(one.requested_at), w.day(one.due_at), w.day(one.finished_at) if one.finished_at else DASH, _by(one, w)) for one in found]
         heads = [(w(f"requests.{name}"), False) for name in ("request", "kind", "status", "made", "due", "done", "by")]
         waiting = [one for one in found if one.status in ("pending", "in_progress", "partial", "failed")]
         answer = w("requests.answer", waiting=w.number(len(waiting)), late=w.number(sum(one.overdue(at) for one in waiting)), all=w.number(len(found)))
@@ -137,7 +137,7 @@ class SubjectPages:
     def _facts(self, one: Request, w: Words) -> list[tuple[str, str]]:
         return [
             (w("requests.request"), one.request_id), (w("requests.made"), w.moment(one.requested_at)), (w("requests.due"), w.day(one.due_at)), (w("requests.done"), w.moment(one.finished_at)),
-            (w("requests.by"), one.requested_by or DASH), (w("requests.checked"), one.verified_by or w("requests.not_checked")),
+            (w("requests.by"), _by(one, w)), (w("requests.checked"), one.verified_by or w("requests.not_checked")),
         ]  # fmt: skip
 
     def _acts(self, one: Request, w: Words) -> list[dict[str, Any]]:
@@ -204,6 +204,10 @@ class SubjectPages:
 
 def _link(one: Request, w: Words) -> Cell:
     return Cell(text=one.request_id[:8], value=one.request_id, href=address(f"/requests/{one.request_id}", lang=w.locale))
+
+
+def _by(one: Request, w: Words) -> str:
+    return w.named("request_by", one.requested_by) if one.requested_by else DASH
 
 
 def _status(one: Request, w: Words, *, late: bool) -> Cell:
