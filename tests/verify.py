@@ -44,7 +44,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         Check(name="identity: persons of the simulated shop against the truth, matching on", count="6,000 persons", command=_pytest("tests/unify/test_shop_people.py")),
         Check(name="legal: the folder's figures against the tables, answers for any moment", count="full", command=_pytest("tests/legal")),
         Check(name="consent over merges, splits and undo; the log's answer is the gate's; merge strategies against plain Python", count="1,000 to 4,000; 400 persons", command=_pytest("tests/ground/test_consent_over_time.py", "tests/ground/test_account.py", "tests/ground/test_consent.py", "tests/unify/test_merge_strategies.py")),
-        Check(name="privacy: suppression at landing; erasure searched before and after, cut off after every step", count="every step", command=_pytest("tests/privacy")),
+        Check(name="privacy: requests by command, page, OpenDSR and regulations; a person planted in every store, on PostgreSQL and NATS too; erasure cut off after every step, played after a restore; retention", count="every step, 6 stores", command=_pytest("tests/privacy")),
         Check(name="people: origins, timeline, search against a plain one, pages in a browser", count="full", command=_pytest("tests/answers", "tests/server")),
     ),
     "collect": (

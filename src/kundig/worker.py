@@ -10,7 +10,7 @@ import datetime as dt
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +27,8 @@ from kundig.errors import Busy
 from kundig.forwarding import open_forwarders
 from kundig.live.fold import CURSOR as FOLDING
 from kundig.live.fold import Live
+from kundig.privacy.expiring import expire
+from kundig.privacy.waiting import fulfil_waiting, report
 
 if TYPE_CHECKING:
     from kundig.deliver.forward import Forwarder
@@ -68,15 +70,18 @@ class Worker:
         elif FOLDING in self.inbox.cursors():
             self.inbox.forget(FOLDING)  # it would hold back what it never reads
             self.store.clear()
-        self.live = Live(workspace.lake, workspace.config, workspace.tables["events"], self.store, clock=clock)
+        self.live = Live(workspace.lake, workspace.config, workspace.tables["events"], self.store, clock=clock, state=workspace.state)
         self.files = Watched(workspace.config)
         self.known = KnownIds()
         self.duties = [
             *([Duty(name="fold", seconds=settings.fold_seconds, do=self.fold)] if settings.live else []),
             Duty(name="land", seconds=min(1.0, settings.land_seconds), do=self.land_when_due),
             Duty(name="tend", seconds=settings.tend_seconds, do=self.tend),
+            Duty(name="requests", seconds=settings.requests_seconds, do=self.answer_requests),
         ]
         """What it does; others may be added before it runs."""
+        if settings.expire_hours:
+            self.duties.append(Duty(name="expire", seconds=settings.expire_hours * 3_600, do=self.expire))
         self.stop = threading.Event()
         self.duties += [Duty(name=one.cursor, seconds=settings.fold_seconds, do=_forwarding(one)) for one in open_forwarders(workspace, clock=clock, stop=self.stop)]
         self.duties += [Duty(name=f"follow {name}", seconds=settings.follow_seconds, do=self._following(name, number)) for name, number in followed_inputs(workspace.config)]
@@ -150,6 +155,19 @@ class Worker:
         self.store.prune(before=int((self.clock() - dt.timedelta(days=KEPT_DAYS)).timestamp()))
         return False
 
+    def answer_requests(self) -> bool:
+        """Do what interfaces asked about people's data, and report how it stands."""
+        with suppress(Busy):
+            fulfil_waiting(self.workspace)
+        report(self.workspace, _posted)
+        return False
+
+    def expire(self) -> bool:
+        """Delete what is older than its table says."""
+        with suppress(Busy):
+            expire(self.workspace, at=self.clock(), actor=WRITER)
+        return False
+
     def _following(self, name: str, number: int) -> Callable[[], bool]:
         """The duty of a source that follows a database: the writer's lease is taken for each landing alone, so that looking keeps nobody waiting."""
 
@@ -184,6 +202,16 @@ class Worker:
             self.store.did(duty.name, at=0, error=f"{type(error).__name__}: {error}"[:500])
         except Exception as worse:
             print(f"worker: the failure could not be noted: {worse}", file=sys.stderr, flush=True)
+
+
+def _posted(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    """The status of a POST; redirects are not followed."""
+    import httpx2
+
+    try:
+        return int(httpx2.post(url, content=body, headers=dict(headers), timeout=10, follow_redirects=False).status_code)
+    except httpx2.HTTPError as error:
+        raise OSError(str(error)) from error
 
 
 def _forwarding(forwarder: Forwarder) -> Callable[[], bool]:

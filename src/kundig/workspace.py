@@ -116,9 +116,14 @@ class Workspace:
         """
         from kundig import pipeline
 
+        only = tuple(only)
         self._demand_applied()
         with self.writing("run"):
-            return pipeline.run(self.lake, self.state, self.config, self.tables, as_of=as_of, only=tuple(only), full=full, progress=progress)
+            due = self.full_run_due.is_file() and not only
+            report = pipeline.run(self.lake, self.state, self.config, self.tables, as_of=as_of, only=only, full=full or due, progress=progress)
+            if due:
+                self.full_run_due.unlink(missing_ok=True)
+            return report
 
     def plan(self, *, as_of: dt.datetime | None = None, effect: bool = True) -> Plan:
         """What apply and the next run would do: files, steps with their causes, people moved, audiences, messages."""
@@ -240,6 +245,11 @@ class Workspace:
                         raise
                     time.sleep(0.05)
             yield lease
+
+    @property
+    def full_run_due(self) -> Path:
+        """File whose presence says that facts were deleted for their age: the next run of all tables computes in full, since sums cannot be taken back."""
+        return self.root / "data" / "full_run_due"
 
     @property
     def _applied_path(self) -> Path:

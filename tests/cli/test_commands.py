@@ -43,7 +43,7 @@ READS: dict[str, tuple[list[str], str]] = {
 """Commands that change nothing: their words on the finished shop, and something they say."""
 ELSEWHERE = {
     "demo", "init", "simulate", "persona find", "prediction new", "prediction fit", "import", "apply", "run", "deliver", "report", "serve", "tail", "export", "schema",
-    "privacy suppress", "privacy unsuppress", "privacy erase", "privacy request", "privacy list", "privacy show", "privacy fulfil", "privacy lift", "privacy cancel", "quarantine show", "quarantine fix", "quarantine replay", "quarantine drop",
+    "privacy suppress", "privacy unsuppress", "privacy erase", "privacy request", "privacy list", "privacy show", "privacy fulfil", "privacy certificate", "privacy lift", "privacy cancel", "privacy digests", "privacy replay", "privacy expire", "privacy grant", "privacy grants", "privacy revoke", "quarantine show", "quarantine fix", "quarantine replay", "quarantine drop",
     "source list", "source add", "source check", "source declare", "webhook list", "webhook add",
     "key create", "key list", "key revoke", "consent decode", "consent expiring", "consent export",
     "destination list", "destination add", "destination letters", "destination replay", "destination drop",

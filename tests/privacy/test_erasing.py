@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 
+import pypdfium2
 import pytest
 
 import kundig as kd
@@ -89,10 +91,20 @@ def test_an_erasure_that_was_cut_off_is_finished(shop, step):
     assert shop.rows(REVENUE)[1] == before and resume(shop) == ()
 
 
-def test_what_kundig_cannot_rewrite_is_named_and_the_request_stays_open(shop, kundig, copy):
+def test_what_kundig_cannot_rewrite_is_named_and_the_request_stays_open(shop, kundig, copy, tmp_path):
     email, _ = buyer(shop)
+    (copy / "audience.csv").write_text(f"hash\n{hashlib.sha256(email.encode()).hexdigest()}\n", encoding="utf-8")
     (copy / "old.log.gz").write_bytes(gzip.compress(f"wrote to {email.upper()}\n".encode()))
     done = kundig("privacy", "erase", email, "--workspace", copy)
-    assert done.code == 1 and "still found in old.log.gz" in done.out
+    assert done.code == 1 and "still found in old.log.gz" in done.out and "still found in audience.csv" in done.out
     listed = kundig("privacy", "list", "--workspace", copy, "--json")
     assert listed.code == 0 and [row["status"] for row in json.loads(listed.out)] == ["partial"]
+    number = json.loads(listed.out)[0]["request_id"]
+    for locale, words in (("de", ("Bescheinigung der Löschung", "noch gefunden (Dateien: 2)", "Tabellen", "spaltenweise")), ("en", ("Certificate of erasure", "still found them (files: 2)", "Tables", "column by column"))):
+        told = kundig("privacy", "certificate", number, "--language", locale, "--workspace", copy)
+        assert told.code == 0 and all(word in " ".join(told.out.split()) for word in words) and email not in told.out.lower(), told.out
+        assert kundig("privacy", "certificate", number, "--language", locale, "--out", tmp_path / f"{locale}.pdf", "--workspace", copy).code == 0
+        pages = " ".join(page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument((tmp_path / f"{locale}.pdf").read_bytes()))
+        assert all(word in " ".join(pages.split()) for word in words[:3]) and email not in pages.lower()
+    waits = json.loads(kundig("privacy", "request", "access", "else@example.org", "--workspace", copy, "--json").out)["request_id"]
+    assert kundig("privacy", "certificate", waits, "--workspace", copy).code != 0

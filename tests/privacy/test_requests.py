@@ -128,13 +128,14 @@ def test_a_correction_is_believed_and_survives_the_next_import(shop):
     holds()
 
 
-@pytest.mark.parametrize(("values", "words"), [({"surname": "x"}, "no attribute"), ({"last_name": " "}, "is empty"), ({"birth_date": "3.2.1970"}, "no date"), ({"email": "nobody"}, "names somebody"), ({}, "nothing is said")])
-def test_corrections_that_cannot_be_are_refused(shop, values, words):
+def test_corrections_that_cannot_be_are_refused(shop):
     email, _ = buyer(shop)
-    one = open_request(shop, "correction", email, details={"set": values})
-    with pytest.raises(PrivacyError, match=words):
-        fulfil(shop, one.request_id)
-    assert request(shop, one.request_id).status == "pending"
+    wrong = [({"surname": "x"}, "no attribute"), ({"last_name": " "}, "is empty"), ({"birth_date": "3.2.1970"}, "no date"), ({"email": "nobody"}, "names somebody"), ({}, "nothing is said")]
+    for values, words in wrong:
+        one = open_request(shop, "correction", email, details={"set": values})
+        with pytest.raises(PrivacyError, match=words):
+            fulfil(shop, one.request_id)
+        assert request(shop, one.request_id).status == "pending"
 
 
 def test_an_address_of_somebody_else_is_no_correction(shop):

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kundig.cli.options import HERE, Json, Root, opened
+from kundig.cli.options import HERE, AsOf, Json, Root, moment, opened
 from kundig.cli.output import emit, line, table
 
 if TYPE_CHECKING:
     from kundig.privacy import Certificate, Request
 
 privacy = typer.Typer(no_args_is_help=True, help="What people ask about their data: requests, suppression, erasure.")
-
 Who = Annotated[str, typer.Argument(help="Any identifier of the person; of somebody unknown an e-mail address, or kind:value.")]
 
 Id = Annotated[str, typer.Argument(metavar="REQUEST", help="Id of the request, or its beginning.")]
@@ -156,6 +155,30 @@ def fulfil(
         raise typer.Exit(1)
 
 
+@privacy.command("certificate")
+def certificate(
+    request_id: Id, root: Root = HERE, language: Annotated[str | None, typer.Option(help="de or en; the workspace's by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write: a PDF where its name ends so, else text; printed as text by default.")] = None,
+) -> None:  # fmt: skip
+    """The certificate of an erasure: store, how it was searched, found before, found after. It names nobody."""
+    from kundig.cli.tables import demand_place
+    from kundig.privacy import request as named_so
+    from kundig.privacy.certificate import as_pdf, as_text, told
+
+    workspace = opened(root)
+    locale = language or workspace.config.settings.workspace.locale
+    if locale not in ("de", "en"):
+        raise typer.BadParameter(f"'{language}' is no language of certificates; known: de, en")
+    one = named_so(workspace, request_id)
+    made = told(workspace, one, locale)
+    if out is None:
+        line(as_text(made).rstrip("\n"))
+        return
+    demand_place(out)
+    out.write_bytes(as_pdf(made, one, locale) if out.suffix.lower() == ".pdf" else as_text(made).encode())
+    line(str(out))
+
+
 @privacy.command("lift")
 def lift(request_id: Id, root: Root = HERE, as_json: Json = False) -> None:
     """End a restriction."""
@@ -174,13 +197,98 @@ def cancel(request_id: Id, root: Root = HERE, as_json: Json = False) -> None:
     emit(_told(one)) if as_json else line(f"request {one.request_id[:8]}: cancelled")
 
 
+@privacy.command("digests")
+def digests(out: Annotated[Path, typer.Argument(help="File to write, to be kept apart from backups.")], root: Root = HERE) -> None:
+    """Write the list of suppressed and erased people as digests: what `replay` needs after a restore, beside secrets.toml."""
+    from kundig.cli.tables import demand_place
+    from kundig.privacy.replaying import as_lines
+
+    demand_place(out)
+    content = as_lines(opened(root))
+    out.write_bytes(content)
+    line(f"{out}: {content.count(10):,} digests")
+
+
+@privacy.command("replay")
+def replay(
+    listed: Annotated[Path | None, typer.Argument(metavar="DIGESTS", help="File that `kundig privacy digests` wrote; none: the list that stands.")] = None, root: Root = HERE, as_json: Json = False,
+) -> None:  # fmt: skip
+    """After a restore, erase once more whoever was erased since the backup; ends with 1 where one is still found."""
+    from kundig.privacy.replaying import from_lines
+    from kundig.privacy.replaying import replay as again
+
+    if listed is not None and not listed.is_file():
+        raise typer.BadParameter(f"there is no file '{listed}'")
+    done = again(opened(root), () if listed is None else from_lines(listed.read_bytes()))
+    if as_json:
+        emit([{**dataclasses.asdict(one), "complete": one.complete} for one in done])
+    else:
+        for one in done:
+            _certified(one)
+        line(f"{len(done)} people were erased again")
+    if not all(one.complete for one in done):
+        raise typer.Exit(1)
+
+
+@privacy.command("expire")
+def expire(
+    root: Root = HERE, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is too old.")] = False,
+    only: Annotated[str, typer.Option("--table", help="One table; all that have days of retention by default.")] = "",
+    as_of: AsOf = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Delete rows that are older than their table says, from every kept release; what was deleted stands in the audit log."""
+    from kundig.privacy.expiring import expire as delete
+    from kundig.privacy.expiring import expired
+
+    workspace = opened(root)
+    at = moment(as_of, workspace.config.settings.workspace.zone)
+    found = expired(workspace, at=at, only=only) if dry_run else delete(workspace, at=at, only=only)
+    if as_json:
+        emit([dataclasses.asdict(one) for one in found])
+        return
+    table(["table", "days", "by", "before", "too old", "left"], [(one.table, one.days, one.by, _day(one.before), one.rows, one.left) for one in found if one.rows])
+    rows = sum(one.rows for one in found)
+    line(f"{rows:,} rows of {sum(bool(one.rows) for one in found)} tables are too old" if dry_run else f"{rows - sum(one.left for one in found):,} rows were deleted")
+
+
+@privacy.command("grant")
+def key_create(
+    label: Annotated[str, typer.Argument(help="Whose key it is, such as the controller's domain; it stands at requests as who asked.")], root: Root = HERE,
+    callback: Annotated[list[str] | None, typer.Option("--callback", help="Where status may be reported to, and below: https://host/path; may be given several times.")] = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Make a key for the calls over HTTP (OpenDSR, regulations). It is shown this once; kundig keeps its hash alone."""
+    from kundig.privacy.callers import create
+
+    made = create(opened(root).state, label, callbacks=callback or ())
+    emit({"label": label, "key": made}) if as_json else line(made)
+
+
+@privacy.command("grants")
+def key_list(root: Root = HERE, as_json: Json = False) -> None:
+    """Keys by their id, without the key itself; the revoked ones too."""
+    from kundig.privacy.callers import listed
+
+    found = listed(opened(root).state)
+    names = ["id", "label", "callbacks", "created_at", "revoked_at"]
+    emit([dataclasses.asdict(one) for one in found]) if as_json else table(names, [(one.id, one.label, ", ".join(one.callbacks), one.created_at, one.revoked_at) for one in found])
+
+
+@privacy.command("revoke")
+def key_revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key: kundig privacy grants.")], root: Root = HERE) -> None:
+    """Take a key out of use for ever."""
+    from kundig.privacy.callers import revoke
+
+    one = revoke(opened(root).state, key_id)
+    line(f"revoked {one.id} of {one.label}")
+
+
 def _told(one: Request) -> dict[str, Any]:
     """A request as JSON: without the key of whom it is about, and without the values to be corrected."""
     return {name: value for name, value in dataclasses.asdict(one).items() if name not in ("identifier_key", "details")}
 
 
-def _day(moment: dt.datetime | None) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d}"
+def _day(at: dt.datetime | None) -> str:
+    return "" if at is None else f"{at:%Y-%m-%d}"
 
 
 def _certified(one: Certificate) -> None:

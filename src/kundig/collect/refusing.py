@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -41,16 +41,13 @@ def suppressed_keys(con: Connection, config: Config, state: Any, rows: Sequence[
     Raises:
         ConfigError: The list is not empty, and its secret key is not set.
     """
-    listed: set[str] = set() if state is None else {row["digest"] for row in state.select("suppressions", state.sql("suppressions").c.reason.in_(suppression.REFUSED))}
-    if not listed:
-        return frozenset()
-    secret = suppression.key(config, in_use=True)
-    found: set[int] = set()
-    for one in rows:
-        for number, namespace in enumerate(one.namespaces):
-            values = con.execute(f"SELECT DISTINCT _k{number}, _n{number} FROM {quoted(one.callers or one.relation)} WHERE _k{number} IS NOT NULL").fetchall()
-            found.update(key for key, value in values if suppression.digest(namespace, value, secret=secret) in listed)
-    return frozenset(found)
+    def named() -> Iterator[tuple[int, str, str]]:
+        for one in rows:
+            for number, namespace in enumerate(one.namespaces):
+                values = con.execute(f"SELECT DISTINCT _k{number}, _n{number} FROM {quoted(one.callers or one.relation)} WHERE _k{number} IS NOT NULL").fetchall()
+                yield from ((key, namespace, value) for key, value in values)
+
+    return frozenset(suppression.refused(config, state, named()))
 
 
 def refuse(con: Connection, rows: Sequence[Canonical], keys: Collection[int]) -> tuple[int, frozenset[int]]:

@@ -95,6 +95,8 @@ class WorkerSettings(Record):
     fold_seconds: float = Field(default=0.3, gt=0, description="Seconds between two looks for new calls, of the fold that knows people before the next run.")
     follow_seconds: float = Field(default=5.0, gt=0, description="Seconds between two looks at a database whose changes are followed.")
     tend_seconds: float = Field(default=600.0, gt=0, description="Seconds between two looks whether small files are to be joined.")
+    expire_hours: float = Field(default=0.0, ge=0, description="Hours between two deletions of rows that are older than their table says (kundig privacy expire); 0: the worker deletes nothing for its age.")
+    requests_seconds: float = Field(default=20.0, gt=0, description="Seconds between two looks for requests about people's data that came over an interface.")
     patience_seconds: float = Field(default=600.0, ge=0, description="Seconds that a command waits while the worker writes.")
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kundig.config.load import Config
 from kundig.errors import ConfigError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from kundig.store.state import State
 
 SECRET = "${KUNDIG_SUPPRESSION_KEY}"
 """Where the secret key stands: in secrets.toml, or in the environment."""
@@ -65,6 +72,21 @@ def digest(namespace: str, value: str, *, secret: bytes) -> str:
     return hmac.digest(secret, f"{namespace}:{value}".encode(), "sha256").hex()
 
 
+def forms(namespace: str, value: str) -> tuple[tuple[str, str], ...]:
+    """All that an identifier may come as: itself, and of an e-mail address the SHA-256 that advertisers and tools send in its place.
+
+    Examples:
+        >>> [(name, text[:8]) for name, text in forms("email", "kim@example.org")], forms("phone", "+4917112345")
+        ([('email', 'kim@exam'), ('email_hash', 'd8fcfb6d')], (('phone', '+4917112345'),))
+    """
+    return ((namespace, value), ("email_hash", hashlib.sha256(value.encode()).hexdigest())) if namespace == "email" else ((namespace, value),)
+
+
+def digests(namespace: str, value: str, *, secret: bytes) -> tuple[str, ...]:
+    """The digest of each form of an identifier."""
+    return tuple(digest(*form, secret=secret) for form in forms(namespace, value))
+
+
 def restricted_digest(namespace: str, value: str, *, secret: bytes) -> str:
     """The digest under which a restriction stands on the list: one of its own, so that lifting it leaves a suppression or an objection of the same identifier.
 
@@ -77,8 +99,39 @@ def restricted_digest(namespace: str, value: str, *, secret: bytes) -> str:
 
 def reasons_of(namespace: str, value: str, listed: Mapping[str, str], *, secret: bytes) -> list[str]:
     """Why an identifier is on the list, the strongest reason first; `listed` maps digests to reasons."""
-    both = (digest(namespace, value, secret=secret), restricted_digest(namespace, value, secret=secret))
-    return sorted({listed[one] for one in both if one in listed}, key=ORDER.index)
+    every = [of(*form, secret=secret) for form in forms(namespace, value) for of in (digest, restricted_digest)]
+    return sorted({listed[one] for one in every if one in listed}, key=ORDER.index)
+
+
+def refused(config: Config, state: State | None, identifiers: Iterable[tuple[int, str, str]], *, connection: sa.Connection | None = None) -> dict[int, str]:
+    """Keys of identifiers under which nothing is taken in any more, and why; nothing is hashed while the list is empty.
+
+    Args:
+        config: The workspace, which has the secret key.
+        state: Where the list is kept; None: there is none.
+        identifiers: (key, namespace, value).
+        connection: Read as part of this transaction.
+
+    Raises:
+        ConfigError: The list is not empty, and its secret key is not set.
+    """
+    if state is None:
+        return {}
+    table = state.sql("suppressions")
+    if not state.select("suppressions", table.c.reason.in_(REFUSED), connection=connection, most=1):
+        return {}
+    secret = key(config, in_use=True)
+    by_digest: dict[str, set[int]] = {}
+    for number, namespace, value in identifiers:
+        for one in digests(namespace, value, secret=secret):
+            by_digest.setdefault(one, set()).add(number)
+    found: dict[int, str] = {}
+    wanted = sorted(by_digest)
+    for start in range(0, len(wanted), 500):
+        for row in state.select("suppressions", table.c.digest.in_(wanted[start : start + 500]), table.c.reason.in_(REFUSED), connection=connection):
+            for number in by_digest[row["digest"]]:
+                found[number] = min(row["reason"], found.get(number, row["reason"]), key=ORDER.index)
+    return found
 
 
 def found(identifiers: Iterable[tuple[int, str, str]], suppressed: Mapping[str, str], *, secret: bytes) -> dict[int, str]:

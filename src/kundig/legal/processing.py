@@ -7,17 +7,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from kundig.consent import SPOKEN
+from kundig.govern.retention import aged_by
 from kundig.legal.sheets import Sheet
 from kundig.schema import Table
 
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
 
-RECORDED = (
-    "occurred_at", "started_at", "local_day", "first_at", "queued_at", "requested_at", "at", "decided_at", "failed_at", "first_try_at", "sent_at", "synced_at", "seen_at", "created_at", "received_at", "as_of", "since",
-    "assigned_at", "first_seen_at",
-)  # fmt: skip
-"""Columns that say how old a row is, the best first."""
 PERSONAL = ("contact", "sensitive", "pseudonym")
 
 
@@ -88,7 +84,7 @@ def _counts(workspace: Workspace, tables: Iterable[Table], *, at: dt.datetime | 
     """Rows of each table, the oldest (the epoch stands for "always"), and those older than declared; in one query."""
     parts = []
     for table in tables:
-        by = next((name for name in RECORDED if name in table.names and table.column(name).type in ("timestamp", "date")), None)
+        by = aged_by(table)
         aged = "NULL::TIMESTAMPTZ" if by is None else f'"{by}"' if table.column(by).type == "timestamp" else f"(\"{by}\"::TIMESTAMP AT TIME ZONE '{workspace.config.settings.workspace.zone}')"
         over = "NULL::BIGINT"
         if by is not None and table.retention_days is not None and at is not None:

@@ -14,7 +14,8 @@ from kundig.clock import Clock, micros
 from kundig.clock import now as present
 from kundig.collect.form_calls import form_calls
 from kundig.collect.inbox_landing import READERS, read_calls, read_forms
-from kundig.collect.judging import READ, Carried, judged
+from kundig.collect.judging import READ, Carried, Judged, judged
+from kundig.consent import suppression
 from kundig.live.base import Base
 from kundig.live.record import State, ordered
 from kundig.live.ties import Name, Ties
@@ -39,8 +40,8 @@ _APART = frozenset({"event_id", "source", "name", "kind", "occurred_at", "receiv
 class Live:
     """Folds calls into the live store; one process does, others read the store."""
 
-    def __init__(self, lake: Lake, config: Config, events: Table, store: LiveStore, *, clock: Clock = present) -> None:
-        self.lake, self.config, self.declared, self.store, self.clock = lake, config, events, store, clock
+    def __init__(self, lake: Lake, config: Config, events: Table, store: LiveStore, *, clock: Clock = present, state: Any = None) -> None:
+        self.lake, self.config, self.declared, self.store, self.clock, self.state = lake, config, events, store, clock, state
         self.released = Base(lake, config)
         self.calls = 0
         """Calls that this process has folded."""
@@ -104,12 +105,13 @@ class Live:
         try:
             for source, entries in sorted(groups.items()):
                 found = judged(con, self.config, self.declared, source, entries, folder=self.lake.data, now=self.clock(), existing=self._existing)
-                carried |= {one.identifier_key: _name(one) for one in found.carried}
-                fresh, again = self._new(found.rows.to_pylist())
+                said, away = self._let_in(found)
+                carried |= {one.identifier_key: _name(one) for one in found.carried if one.identifier_key not in away}
+                fresh, again = self._new(said)
                 events += fresh
                 heard += [_heard(event, "taken") for event in fresh] + [_heard(event, "repeated") for event in again]
                 last = entries[-1].received_at
-                heard += [Heard(received_at=last, source=source, event_id="", name="", verdict="held", reason=broken.what, identifier_key=broken.identifier_key) for broken in found.broken]
+                heard += [Heard(received_at=last, source=source, event_id="", name="", verdict="held", reason=broken.what, identifier_key=broken.identifier_key) for broken in found.broken if broken.identifier_key not in away]
                 minutes += [*_requests(entries), Minute(source=source, minute=_minute(last), taken=len(fresh), held=len(found.broken), repeated=len(again), requests=0, last_at=last)]
         finally:
             con.close()
@@ -123,6 +125,16 @@ class Live:
                 kept.write_mark(connection, "counted", str(batch.entries[-1].received_at))
             kept.write_mark(connection, "batch", name)
         self.calls += len(heard)
+
+    def _let_in(self, found: Judged) -> tuple[list[dict[str, Any]], frozenset[int]]:
+        """Rows that name nobody suppressed, and the identifiers that stay out: those on the list, and those that came beside one."""
+        rows = found.rows.to_pylist()
+        refused = suppression.refused(self.config, self.state, ((one.identifier_key, one.namespace, one.value) for one in found.carried)).keys()
+        if not refused:
+            return rows, frozenset()
+        named = [{row["identifier_key"], *(row["other_keys"] or ())} for row in rows]
+        away = frozenset(refused).union(*(keys for keys in named if keys & refused))
+        return [row for row, keys in zip(rows, named, strict=True) if not keys & refused], away
 
     def _new(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[LiveEvent], list[LiveEvent]]:
         """Events that are new, and those that were heard, landed or sent before."""

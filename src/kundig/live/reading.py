@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kundig import rules as language
 from kundig.clock import instant, micros
 from kundig.collect.identifiers import Rules, identifier_key, normalise
-from kundig.consent import fold, records_of, standing
+from kundig.consent import fold, records_of, standing, suppression
 from kundig.rules.facts import Event, State, Timeline
 from kundig.store import live as kept
 from kundig.store.live import LiveEvent, LiveStore
@@ -188,7 +188,22 @@ class Now:
         owned = self.owned(person)
         release = {row["identifier_key"] for row in self._released(f"person_key = {person} AND valid_until IS NULL AND NOT coalesce(shared, false)")}
         parts = [release, set(owned.keys)] if release else [set(owned.keys)]
+        if self._listed(owned.keys):
+            return False
         return all(self._allowed(keys, purpose, channel, at) for keys in parts)
+
+    def _listed(self, keys: Iterable[int]) -> bool:
+        """Whether one of these identifiers stands on the suppression list, for whatever reason."""
+        wanted = sorted(set(keys))
+        listed = {} if self.state is None or not wanted else {row["digest"]: row["reason"] for row in self.state.select("suppressions")}
+        if not listed:
+            return False
+        secret = suppression.key(self.config, in_use=True)
+        with self.store.reading() as connection:
+            named = {(one.namespace, one.value) for one in kept.owners_of(connection, wanted).values()}
+        sql = f"WHERE identifier_key IN ({', '.join(map(str, wanted))})"
+        named |= {(row["namespace"], row["value"]) for row in self.lake.answer(lambda table: f"SELECT namespace, value FROM {table('identifiers')} {sql}", self.lake.snapshot()).to_pylist()}
+        return any(suppression.reasons_of(namespace, value, listed, secret=secret) for namespace, value in named)
 
     def _allowed(self, keys: Iterable[int], purpose: str, channel: str, at: dt.datetime) -> bool:
         assert self.state is not None

@@ -131,7 +131,8 @@ def _parts(workspace: Workspace, of: Subject, filled: Sequence[Found], w: Words)
     for one in filled:
         table = workspace.tables.get(one.table)
         if table is not None:
-            kinds = sorted({named(w.locale, "categories", column.category) for column in table.columns if column.personal != "none"})
+            found = {column.category for column in table.columns if column.name not in HOUSE}
+            kinds = sorted(named(w.locale, "categories", category) for category in found - {"technical"} or found)
             kept = text(w.locale, "access.ever") if table.retention_days is None else text(w.locale, "access.days", days=w.number(table.retention_days))
             why.append((table_name(w.locale, one.table), named(w.locale, "purposes", table.purpose), ", ".join(kinds), kept, w.number(len(one.rows))))
     counted: dict[str, int] = {}
@@ -142,7 +143,7 @@ def _parts(workspace: Workspace, of: Subject, filled: Sequence[Found], w: Words)
                 counted[str(row[place] or "")] = counted.get(str(row[place] or ""), 0) + 1
     sources = [(name, w.number(count)) for name, count in sorted(counted.items()) if name]
     return [
-        part("who", ("kind", "value"), [(one.namespace, one.value) for one in of.identifiers]), part("why", ("table", "purpose", "categories", "kept", "rows"), why, told=False),
+        part("who", ("kind", "value"), [(w.named("namespaces", one.namespace), one.value) for one in of.identifiers]), part("why", ("table", "purpose", "categories", "kept", "rows"), why, told=False),
         part("sources", ("source", "rows"), sources), part("recipients", ("recipient", "purpose"), _recipients(workspace, w)), part("automated"), part("rights"),
     ]  # fmt: skip
 

@@ -13,7 +13,7 @@ from kundig.clock import now
 from kundig.errors import IdentityError
 from kundig.govern.privacy import PERSON_COLUMNS, lake_erasures, state_subjects, without
 from kundig.privacy.requests import Request, changed, enter, requests
-from kundig.privacy.searching import search
+from kundig.privacy.searching import WAYS, search
 from kundig.privacy.subjects import Subject, subject
 from kundig.privacy.suppressing import Named, remember, suppress
 
@@ -29,6 +29,8 @@ class Store:
     found_before: int
     found_after: int
     changed: int = 0
+    way: str = ""
+    """Key of `searching.WAYS`: how it was searched."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,13 +73,15 @@ def erase(workspace: Workspace, identifier: str, *, actor: str = "cli", requeste
         return begin(workspace, one, of, actor=actor, told=told)
 
 
-def begin(workspace: Workspace, one: Request, of: Subject, *, actor: str = "cli", told: Callable[[str], None] = lambda step: None) -> Certificate:
-    """Do an erasure that was asked for; the caller has the writer's lease."""
-    suppress(workspace, of.identifiers, reason="erased", actor=actor)
+def begin(workspace: Workspace, one: Request, of: Subject, *, actor: str = "cli", keep_out: bool = True, told: Callable[[str], None] = lambda step: None) -> Certificate:
+    """Do an erasure that was asked for; the caller has the writer's lease. With `keep_out` nothing of the person is taken in afterwards."""
+    if keep_out:
+        suppress(workspace, of.identifiers, reason="erased", actor=actor)
     before = search(workspace, of.values)
     plan = {"subject": {"identifiers": [asdict(name) for name in of.identifiers], "persons": list(of.persons)}, "one_off": secrets.randbits(59) | 1, "before": before.counts, "done": {}}
     with workspace.state.transaction() as connection:
-        remember(workspace, of, connection=connection)
+        if keep_out:
+            remember(workspace, of, connection=connection)
         changed(workspace, one, actor=actor, action="erase", connection=connection, status="in_progress", certificate=plan, stores={name: {"status": "pending"} for name in STEPS})
     told("requested")
     return _finish(workspace, one.request_id, plan, told)
@@ -102,13 +106,16 @@ def _finish(workspace: Workspace, request: str, plan: dict[str, Any], told: Call
         told(name)
     # the requests themselves name the person until here
     with workspace.state.transaction() as connection:
-        connection.execute(table.update().where(table.c.request_id == request).values(certificate="{}", identifier_key=None))
-        connection.execute(table.update().where(table.c.identifier_key.in_(of.keys)).values(identifier_key=None, details="{}"))
+        for one in requests(workspace, connection=connection):
+            if one.request_id == request or one.identifier_key in of.keys:
+                left = json.dumps(one.without_person(), ensure_ascii=False)
+                certificate_left = {"certificate": "{}"} if one.request_id == request else {}
+                connection.execute(table.update().where(table.c.request_id == one.request_id).values(identifier_key=None, details=left, **certificate_left))
     workspace.state.scrub()
     after = search(workspace, of.values)
     stores_told = [
-        Store(store=name, how=how, found_before=plan["before"].get(name, 0), found_after=after.counts.get(name, 0), changed=plan["done"].get(name, 0))
-        for name, how in after.how.items()
+        Store(store=name, how=WAYS[way], way=way, found_before=plan["before"].get(name, 0), found_after=after.counts.get(name, 0), changed=plan["done"].get(name, 0))
+        for name, way in after.ways.items()
     ]
     certificate = Certificate(request_id=request, stores=tuple(stores_told), places=after.places)
     values = {"status": "finished" if certificate.complete else "partial", "finished_at": now(), "certificate": json.dumps({"stores": [asdict(store) for store in stores_told], "files": len(after.places)})}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kundig.clock import now
-from kundig.errors import PrivacyError
+from kundig.errors import IdentityError, PrivacyError
 from kundig.privacy.bundle import access, portability
 from kundig.privacy.correcting import checked, correct
 from kundig.privacy.erasing import Certificate, begin
 from kundig.privacy.requests import OPEN, Request, changed, request
-from kundig.privacy.subjects import subject_of_key
-from kundig.privacy.suppressing import restrict
+from kundig.privacy.subjects import Subject, joined, subject_of_key
+from kundig.privacy.suppressing import Named, restrict, suppress, unsuppress
 
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
@@ -44,15 +44,18 @@ def fulfil(workspace: Workspace, request_id: str, *, actor: str = "cli") -> Fulf
     one = request(workspace, request_id)
     if one.identifier_key is None or (one.status not in OPEN and not (one.kind in GIVEN and one.status == "finished")):
         raise PrivacyError(f"the request is {one.status}", at=one.request_id, mend="open a new one: kundig privacy request")
-    of = subject_of_key(workspace, one.identifier_key)
+    of = _whom(workspace, one)
+    if one.kind in ("suppression", "unsuppression"):
+        count = (suppress if one.kind == "suppression" else unsuppress)(workspace, of.identifiers, actor=actor)
+        return Fulfilled(request=_done(workspace, one, actor, {"suppressions": {"status": "done", "rows": count}}, identifier_key=None))
     if one.kind == "erasure":
         with workspace.writing("erase"):
-            certificate = begin(workspace, one, of, actor=actor)
+            certificate = begin(workspace, one, of, actor=actor, keep_out=bool(one.details.get("keep_out", True)))
         return Fulfilled(request=request(workspace, one.request_id), certificate=certificate)
     if one.kind in GIVEN:
         made, counts = (access if one.kind == "access" else portability)(workspace, of, request=one.request_id, requested_at=one.requested_at)
-        stores = {name: {"status": "done", "rows": count} for name, count in counts.items()}
-        return Fulfilled(request=changed(workspace, one, actor=actor, action="fulfil", status="finished", finished_at=now(), stores=stores), file=made)
+        stores: dict[str, Any] = {name: {"status": "done", "rows": count} for name, count in counts.items()}
+        return Fulfilled(request=_done(workspace, one, actor, stores), file=made)
     if one.kind == "correction":
         values = checked(workspace, {str(name): str(value) for name, value in dict(one.details.get("set", {})).items()}, of)
         with workspace.writing("correct"):
@@ -62,7 +65,23 @@ def fulfil(workspace: Workspace, request_id: str, *, actor: str = "cli") -> Fulf
         assert count
         return Fulfilled(request=done)
     count = restrict(workspace, of.identifiers)
-    return Fulfilled(request=changed(workspace, one, actor=actor, action="fulfil", status="finished", finished_at=now(), stores={"suppressions": {"status": "done", "rows": count}}))
+    return Fulfilled(request=_done(workspace, one, actor, {"suppressions": {"status": "done", "rows": count}}))
+
+
+def _whom(workspace: Workspace, one: Request) -> Subject:
+    """Whom a request is about: by its key, else by what was kept of somebody no release knew."""
+    kept = Subject(identifiers=tuple(Named(namespace=namespace, value=value) for namespace, value in one.details.get("named", ())))
+    assert one.identifier_key is not None
+    try:
+        return joined([subject_of_key(workspace, one.identifier_key), kept])
+    except IdentityError:
+        if not kept.identifiers:
+            raise
+        return kept
+
+
+def _done(workspace: Workspace, one: Request, actor: str, stores: dict[str, Any], **values: Any) -> Request:
+    return changed(workspace, one, actor=actor, action="fulfil", status="finished", finished_at=now(), stores=stores, details=one.without_person(), **values)
 
 
 def lift(workspace: Workspace, request_id: str, *, actor: str = "cli") -> Request:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from kundig.workspace import Workspace
 
-Kind = Literal["access", "portability", "correction", "erasure", "restriction"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-"""Articles 15, 20, 16, 17 and 18 of the GDPR."""
+Kind = Literal["access", "portability", "correction", "erasure", "restriction", "suppression", "unsuppression"]
+KINDS: tuple[Kind, ...] = get_args(Kind)[:5]
+"""What a person may ask: Articles 15, 20, 16, 17 and 18 of the GDPR. Suppressing is asked for by interfaces beside them."""
 
-OPEN = ("pending", "in_progress", "partial")
+OPEN = ("pending", "in_progress", "partial", "failed")
 """States in which something is still to be done."""
 
 
@@ -51,6 +51,10 @@ class Request:
     def overdue(self, at: dt.datetime) -> bool:
         """Whether an answer is late at a moment."""
         return self.status in OPEN and self.due_at is not None and self.due_at < at
+
+    def without_person(self) -> dict[str, Any]:
+        """The details without what names the person or was said of them."""
+        return {name: value for name, value in self.details.items() if name not in ("named", "set")}
 
 
 def a_month_after(moment: dt.datetime) -> dt.datetime:
@@ -98,7 +102,9 @@ def enter(
     workspace: Workspace, kind: Kind, of: Subject, *, requested_by: str, verified_by: str, details: Mapping[str, Any], external_id: str = "",
     requested_at: dt.datetime, actor: str, connection: sa.Connection | None = None,
 ) -> Request:  # fmt: skip
-    """A new request about a subject that is known already."""
+    """A new request about a subject that is known already; of one that no release knows, the identifiers are kept with the request until it is done."""
+    if not of.persons:
+        details = {**details, "named": [[one.namespace, one.value] for one in of.identifiers]}
     made = Request(
         request_id=uuid.uuid4().hex, kind=kind, status="pending", requested_at=requested_at, due_at=a_month_after(requested_at), identifier_key=strongest(workspace, of), requested_by=requested_by,
         verified_by=verified_by, external_id=external_id, details=details,
@@ -118,10 +124,10 @@ def enter(
     return made
 
 
-def requests(workspace: Workspace, *, status: str = "") -> tuple[Request, ...]:
+def requests(workspace: Workspace, *, status: str = "", connection: sa.Connection | None = None) -> tuple[Request, ...]:
     """All requests, the newest first; of one status where it is given."""
     table = workspace.state.sql("privacy_requests")
-    found = workspace.state.select("privacy_requests", *([table.c.status == status] if status else []), order_by=table.c.requested_at.desc())
+    found = workspace.state.select("privacy_requests", *([table.c.status == status] if status else []), order_by=table.c.requested_at.desc(), connection=connection)
     return tuple(_request(row) for row in found)
 
 
@@ -147,7 +153,7 @@ def cancel(workspace: Workspace, request_id: str, *, actor: str = "cli") -> Requ
     one = request(workspace, request_id)
     if one.status != "pending":
         raise PrivacyError(f"the request is {one.status} and cannot be cancelled", at=one.request_id, mend="only requests that are pending can be")
-    return changed(workspace, one, actor=actor, action="cancel", status="cancelled", finished_at=now(), details={})
+    return changed(workspace, one, actor=actor, action="cancel", status="cancelled", finished_at=now(), identifier_key=None, details=one.without_person())
 
 
 def changed(workspace: Workspace, one: Request, *, actor: str, action: str, connection: sa.Connection | None = None, **values: Any) -> Request:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import tarfile
 import zipfile
 import zlib
 from collections import Counter
@@ -14,14 +15,22 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from kundig.store.looking import rows_holding
+
 if TYPE_CHECKING:
+    from kundig.store.inbox import Entry
     from kundig.workspace import Workspace
 
-HOW = {
-    "tables": "every Parquet file decoded column by column, and its bytes with the footer",
-    "catalogue": "bytes with free pages and log", "state": "bytes with free pages and log", "inbox": "bytes with free pages and log", "live": "bytes with free pages and log",
-    "files": "bytes; gzip and zip (XLSX) unpacked; Parquet decoded: exports, rendered messages, logs",
-}
+WAYS = {
+    "tables": "every Parquet file decoded column by column, and its bytes with the footer", "database": "bytes with free pages and log", "rows": "every row of every table read, inside JSON too",
+    "stream": "every message of the stream read", "files": "bytes; gzip, zip (XLSX) and tar unpacked, one inside the other too; Parquet decoded: exports, rendered messages, logs, backups",
+}  # fmt: skip
+"""How a store is searched."""
+
+DEEPEST = 5
+"""Archives inside archives that are opened."""
+
+STORES = ("tables", "catalogue", "state", "inbox", "live", "files")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,12 +38,13 @@ class Findings:
     """How many files of each store hold one of the values, how each store was searched, and which files they are."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    how: dict[str, str] = field(default_factory=dict)
+    ways: dict[str, str] = field(default_factory=dict)
+    """Store → key of `WAYS`."""
     places: tuple[str, ...] = ()
 
 
 def search(workspace: Workspace, values: Sequence[str]) -> Findings:
-    """Look for values in every file of a workspace but its git history; upper and lower case are alike."""
+    """Look for values in every file of a workspace but its git history, and in the rows and messages of servers that it keeps things on; upper and lower case are alike."""
     wanted = tuple(value.lower() for value in values)
     counts: Counter[str] = Counter()
     places: list[str] = []
@@ -46,7 +56,36 @@ def search(workspace: Workspace, values: Sequence[str]) -> Findings:
         if hit:
             counts[_store(workspace, path)] += 1
             places.append(str(path.relative_to(workspace.root)))
-    return Findings(counts={name: counts[name] for name in HOW}, how=dict(HOW), places=tuple(places))
+    ways = {"tables": "tables", "catalogue": "database", "state": "database", "inbox": "database", "live": "database", "files": "files"}
+    settings = workspace.config.settings.store
+    for name, place in (("state", settings.state), ("catalogue", settings.catalogue)):
+        if "://" in place:
+            ways[name] = "rows"
+            found = rows_holding(workspace.state.engine if name == "state" else workspace.lake.catalogue.engine, wanted)
+            counts[name] += sum(found.values())
+            places += [f"{name}: table {table}" for table in found]
+    if "://" in settings.inbox:
+        ways["inbox"] = "stream"
+        held = _messages(workspace, wanted)
+        counts["inbox"] += held
+        places += ["inbox: stream"] * bool(held)
+    return Findings(counts={name: counts[name] for name in STORES}, ways={name: ways[name] for name in STORES}, places=tuple(places))
+
+
+def _messages(workspace: Workspace, wanted: Sequence[str]) -> int:
+    """Messages of the inbox that hold a value; read, and left as they are."""
+    held = 0
+
+    def look(entry: Entry) -> None:
+        nonlocal held
+        held += any(value in f"{entry.body.decode(errors='replace')}{entry.meta}".lower() for value in wanted)
+
+    inbox = workspace.inbox()
+    try:
+        inbox.erase(look)
+    finally:
+        inbox.close()
+    return held
 
 
 def _store(workspace: Workspace, path: Path) -> str:
@@ -66,21 +105,33 @@ def holds(path: Path, values: Sequence[str]) -> bool:
 
 
 def _parts(path: Path) -> Iterator[bytes | pa.Table]:
-    raw = path.read_bytes()
-    yield raw
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            yield gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error):
-            return
-    elif raw[:4] == b"PK\x03\x04":
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            for name in archive.namelist():
-                yield name.encode() + b"\n" + archive.read(name)
-    elif raw[:4] == b"PAR1":
-        import pyarrow.parquet as pq
+    yield from _opened(path.read_bytes(), DEEPEST)
 
-        yield pq.read_table(path)
+
+def _opened(raw: bytes, deep: int) -> Iterator[bytes | pa.Table]:
+    """Bytes as they lie, and what they decode to: gzip, zip (XLSX), tar and Parquet, one inside the other too."""
+    yield raw
+    if deep == 0:
+        return
+    try:
+        if raw[:2] == b"\x1f\x8b":
+            yield from _opened(gzip.decompress(raw), deep - 1)
+        elif raw[:4] == b"PK\x03\x04":
+            with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+                for name in archive.namelist():
+                    yield name.encode()
+                    yield from _opened(archive.read(name), deep - 1)
+        elif raw[257:262] == b"ustar":
+            with tarfile.open(fileobj=io.BytesIO(raw)) as archive_:
+                for member in archive_:
+                    if (file := archive_.extractfile(member)) is not None:
+                        yield from _opened(file.read(), deep - 1)
+        elif raw[:4] == b"PAR1" and raw[-4:] == b"PAR1":
+            import pyarrow.parquet as pq
+
+            yield pq.read_table(pa.BufferReader(raw))
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError, pa.ArrowInvalid):
+        return  # no such file after all, or one that is cut: its bytes were looked at
 
 
 def _in(part: bytes | pa.Table, values: Sequence[str]) -> bool:

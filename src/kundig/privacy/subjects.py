@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kundig.collect.identifiers import identifier_key
+from kundig.consent.suppression import forms
 from kundig.errors import IdentityError, KundigError
 from kundig.privacy.suppressing import Named, named
 
@@ -25,13 +28,14 @@ class Subject:
 
     @property
     def keys(self) -> tuple[int, ...]:
-        """Keys of the identifiers."""
-        return tuple(sorted({identifier_key(one.namespace, one.value) for one in self.identifiers}))
+        """Keys of the identifiers, and of the hash that an e-mail address may come as."""
+        return tuple(sorted({identifier_key(*form) for one in self.identifiers for form in forms(one.namespace, one.value)}))
 
     @property
     def values(self) -> tuple[str, ...]:
-        """Values that are looked for in texts."""
-        return tuple(sorted({one.value for one in self.identifiers if len(one.value) >= LEAST}))
+        """Values that are looked for in texts: the identifiers, and e-mail addresses as SHA-256, SHA-1 and MD5 too."""
+        hashed = {hashlib.new(kind, one.value.encode(), usedforsecurity=False).hexdigest() for one in self.identifiers if one.namespace == "email" for kind in ("sha256", "sha1", "md5")}
+        return tuple(sorted({one.value for one in self.identifiers if len(one.value) >= LEAST} | hashed))
 
 
 def subject(workspace: Workspace, identifier: str) -> Subject:
@@ -66,6 +70,11 @@ def subject_of_key(workspace: Workspace, key: int) -> Subject:
     if not found:
         raise IdentityError("nothing is known of the person whom the request is about", mend="kundig privacy cancel closes the request")
     return Subject(identifiers=tuple(Named(namespace=namespace, value=value) for namespace, value in found))
+
+
+def joined(parts: Sequence[Subject]) -> Subject:
+    """Several that are one person."""
+    return Subject(identifiers=tuple(sorted({one for part in parts for one in part.identifiers})), persons=tuple(sorted({person for part in parts for person in part.persons})))
 
 
 def strongest(workspace: Workspace, of: Subject) -> int:

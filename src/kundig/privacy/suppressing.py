@@ -75,14 +75,17 @@ def suppress(workspace: Workspace, identifiers: Iterable[Named], *, reason: str 
     """
     state = workspace.state
     secret = suppression.key(workspace.config, in_use=bool(state.select("suppressions")))
-    digests = sorted({suppression.digest(one.namespace, one.value, secret=secret) for one in identifiers})
+    marked = {one: suppression.digests(one.namespace, one.value, secret=secret) for one in identifiers}
+    digests = sorted({digest for every in marked.values() for digest in every})
     if connection is not None:
-        return _put(workspace, connection, digests, reason, actor)
-    with state.transaction() as own:
-        return _put(workspace, own, digests, reason, actor)
+        stronger = _put(workspace, connection, digests, reason, actor)
+    else:
+        with state.transaction() as own:
+            stronger = _put(workspace, own, digests, reason, actor)
+    return sum(not stronger.isdisjoint(every) for every in marked.values())
 
 
-def _put(workspace: Workspace, connection: sa.Connection, digests: list[str], reason: str, actor: str) -> int:
+def _put(workspace: Workspace, connection: sa.Connection, digests: list[str], reason: str, actor: str) -> frozenset[str]:
     state = workspace.state
     table = state.sql("suppressions")
     order = suppression.ORDER
@@ -92,7 +95,7 @@ def _put(workspace: Workspace, connection: sa.Connection, digests: list[str], re
     state.insert("suppressions", [{"digest": digest, "reason": reason, "at": now()} for digest in stronger], connection=connection)
     if stronger and actor:
         audit.append(state, actor=actor, role="owner", action="suppress", object_kind="suppressions", details={"reason": reason, "identifiers": len(stronger)}, connection=connection)
-    return len(stronger)
+    return frozenset(stronger)
 
 
 def remember(workspace: Workspace, of: Subject, *, connection: sa.Connection) -> None:
@@ -109,7 +112,7 @@ def restrict(workspace: Workspace, identifiers: Iterable[Named], *, lift: bool =
     state = workspace.state
     table = state.sql("suppressions")
     secret = suppression.key(workspace.config, in_use=bool(state.select("suppressions")))
-    digests = sorted({suppression.restricted_digest(one.namespace, one.value, secret=secret) for one in identifiers})
+    digests = sorted({suppression.restricted_digest(*form, secret=secret) for one in identifiers for form in suppression.forms(one.namespace, one.value)})
     with state.transaction() as connection:
         if lift:
             return int(connection.execute(table.delete().where(table.c.digest.in_(digests), table.c.reason == "restricted")).rowcount)
@@ -123,9 +126,12 @@ def unsuppress(workspace: Workspace, identifiers: Iterable[Named], *, actor: str
     if not state.select("suppressions"):
         return 0
     secret = suppression.key(workspace.config, in_use=True)
-    digests = sorted({suppression.digest(one.namespace, one.value, secret=secret) for one in identifiers})
+    marked = {one: suppression.digests(one.namespace, one.value, secret=secret) for one in identifiers}
+    chosen = (table.c.digest.in_(sorted({digest for every in marked.values() for digest in every})), table.c.reason == "suppressed")
     with state.transaction() as connection:
-        gone = connection.execute(table.delete().where(table.c.digest.in_(digests), table.c.reason == "suppressed")).rowcount
+        there = {row["digest"] for row in state.select("suppressions", *chosen, connection=connection)}
+        connection.execute(table.delete().where(*chosen))
+        gone = sum(not there.isdisjoint(every) for every in marked.values())
         if gone:
             audit.append(state, actor=actor, role="owner", action="unsuppress", object_kind="suppressions", details={"identifiers": gone}, connection=connection)
-    return int(gone)
+    return gone

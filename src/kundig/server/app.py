@@ -20,7 +20,7 @@ from kundig.decide.policy import parsed_rules
 from kundig.errors import ConfigError, Fault, IdentityError, KundigError
 from kundig.live import LivePerson, Now
 from kundig.report import TEMPLATES, environment, words
-from kundig.report.cells import address, plain
+from kundig.report.cells import Cell, address, plain
 from kundig.report.facts import Choice, Facts
 from kundig.report.views import PAGES, View
 from kundig.report.words import Words
@@ -28,6 +28,8 @@ from kundig.server import health
 from kundig.server import people as about
 from kundig.server.health import Watch
 from kundig.server.loopback import LoopbackOnly
+from kundig.server.subject_api import SubjectApi
+from kundig.server.subject_pages import SubjectPages
 
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
@@ -48,6 +50,7 @@ def make_app(workspace: Workspace) -> Starlette:
     routes = [Route("/", pages.root), Route("/style.css", pages.style), Route("/health", pages.health), Route("/ready", pages.ready)]
     routes += [Route("/people", pages.people), Route("/people/{identifier:path}", pages.person), Route("/api/people/{identifier:path}", pages.api_person)]
     routes += [Route("/api/why/{identifier:path}", pages.api_why), Route("/api/sources", pages.api_sources), Route("/sources", pages.sources), Route("/metrics", pages.metrics)]
+    routes += SubjectApi(workspace).routes() + SubjectPages(workspace, words=pages.words, shown=pages.filled, headers=HEADERS).routes()
     routes += [Route("/{page}", pages.page)]
     return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly)], exception_handlers={404: pages.missing, KundigError: pages.failed})
 
@@ -88,6 +91,8 @@ class Pages:
         if key not in PAGES:
             return await self.missing(request, KundigError("no such page"))
         template, fill = PAGES[key]
+        if key == "consent":
+            return await self._shown(request, template, key, lambda facts, w: fill(facts, w) | {"aside": Cell(text=w("requests.title"), href=address("/requests", lang=w.locale))})
         return await self._shown(request, template, key, fill)
 
     async def people(self, request: Request) -> Response:
@@ -230,6 +235,10 @@ class Pages:
         return self._html("message.html.j2", request, w, {"title": w("message.failed"), "answer": w("message.failed_answer"), "faults": faults}, "", status=503)
 
     # making them
+
+    def filled(self, request: Request, w: Words, view: View, status: int) -> Response:
+        """A page of requests about people's data, or its JSON."""
+        return _json(_told({name: given for name, given in view.items() if name != "token"}), status=status) if _wants_json(request) else self._html("requests.html.j2", request, w, view, "consent", json=True, status=status)
 
     async def _shown(self, request: Request, template: str, current: str, fill: Callable[[Facts, Words], View]) -> Response:
         return await run_in_threadpool(self._show, request, template, current, fill)

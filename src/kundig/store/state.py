@@ -282,9 +282,9 @@ class State:
 
         return postgres_insert(table).on_conflict_do_nothing()
 
-    def select(self, name: str, *where: Any, order_by: Any = None, connection: sa.Connection | None = None) -> list[dict[str, Any]]:
-        """Rows of a table as dicts, optionally filtered by SQLAlchemy clauses over `state.sql(name).c`."""
-        statement = sa.select(self.sql(name)).where(*where)
+    def select(self, name: str, *where: Any, order_by: Any = None, most: int | None = None, connection: sa.Connection | None = None) -> list[dict[str, Any]]:
+        """Rows of a table as dicts, optionally filtered by SQLAlchemy clauses over `state.sql(name).c`; the first `most` of them."""
+        statement = sa.select(self.sql(name)).where(*where).limit(most)
         if order_by is not None:
             statement = statement.order_by(order_by)
         if connection is not None:
@@ -373,8 +373,13 @@ class State:
             raise Busy(f"the lease '{lease.name}' was taken by somebody else", at=f"fence {lease.fence}", mend="start again: what this process computed is out of date")
 
     def scrub(self) -> None:
-        """Overwrite what deleted rows left in the log of SQLite, after an erasure; free pages are overwritten as rows are deleted."""
-        if self.engine.dialect.name == "sqlite":
+        """Overwrite what deleted rows left, after an erasure: the log of SQLite, whose free pages are overwritten as rows are deleted; on PostgreSQL tables are written anew."""
+        if self.engine.dialect.name == "postgresql":
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                for name, table in self.declared.items():
+                    if table.subject is not None:
+                        connection.exec_driver_sql(f'VACUUM FULL "{name}"')
+        elif self.engine.dialect.name == "sqlite":
             with self.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -31,7 +31,7 @@ PROPOSALS = table(
 )  # fmt: skip
 
 PRIVACY_REQUESTS = table(
-    "govern", "privacy_requests", "Subject requests and what became of them.", ("request_id",), col("request_id", "string", "Id."), col("kind", "string", "access, portability, correction, erasure or restriction."),
+    "govern", "privacy_requests", "Subject requests and what became of them.", ("request_id",), col("request_id", "string", "Id."), col("kind", "string", "access, portability, correction, erasure or restriction; by interfaces also suppression or unsuppression."),
     col("identifier_key", "int64", "Whose data: strongest identifier; null once erased.", "pseudonym"), col("status", "string", "pending, in_progress, partial, finished, lifted, cancelled or failed."),
     col("requested_at", "timestamp", "When."), col("finished_at", "timestamp", "When done."), col("certificate", "json", "Store by store: searched, found before, found after."),
     col("due_at", "timestamp", "By when it must be answered: a month after it was made."), col("requested_by", "string", "Who asked: the person, an account, or the domain of an interface's caller."), col("verified_by", "string", "How it was checked who asks; no personal value."),

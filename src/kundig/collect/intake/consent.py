@@ -27,6 +27,7 @@ from kundig.collect.intake.stamps import Pair, Stamps, pairs_of, stricter
 from kundig.collect.plain_json import decoded
 from kundig.config.collect import SegmentSpec
 from kundig.config.law import ConsentCall, Purposes
+from kundig.consent import suppression
 
 if TYPE_CHECKING:
     from kundig.config.load import Config
@@ -46,6 +47,9 @@ _LETTER = re.compile(rb"\\u00[2-7]")
 Row = dict[str, Any]
 """A record of the consent log."""
 
+Identified = tuple[int, str, str]
+"""Key, kind and value of an identifier."""
+
 
 def needle(name: str) -> bytes:
     r"""The longest part of a name that JSON writers do not escape, but for letters written as \u00..; empty where there is none.
@@ -63,6 +67,8 @@ class Heard:
 
     said: tuple[Row, ...]
     carried: tuple[Row, ...]
+    named: tuple[Identified, ...] = ()
+    """Key, kind and value of all that names somebody in them."""
 
 
 class Listener:
@@ -99,14 +105,15 @@ class Listener:
         sent = envelope.get("sentAt") or sent_at
         said: list[Row] = []
         carried: list[Row] = []
+        named_in: list[Identified] = []
         for call in calls:
             context = _dict(call.get("context")) or _dict(envelope.get("context"))
             named = call.get("event") if call.get("type", kind) == "track" else None
             event = named if isinstance(named, str) else ""
             stamped = self._stamped(_dict(context.get("consent")), received_at, gpc)
-            rows = list(self._rows(call, context, event, stamped, source=source, sent=sent, received_at=received_at))
+            rows = list(self._rows(call, context, event, stamped, source=source, sent=sent, received_at=received_at, named_in=named_in))
             (said if event == UPDATED or event in self._calls else carried).extend(rows)
-        return Heard(said=tuple(said), carried=tuple(carried))
+        return Heard(said=tuple(said), carried=tuple(carried), named=tuple(named_in))
 
     def of_form(self, record: bytes, *, source: str, form: str, received_at: dt.datetime) -> Heard:
         """The consent records of a form that was filled in; the form is declared as the event `form:<name>`."""
@@ -116,15 +123,19 @@ class Listener:
         call = {"userId": fields.get("userId"), "anonymousId": fields.get("anonymousId"), "traits": fields, "properties": fields}
         digest = hashlib.sha256(record).hexdigest()[:16]
         call["messageId"] = f"form-{digest}-{int(received_at.timestamp() * 1_000_000)}"
-        return Heard(said=tuple(self._rows(call, {}, f"{FORM}{form}", {}, source=source, sent=None, received_at=received_at)), carried=())
+        named_in: list[Identified] = []
+        said = tuple(self._rows(call, {}, f"{FORM}{form}", {}, source=source, sent=None, received_at=received_at, named_in=named_in))
+        return Heard(said=said, carried=(), named=tuple(named_in))
 
-    def _rows(self, call: Row, context: Row, event: str, stamped: Mapping[Pair, str], *, source: str, sent: Any, received_at: dt.datetime) -> Iterator[Row]:
+    def _rows(self, call: Row, context: Row, event: str, stamped: Mapping[Pair, str], *, source: str, sent: Any, received_at: dt.datetime, named_in: list[Identified]) -> Iterator[Row]:
         stated = list(self._stated(call, event, stamped))
         if not stated:
             return
-        keys = self._keys(call, context, source)
-        if not keys:
+        named = self._named(call, context, source)
+        if not named:
             return
+        named_in.extend(named)
+        keys = [key for key, _, _ in named]
         message = call.get("messageId")
         message = message if isinstance(message, str) and message else hashlib.sha256(json.dumps(call).encode()).hexdigest()[:32]
         occurred = _occurred(call, sent, received_at)
@@ -160,8 +171,8 @@ class Listener:
             if (purpose, channel) not in outright:
                 yield status, purpose, channel, ""
 
-    def _keys(self, call: Row, context: Row, source: str) -> list[int]:
-        """Keys of all that name the person, the strongest first."""
+    def _named(self, call: Row, context: Row, source: str) -> list[Identified]:
+        """All that names the person, the strongest first."""
         spec = self._namespaces.get(source)
         if spec is None:
             inputs = self._config.sources[source].inputs if source in self._config.sources else ()
@@ -173,7 +184,7 @@ class Listener:
         named.sort(key=lambda one: self._rules.rank(one[0]))
         country = self._config.settings.workspace.country
         values = [(namespace, normalise(namespace, str(value), country=country, rules=self._rules)) for namespace, value in named if isinstance(value, (str, int)) and value != ""]
-        return [identifier_key(namespace, value) for namespace, value in values if value is not None]
+        return [(identifier_key(namespace, value), namespace, value) for namespace, value in values if value is not None]
 
 
 _GRANTS = ("given", "confirmed", "requested")
@@ -241,12 +252,14 @@ class Recorder:
 
     Args:
         state: Where the log is kept.
+        config: The workspace, whose key tells who is suppressed; without it nobody is.
         remembered: Persons and purposes whose last word is kept in memory.
         seconds: Within which the log must be written; after that the sender is told to come again, and finds it written or not.
     """
 
-    def __init__(self, state: State, *, remembered: int = 200_000, seconds: float = 10.0) -> None:
+    def __init__(self, state: State, config: Config | None = None, *, remembered: int = 200_000, seconds: float = 10.0) -> None:
         self.state = state
+        self.config = config
         self.seconds = seconds
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="consent")
         self._pending: list[tuple[Heard, asyncio.Future[int]]] = []
@@ -293,11 +306,14 @@ class Recorder:
 
     def _append(self, bodies: Sequence[Heard]) -> int:
         with self.state.transaction() as connection:
-            fresh = self._changed([row for heard in bodies for row in heard.carried], connection)
-            count = consent.append(self.state, [row for heard in bodies for row in heard.said] + fresh, connection=connection)
-        for heard in bodies:
-            for row in heard.said:
-                self._remember(row)
+            refused: Mapping[int, str] = {}
+            if self.config is not None:
+                refused = suppression.refused(self.config, self.state, {one for heard in bodies for one in heard.named}, connection=connection)
+            said = [row for heard in bodies for row in heard.said if _may_be_kept(row, refused)]
+            fresh = self._changed([row for heard in bodies for row in heard.carried if _may_be_kept(row, refused)], connection)
+            count = consent.append(self.state, said + fresh, connection=connection)
+        for row in said:
+            self._remember(row)
         for row in fresh:
             self._remember(row)
         return count
@@ -332,6 +348,12 @@ class Recorder:
         self._last.move_to_end(place)
         while len(self._last) > self._most:
             self._last.popitem(last=False)
+
+
+def _may_be_kept(row: Row, refused: Mapping[int, str]) -> bool:
+    """Nothing is kept of who was erased, and no consent of who is suppressed; what they withdraw or object to is, since consent only narrows."""
+    why = {refused[key] for key in (row["identifier_key"], *row["other_keys"]) if key in refused}
+    return not why or ("erased" not in why and row["status"] not in _GRANTS)
 
 
 def _of(row: Row) -> tuple[int, str, str, str]:

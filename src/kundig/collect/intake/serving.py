@@ -62,7 +62,7 @@ def make_intake(workspace: Place, *, webhooks: Mapping[str, Verifier] | None = N
     folder = config.path("data")
     folder.mkdir(parents=True, exist_ok=True)
     inbox = open_inbox(inbox_place(config), writing=True, clock=clock, waiting_bytes=config.settings.intake.waiting_mb * 1_000_000)
-    recorder = Recorder(state)
+    recorder = Recorder(state, config)
     try:
         recorder.warm()
         with KeyBook(state, folder / COPY) as keys:

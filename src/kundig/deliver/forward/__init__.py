@@ -35,10 +35,13 @@ def forwarders(config: Config, *, inbox: Inbox, state: State, read: Reads, clock
         if cursor.startswith("forward:") and cursor.removeprefix("forward:") not in active:
             inbox.forget(cursor)
     asked = parse_many({name: destination.when for name, destination in active.items() if destination.when is not None}, config)
-    try:
-        secret: bytes | None = config.secret(SECRET).encode()
-    except ConfigError:
-        secret = None
+
+    def secret() -> bytes | None:
+        try:
+            return config.secret(SECRET).encode()  # made when the list is first used, which may be later than now
+        except ConfigError:
+            return None
+
     made = []
     for name, destination in sorted(active.items()):
         ask = Permission(destination, state=state, purposes=config.purposes, rule=asked.get(name), secret=secret)

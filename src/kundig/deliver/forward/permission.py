@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kundig import consent, rules
@@ -18,7 +18,7 @@ from kundig.store.state import State
 class Permission:
     """Asked for each event, when it is about to leave."""
 
-    def __init__(self, destination: Destination, *, state: State, purposes: Purposes, rule: rules.Rule | None = None, secret: bytes | None = None) -> None:
+    def __init__(self, destination: Destination, *, state: State, purposes: Purposes, rule: rules.Rule | None = None, secret: Callable[[], bytes | None] = lambda: None) -> None:
         self._destination, self._state, self._purposes, self._rule, self._secret = destination, state, purposes, rule, secret
 
     def __call__(self, event: Event, at: dt.datetime) -> str:
@@ -38,10 +38,13 @@ class Permission:
         return "" if standing.allowed else standing.reason
 
     def _suppressed(self, event: Event) -> bool:
-        if self._secret is None or not event.identifiers:
+        if not event.identifiers or not self._state.select("suppressions", most=1):
             return False
+        secret = self._secret()
+        if secret is None:
+            return True  # nobody can tell who is on the list
         table = self._state.sql("suppressions")
-        digests = [of(name, value, secret=self._secret) for name, value, _ in event.identifiers for of in (suppression.digest, suppression.restricted_digest)]
+        digests = [of(*form, secret=secret) for name, value, _ in event.identifiers for form in suppression.forms(name, value) for of in (suppression.digest, suppression.restricted_digest)]
         return bool(self._state.select("suppressions", table.c.digest.in_(digests)))
 
 

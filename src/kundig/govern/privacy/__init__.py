@@ -45,7 +45,8 @@ def lake_erasures(tables: Mapping[str, Table], *, keys: Sequence[int], persons: 
             continue
         for number, column in enumerate(_columns(table)):
             wanted = sorted({*persons, *keys}) if name == "merges" else persons if column in PERSON_COLUMNS else keys
-            found[number][name] = Erasure(column=column, keys=list(wanted), instead=_instead(table, one_off))
+            if wanted:
+                found[number][name] = Erasure(column=column, keys=list(wanted), instead=_instead(table, one_off))
     return found
 
 

@@ -1,0 +1,84 @@
+"""What the worker does with requests that came over an interface: fulfil them, finish those that were cut off, and report status where it was asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from kundig import audit
+from kundig.errors import Busy, KundigError
+from kundig.privacy.erasing import resume
+from kundig.privacy.fulfilling import GIVEN, fulfil
+from kundig.privacy.opendsr import STATUS, told_status
+from kundig.privacy.requests import Request, changed, requests
+
+if TYPE_CHECKING:
+    from kundig.workspace import Workspace
+
+ACTOR = "worker"
+ATTEMPTS = 20
+"""Times that a status is tried to be reported at an address."""
+
+Post = Callable[[str, bytes, Mapping[str, str]], int]
+"""Sends a body to an address and gives the HTTP status; raises OSError where nobody answers."""
+
+
+def fulfil_waiting(workspace: Workspace) -> int:
+    """Do what interfaces asked for, and finish erasures that were cut off; gives how many requests were touched.
+
+    Who calls an interface has checked who asks; what people at the command line enter waits for them.
+
+    Raises:
+        Busy: Another process is writing.
+    """
+    count = 0
+    for one in requests(workspace):
+        if one.kind == "erasure" and one.status == "in_progress":
+            resume(workspace)
+            count += 1
+        elif one.status == "pending" and one.details.get("automatic"):
+            try:
+                fulfil(workspace, one.request_id, actor=ACTOR)
+            except Busy:
+                raise
+            except KundigError as error:
+                what = "a value that names the person" if audit.looks_personal(error.what) else error.what
+                changed(workspace, one, actor=ACTOR, action="fail", status="failed", stores={"request": {"status": "failed", "reason": what}})
+            count += 1
+    return count
+
+
+def report(workspace: Workspace, post: Post, *, results: Callable[[str], str] = lambda number: "") -> int:
+    """Tell the status of OpenDSR requests where it changed since it was last told; gives how many were told. What fails is tried again at the next call."""
+    count = 0
+    for one in requests(workspace):
+        told: Mapping[str, Any] = one.details.get("opendsr") or {}
+        places = told.get("callbacks") or {}
+        waiting = [url for url, said in places.items() if said != STATUS[one.status] and int((told.get("tries") or {}).get(url, 0)) < ATTEMPTS]
+        if not waiting:
+            continue
+        _, controller, number = one.external_id.split(":", 2)
+        for url in waiting:
+            body = told_status(one, number, controller, results=results(number) if one.kind in GIVEN else "") | {"status_callback_url": url}
+            try:
+                fine = 200 <= post(url, json.dumps(body).encode(), {"Content-Type": "application/json"}) < 300
+            except OSError:
+                fine = False
+            _note(workspace, one, url, STATUS[one.status] if fine else "")
+            count += fine
+    return count
+
+
+def _note(workspace: Workspace, one: Request, url: str, status: str) -> None:
+    table = workspace.state.sql("privacy_requests")
+    with workspace.state.transaction() as connection:
+        row = workspace.state.select("privacy_requests", table.c.request_id == one.request_id, connection=connection)[0]
+        details = json.loads(row["details"]) if isinstance(row["details"], str) else dict(row["details"])
+        told = details.setdefault("opendsr", {})
+        if status:
+            told.setdefault("callbacks", {})[url] = status
+            told.setdefault("tries", {}).pop(url, None)
+        else:
+            told.setdefault("tries", {})[url] = int(told.get("tries", {}).get(url, 0)) + 1
+        connection.execute(table.update().where(table.c.request_id == one.request_id).values(details=json.dumps(details, ensure_ascii=False)))
