@@ -38,6 +38,9 @@ READS: dict[str, tuple[list[str], str]] = {
     "trackingplan draft": ([], "events:"),
     "trackingplan drift": ([], "it"),
     "consent show": (["{member}", "--as-of", END], "newsletter"),
+    "identity explain": (["{member}", "{member}"], "one person"),
+    "identity merges": ([], "split"),
+    "identity review": ([], "no question waits"),
     "consent at": (["{member}", f"{END}T10:04", "--purpose", "newsletter"], "newsletter"),
 }
 """Commands that change nothing: their words on the finished shop, and something they say."""
@@ -47,7 +50,7 @@ ELSEWHERE = {
     "source list", "source add", "source check", "source declare", "webhook list", "webhook add",
     "key create", "key list", "key revoke", "consent decode", "consent expiring", "consent export",
     "destination list", "destination add", "destination letters", "destination replay", "destination drop",
-    "legal folder", "matrix suggest", "matrix diff", "matrix apply",
+    "identity undo", "identity answer", "identity decide", "identity preview", "legal folder", "matrix suggest", "matrix diff", "matrix apply",
 }  # fmt: skip
 """Commands that write: each has a test of its own, here or in a file beside."""
 
