@@ -70,7 +70,7 @@ def options(command: Any) -> set[str]:
 
 def test_every_command_is_run_by_a_test() -> None:
     assert set(commands()) == set(READS) | ELSEWHERE
-    texts = "".join(path.read_text(encoding="utf-8") for folder in ("cli", "privacy") for path in Path(__file__).parent.parent.joinpath(folder).glob("test_*.py"))
+    texts = "".join(path.read_text(encoding="utf-8") for folder in ("cli", "privacy", "answers") for path in Path(__file__).parent.parent.joinpath(folder).glob("test_*.py"))
     run = {name for name in ELSEWHERE if any(called + ", ".join(f'"{word}"' for word in name.split()) in texts for called in ("kundig(", "capsys, ")) or f'"kundig", "{name}"' in texts}
     assert run | {"demo"} == ELSEWHERE, "the demo is run by the fixture"
 
