@@ -38,6 +38,9 @@ READS: dict[str, tuple[list[str], str]] = {
     "trackingplan draft": ([], "events:"),
     "trackingplan drift": ([], "it"),
     "consent show": (["{member}", "--as-of", END], "newsletter"),
+    "identity explain": (["{member}", "{member}"], "one person"),
+    "identity merges": ([], "split"),
+    "identity review": ([], "no question waits"),
     "consent at": (["{member}", f"{END}T10:04", "--purpose", "newsletter"], "newsletter"),
 }
 """Commands that change nothing: their words on the finished shop, and something they say."""
@@ -47,7 +50,7 @@ ELSEWHERE = {
     "source list", "source add", "source check", "source declare", "webhook list", "webhook add",
     "key create", "key list", "key revoke", "consent decode", "consent expiring", "consent export",
     "destination list", "destination add", "destination letters", "destination replay", "destination drop",
-    "legal folder", "matrix suggest", "matrix diff", "matrix apply",
+    "identity undo", "identity answer", "identity decide", "identity preview", "legal folder", "matrix suggest", "matrix diff", "matrix apply",
 }  # fmt: skip
 """Commands that write: each has a test of its own, here or in a file beside."""
 
@@ -67,7 +70,7 @@ def options(command: Any) -> set[str]:
 
 def test_every_command_is_run_by_a_test() -> None:
     assert set(commands()) == set(READS) | ELSEWHERE
-    texts = "".join(path.read_text(encoding="utf-8") for folder in ("cli", "privacy") for path in Path(__file__).parent.parent.joinpath(folder).glob("test_*.py"))
+    texts = "".join(path.read_text(encoding="utf-8") for folder in ("cli", "privacy", "answers") for path in Path(__file__).parent.parent.joinpath(folder).glob("test_*.py"))
     run = {name for name in ELSEWHERE if any(called + ", ".join(f'"{word}"' for word in name.split()) in texts for called in ("kundig(", "capsys, ")) or f'"kundig", "{name}"' in texts}
     assert run | {"demo"} == ELSEWHERE, "the demo is run by the fixture"
 

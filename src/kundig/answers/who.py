@@ -52,12 +52,17 @@ def _erased(workspace: Workspace, person_id: str) -> bool:
     return bool(workspace.state.select("suppressions", listed.c.digest == digest, listed.c.reason == "erased"))
 
 
-def _by_key(workspace: Workspace, given: str) -> dict[str, Any]:
-    """The person of a value under any namespace that is declared: found by the identifier's key, without a look at all values."""
+def keys_of(workspace: Workspace, given: str) -> list[int]:
+    """The keys that a value has under every namespace that is declared, as it is spelt and as it is normalised."""
     config = workspace.config
     namespaces = sorted({*config.identity.namespaces, *(one.segment.user_id for source in config.sources.values() for one in source.inputs if one.segment)})
     rules, country = Rules(identity=config.identity), config.settings.workspace.country
-    keys = sorted({identifier_key(namespace, form) for namespace in namespaces for form in {given, normalise(namespace, given, country=country, rules=rules)} if form})
+    return sorted({identifier_key(namespace, form) for namespace in namespaces for form in {given, normalise(namespace, given, country=country, rules=rules)} if form})
+
+
+def _by_key(workspace: Workspace, given: str) -> dict[str, Any]:
+    """The person of a value under any namespace that is declared: found by the identifier's key, without a look at all values."""
+    keys = keys_of(workspace, given)
     if not keys:
         return {}
     sql = f"""

@@ -11,6 +11,7 @@ import typer
 
 from kundig.cli.consents import consent
 from kundig.cli.destinations import destination
+from kundig.cli.identity import identity
 from kundig.cli.keys import keys
 from kundig.cli.legal import legal
 from kundig.cli.matrix import matrix
@@ -30,6 +31,7 @@ app.add_typer(quarantine, name="quarantine")
 app.add_typer(privacy, name="privacy")
 app.add_typer(trackingplan, name="trackingplan")
 app.add_typer(consent, name="consent")
+app.add_typer(identity, name="identity")
 app.add_typer(legal, name="legal")
 app.add_typer(keys, name="key")
 app.add_typer(persona, name="persona")

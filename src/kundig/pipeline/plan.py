@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kundig.pipeline.identity_effect import IdentityEffect, identity_effect
 from kundig.pipeline.run import Run, StepReport
 from kundig.tables import ALL
 
@@ -44,6 +45,8 @@ class Plan:
     value_before: float | None = None
     value_after: float | None = None
     stale_creatives: int = 0
+    identity: IdentityEffect | None = None
+    """Who would be joined and parted; None where the run tells nobody apart anew, or there is no release to compare with."""
 
     def lines(self) -> list[str]:
         """In words."""
@@ -54,6 +57,7 @@ class Plan:
         for step in worked:
             keys = f" for {step.keys:,} persons" if step.keys is not None else ""
             found.append(f"  {step.table:<22} {step.cause}{keys}: {step.rows:,} rows")
+        found += self.identity.lines() if self.identity is not None and self.identity.affected else []
         found += [f"{move.persons:>9,} persons: {move.before or '(new)'} → {move.after or '(gone)'}" for move in self.moved]
         found += [f"audience {one.audience}: {one.before:,} → {one.after:,}" for one in self.audiences if one.before != one.after]
         if self.value_after is not None:
@@ -71,6 +75,8 @@ def rehearse(attempt: Run, bench: Workbench, files: Iterable[Any], *, effect: bo
         return made
     worked = {step.table for step in report.worked}
     parts: dict[str, Any] = {}
+    if "identities" in worked and bench.release is not None:
+        parts["identity"] = identity_effect(bench)
     if "segment_members" in worked:
         parts["moved"] = _moved(bench)
     if "audience_members" in worked:
