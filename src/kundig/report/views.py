@@ -110,13 +110,22 @@ def _why(row: dict[str, Any], held: dict[str, Any] | None, w: Words) -> str:
     """A verdict's grounds, worded from the figures of its back-tests."""
     if row["model"] == "segment_tiers":
         return w("verdict_words.tiers", count=w.number(row["observations"]))
+    renewed = row["check"].get("contract_check")
+    if renewed is not None:
+        off = _off(renewed["predicted"], renewed["actual"], w)
+        return w("verdict_words.renewals", days=w.number(renewed["days"]), predicted=w.number(renewed["predicted"]), actual=w.number(renewed["actual"]), off=off)
     if held is None:
         return w("verdict_words.untested")
-    error = held["predicted"] / held["actual"] - 1 if held["actual"] else None
-    off = DASH if error is None else ("+" if error > 0 else "") + w.percent(error)
+    off = _off(held["predicted"], held["actual"], w)
     rival = w("verdict_words.better" if held["mae"] < min(held["mae_own_rate"], held["mae_mean"]) else "verdict_words.no_better")
     day = w.iso_day(held["cut_off"])
     return w("verdict_words.tested", count=w.number(len(row["check"]["checks"])), day=day, days=w.number(held["horizon_days"]), predicted=w.number(held["predicted"]), actual=w.number(held["actual"]), off=off, rival=rival)
+
+
+def _off(predicted: float, actual: float, w: Words) -> str:
+    """By how much a prediction was off, with its sign."""
+    error = predicted / actual - 1 if actual else None
+    return DASH if error is None else ("+" if error > 0 else "") + w.percent(error)
 
 
 def segments(facts: Facts, w: Words) -> View:
