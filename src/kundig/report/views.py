@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kundig import reasons
@@ -283,10 +283,3 @@ def reason_text(code: str, w: Words) -> str:
     """The sentence of a reason that needs no values; its code where it does."""
     reason = reasons.ALL.get(code)
     return code if reason is None or reason.fields else reasons.sentence(code, w.locale)
-
-
-PAGES: dict[str, tuple[str, Callable[[Facts, Words], View]]] = {
-    "overview": ("overview.html.j2", overview), "segments": ("segments.html.j2", segments), "audiences": ("tables.html.j2", audiences), "creatives": ("tables.html.j2", creatives),
-    "measure": ("tables.html.j2", measure), "consent": ("tables.html.j2", consent), "data": ("tables.html.j2", data),
-}  # fmt: skip
-"""Page → its template and what fills it."""
