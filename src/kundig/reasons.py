@@ -99,6 +99,7 @@ value_at_risk | Hoher erwarteter Wert, und die Person bleibt länger weg als son
 overdue | Der nächste Kauf ist überfällig. | The next order is overdue.
 slowing | Die Abstände zwischen Käufen werden länger. | The gaps between orders grow.
 window_closing | Der günstige Zeitpunkt endet bald. | The good moment ends soon.
+renewal_due | Eine Verlängerung steht bevor und ist nicht sicher. | A renewal is due soon and not certain.
 contract_ends | Der Vertrag endet bald. | The contract ends soon.
 new_customer | Der zweite Kauf entscheidet: die Person ist neu. | New: the second order decides.
 basket_open | Ein Warenkorb steht offen. | A basket is open.

@@ -13,7 +13,7 @@ from tests.understand.world import ZONE, Engine, World, arrow
 
 from kundig.config.understand import Axes, Costs, Matrix
 from kundig.store.engines.session import as_known, conform
-from kundig.tables.understand import FEATURES, LIFECYCLE_STATES, LIFETIME_VALUES, MODELS, SEGMENT_MEMBERS, URGENCY
+from kundig.tables.understand import CONTRACT_VALUES, FEATURES, LIFECYCLE_STATES, LIFETIME_VALUES, MODELS, SEGMENT_MEMBERS, URGENCY
 from kundig.understand.features import features
 from kundig.understand.lifecycle import lifecycle
 from kundig.understand.models import lifetime_model, segment_tiers
@@ -107,6 +107,7 @@ class Steps:
 
     def __post_init__(self) -> None:
         self.engine = Engine()
+        self.contracts = arrow(CONTRACT_VALUES, []).drop_columns("changed_run")
         self.sources = {table.name: self.engine.table(self.world.table(table)) for table in features.reads}
 
     def features(self, as_of: dt.datetime) -> pa.Table:
@@ -120,13 +121,13 @@ class Steps:
         return pa.concat_tables([first, self._shaped(tiers, MODELS)])
 
     def values(self, as_of: dt.datetime, made: pa.Table, models: pa.Table) -> pa.Table:
-        return self._shaped(lifetime_values(made, models, as_of=as_of, zone=self.zone, costs=self.costs), LIFETIME_VALUES)
+        return self._shaped(lifetime_values(made, self.contracts, models, as_of=as_of, zone=self.zone, costs=self.costs), LIFETIME_VALUES)
 
     def states(self, as_of: dt.datetime, made: pa.Table, models: pa.Table) -> pa.Table:
         return self._shaped(lifecycle(made, models, as_of=as_of, zone=self.zone), LIFECYCLE_STATES)
 
     def urgency(self, as_of: dt.datetime, made: pa.Table, values: pa.Table, states: pa.Table, models: pa.Table) -> pa.Table:
-        return self._shaped(urgency(made, values, states, models, as_of=as_of, zone=self.zone), URGENCY)
+        return self._shaped(urgency(made, values, states, self.contracts, models, as_of=as_of, zone=self.zone), URGENCY)
 
     def segments(self, made: pa.Table, values: pa.Table, states: pa.Table, models: pa.Table) -> pa.Table:
         inputs = [self.engine.table(rows) for rows in (made, values, states, models)]

@@ -163,7 +163,7 @@ def test_urgency_ranks_value_at_stake_times_rise_of_the_loss(made) -> None:
 def test_urgency_does_not_depend_on_the_order_of_rows(shop: Steps, made) -> None:
     chance = np.random.default_rng(0)
     mixed = [rows.take(pa.array(chance.permutation(rows.num_rows))) for rows in (made["features"], made["values"], made["states"])]
-    again = urgency(*mixed, made["models"], as_of=AS_OF, zone=ZONE)
+    again = urgency(*mixed, shop.contracts, made["models"], as_of=AS_OF, zone=ZONE)
     assert by_person(again).keys() == by_person(made["urgency"]).keys()
     assert {k: v["rank"] for k, v in by_person(again).items()} == {k: v["rank"] for k, v in by_person(made["urgency"]).items()}
 

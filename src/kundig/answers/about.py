@@ -113,7 +113,8 @@ class Person:
             low, high = self.value["expected_value_low"], self.value["expected_value_high"]
             found.append(f"  expected value: {self.value['expected_value']:,.2f} ({low:,.2f} to {high:,.2f}); {self.value['verdict']}")
         if self.lifecycle:
-            found.append(f"  state: {self.lifecycle['state']} since {self.lifecycle['since']:%Y-%m-%d}")
+            since = self.lifecycle["since"]
+            found.append(f"  state: {self.lifecycle['state']}" + (f" since {since:%Y-%m-%d}" if since else ""))
         if self.segment:
             found.append(f"  segment: {self.segment['segment_id']}")
         found += [f"  {one.purpose} by {one.channel}: {'allowed' if one.allow else 'not allowed'}. {one.sentence}" for one in self.consents]

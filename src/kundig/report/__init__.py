@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kundig.errors import KundigError
 from kundig.report.cells import shown
 from kundig.report.facts import Facts
-from kundig.report.views import PAGES
+from kundig.report.pages import PAGES
 from kundig.report.words import Words
 
 if TYPE_CHECKING:

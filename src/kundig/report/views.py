@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kundig import reasons
 from kundig.report import chances, charts, personas
 from kundig.report.cells import Cell, Phrase, address
 from kundig.report.facts import SMALL_CELL, Facts
-from kundig.report.matrix import matrix
 from kundig.report.predictions import standings
 from kundig.report.words import DASH, Words
 
@@ -112,13 +111,22 @@ def _why(row: dict[str, Any], held: dict[str, Any] | None, w: Words) -> str:
     """A verdict's grounds, worded from the figures of its back-tests."""
     if row["model"] == "segment_tiers":
         return w("verdict_words.tiers", count=w.number(row["observations"]))
+    renewed = row["check"].get("contract_check")
+    if renewed is not None:
+        off = _off(renewed["predicted"], renewed["actual"], w)
+        return w("verdict_words.renewals", days=w.number(renewed["days"]), predicted=w.number(renewed["predicted"]), actual=w.number(renewed["actual"]), off=off)
     if held is None:
         return w("verdict_words.untested")
-    error = held["predicted"] / held["actual"] - 1 if held["actual"] else None
-    off = DASH if error is None else ("+" if error > 0 else "") + w.percent(error)
+    off = _off(held["predicted"], held["actual"], w)
     rival = w("verdict_words.better" if held["mae"] < min(held["mae_own_rate"], held["mae_mean"]) else "verdict_words.no_better")
     day = w.iso_day(held["cut_off"])
     return w("verdict_words.tested", count=w.number(len(row["check"]["checks"])), day=day, days=w.number(held["horizon_days"]), predicted=w.number(held["predicted"]), actual=w.number(held["actual"]), off=off, rival=rival)
+
+
+def _off(predicted: float, actual: float, w: Words) -> str:
+    """By how much a prediction was off, with its sign."""
+    error = predicted / actual - 1 if actual else None
+    return DASH if error is None else ("+" if error > 0 else "") + w.percent(error)
 
 
 def segments(facts: Facts, w: Words) -> View:
@@ -278,10 +286,3 @@ def reason_text(code: str, w: Words) -> str:
     """The sentence of a reason that needs no values; its code where it does."""
     reason = reasons.ALL.get(code)
     return code if reason is None or reason.fields else reasons.sentence(code, w.locale)
-
-
-PAGES: dict[str, tuple[str, Callable[[Facts, Words], View]]] = {
-    "overview": ("overview.html.j2", overview), "segments": ("segments.html.j2", segments), "matrix": ("matrix.html.j2", matrix), "audiences": ("tables.html.j2", audiences), "creatives": ("tables.html.j2", creatives),
-    "measure": ("tables.html.j2", measure), "consent": ("tables.html.j2", consent), "data": ("tables.html.j2", data),
-}  # fmt: skip
-"""Page → its template and what fills it."""

@@ -22,7 +22,8 @@ from kundig.live import LivePerson, Now
 from kundig.report import TEMPLATES, chances, environment, words
 from kundig.report.cells import Cell, address, plain
 from kundig.report.facts import Choice, Facts
-from kundig.report.views import PAGES, View
+from kundig.report.pages import PAGES
+from kundig.report.views import View
 from kundig.report.words import Words
 from kundig.server import health
 from kundig.server import people as about
@@ -34,7 +35,7 @@ from kundig.server.subject_pages import SubjectPages
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
 
-NAVIGATION = ("overview", "people", "segments", "audiences", "creatives", "measure", "consent", "data", "sources")
+NAVIGATION = ("overview", "people", "value", "segments", "audiences", "creatives", "measure", "consent", "data", "sources")
 LANGUAGES = {"de": "Deutsch", "en": "English"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",

@@ -42,6 +42,19 @@ LIFETIME_VALUES = table(
     money("expected_value_low", "5 % bound of the expected value (parameters only)."), money("expected_value_high", "95 % bound of it."),
     money("outcome_low", "5 % bound of what the person may in fact bring."), money("outcome_high", "95 % bound of it."),
     money("value_at_risk", "Expected value were the person surely alive, less the expected value."),
+    money("contract_value", "Part of the expected value that running contracts bring."),
+    col("verdict", "string", "usable, weak or not_usable."), changed(), subject="person_key", purpose="analytics",
+)  # fmt: skip
+
+CONTRACT_VALUES = table(
+    "understand", "contract_values", "What a person's running contracts are expected to bring within the horizon, as net present value; `lifetime_values` adds it.", ("person_key",),
+    person(), col("as_of", "timestamp", "The beginning of the local day it holds for."), col("model", "string", "Model and version."),
+    fact("contracts", "int64", "Running contracts."), col("next_renewal_at", "timestamp", "When the soonest of them is renewed; null where each has a known end."),
+    fact("renewal_probability", "float64", "Probability that this renewal is made; null where there is none."),
+    fact("expected_payments", "float64", "Expected payments within the horizon."), fact("expected_months", "float64", "Expected months that run within it, discounted."),
+    money("expected_value", "Net present value of payments less goods and payment fees."), money("expected_value_low", "5 % bound of the expected value (parameters only)."), money("expected_value_high", "95 % bound of it."),
+    money("outcome_low", "5 % bound of what the contracts may in fact bring."), money("outcome_high", "95 % bound of it."),
+    money("value_at_risk", "Expected value were each renewal made, less the expected value."),
     col("verdict", "string", "usable, weak or not_usable."), changed(), subject="person_key", purpose="analytics",
 )  # fmt: skip
 
@@ -136,5 +149,5 @@ USE_CASES = table(
 )  # fmt: skip
 
 UNDERSTAND = (
-    FEATURES, LIFECYCLE_STATES, LIFETIME_VALUES, TRAITS, SCORES, URGENCY, SEGMENT_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_SCORES, MODELS, PERSONA_MODELS, PREDICTION_MODELS, USE_CASES,
+    FEATURES, LIFECYCLE_STATES, CONTRACT_VALUES, LIFETIME_VALUES, TRAITS, SCORES, URGENCY, SEGMENT_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_SCORES, MODELS, PERSONA_MODELS, PREDICTION_MODELS, USE_CASES,
 )  # fmt: skip

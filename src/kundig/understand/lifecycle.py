@@ -38,7 +38,10 @@ LOYAL_PURCHASES, LOYAL_DAYS = 4, 90
 
 @step(reads=(FEATURES, MODELS), writes=LIFECYCLE_STATES, kind="array", by="person_key", due="due_at", bound=1_500)
 def lifecycle(features: pa.Table, models: pa.Table, *, as_of: dt.datetime, zone: str) -> pa.Table:
-    """The state of every person that features know; who never bought is a prospect."""
+    """The state of every person that features know.
+
+    Who never bought is a prospect; who holds a running contract is active or loyal however long nothing was bought.
+    """
     model = model_named(models, LIFETIME)
     size = features.num_rows
     count = np.nan_to_num(numbers(features, "purchase_days")).astype(np.int64)
@@ -54,10 +57,13 @@ def lifecycle(features: pa.Table, models: pa.Table, *, as_of: dt.datetime, zone:
     names = np.select(
         [today >= former, today >= dormant, today >= risk, single & (today < settled), loyal], ["former", "dormant", "at_risk", "onboarding", "loyal"], "active"
     )
-    since = np.select([names == "former", names == "dormant", names == "at_risk", names == "active"], [former, dormant, risk, settled], summary.last)
+    held = np.nan_to_num(numbers(rows, "subscriptions")) > 0
+    kept = held & np.isin(names, ["at_risk", "dormant", "former"])  # who pays for a running contract is no silent customer
+    names = np.where(kept, np.where(loyal, "loyal", "active"), names)
+    since = np.select([kept, names == "former", names == "dormant", names == "at_risk", names == "active"], [summary.last, former, dormant, risk, settled], summary.last)
     upcoming = np.stack([np.where(single, settled, today), risk, dormant, former])
     later = np.where(upcoming > today, upcoming, np.iinfo(np.int64).max)
-    due = later.min(axis=0, initial=np.iinfo(np.int64).max)
+    due = np.where(held & ~(single & (today < settled)), np.iinfo(np.int64).max, later.min(axis=0, initial=np.iinfo(np.int64).max))
 
     def moments(days: Ints, known: npt.NDArray[np.bool_]) -> pa.Array:
         whole = np.zeros(size, np.int64)
@@ -66,7 +72,7 @@ def lifecycle(features: pa.Table, models: pa.Table, *, as_of: dt.datetime, zone:
         return pa.array(np.where(valid, midnights(whole, zone), 0), pa.timestamp("us", "UTC"), mask=~valid)
 
     every = np.ones(len(bought), bool)
-    state = np.full(size, "prospect", dtype=object)
+    state = np.where(np.nan_to_num(numbers(features, "subscriptions")) > 0, "active", "prospect").astype(object)
     state[bought] = names
     of_buyers = moments(since, every)
     first_fact = features["first_fact_at"].cast(pa.timestamp("us", "UTC")).combine_chunks()

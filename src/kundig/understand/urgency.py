@@ -6,14 +6,15 @@ import datetime as dt
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from kundig.clock import local_day
+from kundig.clock import local_day, micros, midnight
 from kundig.schema import step
-from kundig.tables.understand import FEATURES, LIFECYCLE_STATES, LIFETIME_VALUES, MODELS, URGENCY
+from kundig.tables.understand import CONTRACT_VALUES, FEATURES, LIFECYCLE_STATES, LIFETIME_VALUES, MODELS, URGENCY
 from kundig.understand.lifetime_value.fitted import MONTH
-from kundig.understand.lifetime_value.histories import day_number
+from kundig.understand.lifetime_value.histories import EPOCH, day_number
 from kundig.understand.models import LIFETIME, model_named
-from kundig.understand.valuation import buyers, numbers, summary_of
+from kundig.understand.valuation import numbers, summary_of
 
 WINDOW_DAYS = 14
 """The decision window: how long one may wait before deciding anew."""
@@ -21,39 +22,51 @@ HIGH_VALUE = 0.8
 """Quantile of the value at stake from which on a person at risk is listed for the value."""
 
 
-@step(reads=(FEATURES, LIFETIME_VALUES, LIFECYCLE_STATES, MODELS), writes=URGENCY, kind="array", bound=2_000)
+@step(reads=(FEATURES, LIFETIME_VALUES, LIFECYCLE_STATES, CONTRACT_VALUES, MODELS), writes=URGENCY, kind="array", bound=2_000)
 def urgency(
-    features: pa.Table, lifetime_values: pa.Table, lifecycle_states: pa.Table, models: pa.Table, *, as_of: dt.datetime, zone: str, horizon_months: int = 12,
-    window_days: int = WINDOW_DAYS,
+    features: pa.Table, lifetime_values: pa.Table, lifecycle_states: pa.Table, contract_values: pa.Table, models: pa.Table, *, as_of: dt.datetime, zone: str,
+    horizon_months: int = 12, window_days: int = WINDOW_DAYS,
 ) -> pa.Table:  # fmt: skip
-    """One row per buyer, ranked.
+    """One row per person with a lifetime value, ranked.
 
-    The loss is that a person buys nothing more within the horizon. Its rise is the probability of that after another window of silence,
-    less the probability now. At stake is the value the person would have if surely living.
+    The loss of a buyer is that nothing more is bought within the horizon. Its rise is the probability of that after another window of
+    silence, less the probability now; at stake is the value the person would have if surely living. A contract is lost at a renewal that
+    falls into the window, with the probability that it is not made. Where both are held, the rise is their mean weighed by value.
     """
     model = model_named(models, LIFETIME)
-    bought = buyers(features).sort_by("person_key")
-    values, states = _beside(bought, lifetime_values), _beside(bought, lifecycle_states)
-    if model is None:
-        bought = bought.slice(0, 0)
-        values, states = values.slice(0, 0), states.slice(0, 0)
-    summary = summary_of(bought)
-    stake = np.maximum(np.nan_to_num(numbers(values, "expected_value")) + np.nan_to_num(numbers(values, "value_at_risk")), 0.0)
-    rise = np.zeros(len(summary))
-    if model is not None and len(summary):
-        today, horizon = day_number(local_day(as_of, zone)), horizon_months * MONTH
+    bought = _rows(features, lifetime_values).sort_by("person_key")
+    values, states, contracts = (_beside(bought, other) for other in (lifetime_values, lifecycle_states, contract_values))
+    held = np.maximum(np.nan_to_num(numbers(contracts, "expected_value")) + np.nan_to_num(numbers(contracts, "value_at_risk")), 0.0)
+    whole = np.nan_to_num(numbers(values, "expected_value")) - np.nan_to_num(numbers(values, "contract_value"))
+    own = np.maximum(whole + np.nan_to_num(numbers(values, "value_at_risk")) - np.nan_to_num(numbers(contracts, "value_at_risk")), 0.0)
+    today = day_number(local_day(as_of, zone))
+    rise = np.zeros(bought.num_rows)
+    buys = np.flatnonzero(np.nan_to_num(numbers(bought, "purchase_days")) > 0)
+    if model is not None and len(buys):
+        summary, horizon = summary_of(bought.take(pa.array(buys))), horizon_months * MONTH
         once = np.ones(len(summary), np.int64)
         now, then = (model[0].count_survival(summary, end=day, horizon=horizon, k=once) for day in (today, today + window_days))
-        rise = np.maximum(now - then, 0.0)
+        rise[buys] = np.maximum(now - then, 0.0)
+    due = numbers(contracts.append_column("due", contracts["next_renewal_at"].cast(pa.int64())), "due")
+    soon = np.nan_to_num(due, nan=np.inf) < micros(midnight(EPOCH + dt.timedelta(days=today + window_days + 1), zone))
+    lost = np.where(soon, 1.0 - np.nan_to_num(numbers(contracts, "renewal_probability"), nan=1.0), 0.0)
+    stake = own + held
+    renews = held * lost > own * rise
+    rise = np.where(held > 0, (own * rise + held * lost) / np.maximum(stake, 1e-12), rise)
     product = stake * rise
     order = np.lexsort((np.asarray(bought["person_key"].to_numpy()), -product))
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(1, len(order) + 1)
     columns = {
         "person_key": bought["person_key"], "value_at_stake": pa.array(np.round(stake, 4)), "loss_rise": pa.array(np.round(rise, 9)),
-        "urgency": pa.array(np.round(product, 6)), "rank": pa.array(rank), "reason": _reasons(bought, states, stake),
+        "urgency": pa.array(np.round(product, 6)), "rank": pa.array(rank), "reason": _reasons(bought, states, stake, renews),
     }  # fmt: skip
     return pa.table(columns)
+
+
+def _rows(features: pa.Table, values: pa.Table) -> pa.Table:
+    """The features of persons who have a lifetime value."""
+    return features.filter(pc.is_in(features["person_key"], values["person_key"].combine_chunks()))
 
 
 def _beside(bought: pa.Table, other: pa.Table) -> pa.Table:
@@ -66,14 +79,14 @@ def _beside(bought: pa.Table, other: pa.Table) -> pa.Table:
     return other.take(pa.array(index, mask=~found))
 
 
-def _reasons(bought: pa.Table, states: pa.Table, stake: np.ndarray) -> pa.Array:
+def _reasons(bought: pa.Table, states: pa.Table, stake: np.ndarray, renews: np.ndarray) -> pa.Array:
     state = np.asarray(states["state"].to_pylist(), dtype=object)
     high = np.quantile(stake, HIGH_VALUE) if len(stake) else 0.0
     open_case = np.nan_to_num(numbers(bought, "open_cases")) > 0
     lost = np.isin(state, ["dormant", "former"])
     chosen = np.select(
-        [lost, state == "onboarding", open_case, (state == "at_risk") & (stake >= high), state == "at_risk"],
-        ["probably_gone", "new_customer", "ticket_open", "value_at_risk", "overdue"],
+        [lost, state == "onboarding", open_case, renews, (state == "at_risk") & (stake >= high), state == "at_risk"],
+        ["probably_gone", "new_customer", "ticket_open", "renewal_due", "value_at_risk", "overdue"],
         "on_schedule",
     )
     return pa.array(chosen.tolist(), pa.string())

@@ -42,6 +42,8 @@ class Check:
     deviance: float
     correlation: float | None
     unseen_days: int
+    groups: tuple[dict[str, float], ...] = ()
+    """Tenths of the persons, those of whom least was predicted first: persons, predicted and actual purchases."""
 
     @property
     def error(self) -> float:
@@ -120,8 +122,16 @@ def checked(model: Counting, histories: Histories, cut: int, days: int) -> Check
         cut_off=date_of(cut).isoformat(), horizon_days=days, persons=len(summary), predicted=float(predicted.sum()), actual=int(actual.sum()),
         mae=_mae(predicted, actual), mae_own_rate=_mae(rate, actual), mae_mean=_mae(np.full(len(actual), actual.mean() if len(actual) else 0.0), actual),
         deviance=_deviance(predicted, actual), correlation=float(np.corrcoef(predicted, actual)[0, 1]) if varies else None,
-        unseen_days=model.clock.unseen(cut, cut + days),
+        unseen_days=model.clock.unseen(cut, cut + days), groups=_grouped(predicted, actual),
     )  # fmt: skip
+
+
+def _grouped(predicted: Floats, actual: Floats, parts: int = 10) -> tuple[dict[str, float], ...]:
+    """Persons in equal parts by what was predicted of them, with the totals of each; none where there are fewer persons than parts."""
+    if len(predicted) < parts:
+        return ()
+    order = np.argsort(predicted, kind="stable")
+    return tuple({"persons": len(rows), "predicted": float(predicted[rows].sum()), "actual": float(actual[rows].sum())} for rows in np.array_split(order, parts))
 
 
 def _mae(predicted: Floats, actual: Floats) -> float:
