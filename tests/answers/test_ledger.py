@@ -5,17 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 import kundig
 from kundig.answers.evidence import explain, graph
 from kundig.answers.ledger import answer, entries, questions, say, undo
 from kundig.errors import IdentityError
+from kundig.server.app import make_app
 from kundig.tables.collect import CONSENT_RECORDS, CONTACTS, EVENTS, ORDERS
 from kundig.testing import default_workspace, land
 from kundig.workspace import Workspace
@@ -169,7 +172,14 @@ def test_questions_are_answered_once_and_beat_the_model(tmp_path: Path, capsys: 
     assert waiting and all(one.left["last_name"] and one.right["last_name"] and one.left_person != one.right_person for one in waiting)
     assert [one.value for one in waiting] == sorted((one.value for one in waiting), reverse=True)
     first, second = waiting[0], waiting[-1]
-    answer(workspace, first.pair, "same")
+    with TestClient(make_app(workspace), base_url="http://127.0.0.1:8700") as client:
+        page = client.get("/identity?lang=de").text
+        assert page.count('value="same"') == 10 and "Dieselbe Person" in page and "matching" not in page
+        token = re.search(r'name="token" value="([^"]+)"', page)[1]  # type: ignore[index]  # the page has the form
+        assert client.post("/identity/answer", data={"token": "another", "pair": first.pair, "verdict": "same"}).status_code == 403
+        assert client.post("/identity/answer", data={"token": token, "pair": first.pair, "verdict": "perhaps"}).status_code == 422
+        assert not workspace.state.select("identity_decisions"), "refused forms decide nothing"
+        assert first.pair not in client.post("/identity/answer?lang=de", data={"token": token, "pair": first.pair, "verdict": "same"}).text
     assert second.pair in told(workspace, capsys, "identity", "review", "--limit", "100") and "is different" in told(workspace, capsys, "identity", "answer", second.pair, "different")
     assert {first.pair, second.pair}.isdisjoint(one.pair for one in questions(workspace)), "what is answered is asked no more"
     if FULL:

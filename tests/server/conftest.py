@@ -30,4 +30,4 @@ def known(workspace: Workspace) -> str:
 def addresses(known: str) -> dict[str, str]:
     """Every kind of page → its address."""
     pages = {name: f"/{name}" for name in ("overview", "people", "value", "segments", "matrix", "audiences", "creatives", "measure", "consent", "data", "sources", "requests")}
-    return pages | {"chosen": "/people?state=active", "person": f"/people/{known}", "person_audience": f"/people/{known}?audience=win_back", "heard": "/people/new-device", "unknown": "/people?q=nobody", "missing": "/nothing"}
+    return pages | {"chosen": "/people?state=active", "person": f"/people/{known}", "identity": "/identity", "identity_person": f"/identity/{known}", "person_audience": f"/people/{known}?audience=win_back", "heard": "/people/new-device", "unknown": "/people?q=nobody", "missing": "/nothing"}

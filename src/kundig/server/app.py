@@ -28,6 +28,7 @@ from kundig.report.words import Words
 from kundig.server import health
 from kundig.server import people as about
 from kundig.server.health import Watch
+from kundig.server.identity_pages import IdentityPages
 from kundig.server.loopback import LoopbackOnly
 from kundig.server.subject_api import SubjectApi
 from kundig.server.subject_pages import SubjectPages
@@ -51,6 +52,7 @@ def make_app(workspace: Workspace) -> Starlette:
     routes = [Route("/", pages.root), Route("/style.css", pages.style), Route("/health", pages.health), Route("/ready", pages.ready)]
     routes += [Route("/people", pages.people), Route("/people/{identifier:path}", pages.person), Route("/api/people/{identifier:path}", pages.api_person)]
     routes += [Route("/api/why/{identifier:path}", pages.api_why), Route("/api/sources", pages.api_sources), Route("/sources", pages.sources), Route("/metrics", pages.metrics)]
+    routes += IdentityPages(workspace, words=pages.words, shown=pages.identities, headers=HEADERS).routes()
     routes += SubjectApi(workspace).routes() + SubjectPages(workspace, words=pages.words, shown=pages.filled, headers=HEADERS).routes()
     routes += [Route("/predictions", pages.predictions), Route("/predictions/{name}", pages.prediction)]
     routes += [Route("/{page}", pages.page)]
@@ -252,6 +254,10 @@ class Pages:
     def filled(self, request: Request, w: Words, view: View, status: int) -> Response:
         """A page of requests about people's data, or its JSON."""
         return _json(_told({name: given for name, given in view.items() if name != "token"}), status=status) if _wants_json(request) else self._html("requests.html.j2", request, w, view, "consent", json=True, status=status)
+
+    def identities(self, request: Request, w: Words, view: View, status: int) -> Response:
+        """A page of who is who, or its JSON."""
+        return _json(_told({name: given for name, given in view.items() if name not in ("token", "undoable")}), status=status) if _wants_json(request) else self._html("identity.html.j2", request, w, view, "people", json=True, status=status)
 
     async def _shown(self, request: Request, template: str, current: str, fill: Callable[[Facts, Words], View]) -> Response:
         return await run_in_threadpool(self._show, request, template, current, fill)

@@ -31,7 +31,7 @@ def search(facts: Facts, w: Words, *, note: str = "", asked: str = "", audience:
     heads = [(w("people.person"), False), (w("people.stake"), True), (w("people.urgency"), True), (w("common.reason"), False)]
     return {
         "title": w("people.title"), "answer": told(w, "people.answer", persons=w.number(facts.people["persons"])), "note": note, "asked": asked, "audience": audience,
-        "audiences": sorted(facts.workspace.config.audiences), "tables": [grid(heads, rows, title=w("people.top"), empty=w("empty.urgent"))],
+        "audiences": sorted(facts.workspace.config.audiences), "aside": Cell(text=w("identity.title"), href=address("/identity", lang=w.locale)), "tables": [grid(heads, rows, title=w("people.top"), empty=w("empty.urgent"))],
     }  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def one(found: Person, answers: tuple[Answer, ...], w: Words, *, audience: str =
     since = [] if fresh is None else _since(fresh, w)
     return {
         "title": w("person.title", person=found.person_id), "asked": [answer.sentence for answer in first], "answers": [answer.sentence for answer in answers if answer not in first],
-        "answer": _summary(found, w),
+        "answer": _summary(found, w), "aside": Cell(text=w("identity.to_graph"), href=address(f"/identity/{found.person_id}", lang=w.locale)),
         "tables": [*since, _consents(found, w), *_values(found, w, language=w.locale), _traits(found, w), _profile(found, w), _identifiers(found, w), _numbers(found, w), _spoken(found, w), _timeline(found, w)],
     }  # fmt: skip
 

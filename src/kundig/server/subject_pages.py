@@ -1,19 +1,12 @@
-"""Pages of what people ask about their data: the list with a form, and one request with how each store stands, its file, its certificate, and what can be done.
-
-They are the first pages that change something. Each form carries a token of this process, so that a page elsewhere in the same browser cannot send it.
-"""
+"""Pages of what people ask about their data: the list with a form, and one request with how each store stands, its file, its certificate, and what can be done."""
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as Asked
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from kundig.clock import now
@@ -28,13 +21,12 @@ from kundig.privacy.wording import table_name
 from kundig.report.cells import Cell, address
 from kundig.report.views import View, grid
 from kundig.report.words import DASH, Words
+from kundig.server.forms import Forms
 
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
 
 ACTOR = "pages"
-MOST = 20_000
-"""Bytes of a form."""
 FIELDS = ("kind", "who", "by", "checked", "attribute", "value")
 TONES = {"finished": "good", "lifted": "good", "partial": "warn", "failed": "bad"}
 Shown = Callable[[Asked, Words, View, int], Response]
@@ -51,37 +43,19 @@ class SubjectPages:
     """
 
     def __init__(self, workspace: Workspace, *, words: Callable[[Asked], Words], shown: Shown, headers: Mapping[str, str]) -> None:
-        self.workspace, self._words, self._shown, self._headers = workspace, words, shown, dict(headers)
-        self._token = secrets.token_urlsafe(24)
+        self.workspace, self._shown, self._headers = workspace, shown, dict(headers)
+        self._forms = Forms(words=words, headers=headers, refused=self._stale)
 
     def routes(self) -> list[Route]:
         """Addresses and what answers them."""
         return [
-            Route("/requests", self._read(self._list), methods=["GET"]), Route("/requests", self._write(self._enter), methods=["POST"]), Route("/requests/{number}", self._read(self._one), methods=["GET"]),
-            Route("/requests/{number}/file.zip", self._read(self._file), methods=["GET"]), Route("/requests/{number}/certificate.pdf", self._read(self._certificate), methods=["GET"]),
-            Route("/requests/{number}/{act:str}", self._write(self._do), methods=["POST"]),
+            Route("/requests", self._forms.read(self._list), methods=["GET"]), Route("/requests", self._forms.write(self._enter), methods=["POST"]), Route("/requests/{number}", self._forms.read(self._one), methods=["GET"]),
+            Route("/requests/{number}/file.zip", self._forms.read(self._file), methods=["GET"]), Route("/requests/{number}/certificate.pdf", self._forms.read(self._certificate), methods=["GET"]),
+            Route("/requests/{number}/{act:str}", self._forms.write(self._do), methods=["POST"]),
         ]  # fmt: skip
 
-    def _read(self, answer: Callable[[Asked, Words], Response]) -> Any:
-        async def asked(request: Asked) -> Response:
-            return await run_in_threadpool(answer, request, self._words(request))
-
-        return asked
-
-    def _write(self, answer: Callable[[Asked, Words, dict[str, str]], Response]) -> Any:
-        async def asked(request: Asked) -> Response:
-            body = b""
-            async for part in request.stream():
-                body += part
-                if len(body) > MOST:
-                    return PlainTextResponse("too long\n", status_code=413, headers=self._headers)
-            form = {name: given[-1].strip() for name, given in parse_qs(body.decode(errors="replace")).items()}
-            w = self._words(request)
-            if not hmac.compare_digest(form.get("token", "").encode(), self._token.encode()):
-                return await run_in_threadpool(self._list, request, w, form, Fault(what=w("requests.stale")), 403)
-            return await run_in_threadpool(answer, request, w, form)
-
-        return asked
+    def _stale(self, request: Asked, w: Words, form: dict[str, str]) -> Response:
+        return self._list(request, w, form, Fault(what=w("requests.stale")), 403)
 
     # the list and the form
 
@@ -94,7 +68,7 @@ class SubjectPages:
         attributes = [(name, w.named("attributes", name)) for name in ATTRIBUTES]
         view: View = {
             "title": w("requests.title"), "answer": answer, "fault": fault, "one": False, "tables": [grid(heads, rows, title=w("requests.list"), empty=w("requests.none"))],
-            "token": self._token, "kinds": [(name, w.named("request_kinds", name)) for name in KINDS], "attributes": attributes, "given": dict.fromkeys(FIELDS, "") | {name: (given or {}).get(name, "") for name in FIELDS},
+            "token": self._forms.token, "kinds": [(name, w.named("request_kinds", name)) for name in KINDS], "attributes": attributes, "given": dict.fromkeys(FIELDS, "") | {name: (given or {}).get(name, "") for name in FIELDS},
         }  # fmt: skip
         return self._shown(request, w, view, status)
 
@@ -130,7 +104,7 @@ class SubjectPages:
             files.append((w("requests.certificate_pdf"), address(f"/requests/{one.request_id}/certificate.pdf", lang=w.locale)))
         view: View = {
             "title": w("requests.one_title", kind=w.named("request_kinds", one.kind), id=one.request_id[:8]), "answer": w("requests.one_answer", status=w.named("request_statuses", one.status), made=w.day(one.requested_at), due=w.day(one.due_at)),
-            "fault": fault, "one": True, "files": files, "acts": self._acts(one, w), "tables": tables, "token": self._token, "kinds": [],
+            "fault": fault, "one": True, "files": files, "acts": self._acts(one, w), "tables": tables, "token": self._forms.token, "kinds": [],
         }  # fmt: skip
         return self._shown(asked, w, view, status)
 
