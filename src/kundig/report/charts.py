@@ -80,6 +80,37 @@ def _line(values: list[dict[str, Any]], label: str, width: int) -> Any:
     return drawn + first + last
 
 
+def curve(points: Sequence[dict[str, float]], *, percent: Callable[[float], str], amount: Callable[[float], str] | None = None, diagonal: bool = False) -> str:
+    """A line through points of `x` (a share) and `y` (a share, or an amount where `amount` words it) as SVG; `diagonal`: beside the line on which both are alike."""
+    values = [{"x": float(point["x"]), "y": float(point["y"])} for point in points]
+    return _both(lambda width: _curve(values, percent, amount, diagonal))
+
+
+def _curve(values: list[dict[str, float]], percent: Callable[[float], str], amount: Callable[[float], str] | None, diagonal: bool) -> Any:
+    import altair as alt
+
+    xs, ys = [value["x"] for value in values], [value["y"] for value in values]
+    high = max([*xs, *ys]) if diagonal else max(xs)
+    told = {"low": min(0.0, *ys), "high": high if diagonal else max(0.0, *ys)}
+    word = amount or percent
+    across = alt.X("x:Q", title=None, scale=alt.Scale(domain=[0, high]), axis=alt.Axis(values=[0, high], labelExpr=_labels({0.0: percent(0), high: percent(high)}), domainColor=FAINT, grid=False, tickColor=FAINT, labelFlush=True))
+    ends = {told["low"]: word(told["low"]), told["high"]: word(told["high"])}
+    up = alt.Y("y:Q", title=None, scale=alt.Scale(domain=[told["low"], told["high"]]), axis=alt.Axis(values=list(ends), labelExpr=_labels(ends), grid=True, gridColor=FAINT, domain=False, ticks=False))
+    drawn = alt.Chart(alt.Data(values=values)).mark_line(color=PALETTE[0], strokeWidth=2.5, point=alt.OverlayMarkDef(color=PALETTE[0], size=28)).encode(x=across, y=up)
+    if not diagonal:
+        return drawn
+    exact = alt.Chart(alt.Data(values=[{"x": 0.0, "y": 0.0}, {"x": high, "y": high}])).mark_line(color=INK, strokeWidth=1, strokeDash=[4, 4]).encode(x=across, y=up)
+    return exact + drawn
+
+
+def _labels(words: dict[float, str]) -> str:
+    """An expression that words the values of an axis."""
+    import json
+
+    cases = "".join(f"abs(datum.value - {value!r}) < 1e-9 ? {json.dumps(text, ensure_ascii=False)} : " for value, text in words.items())
+    return f"{cases}''"
+
+
 def _both(draw: Callable[[int], Any]) -> str:
     return _svg(draw(WIDE).properties(width=WIDE, height=HEIGHT), "wide") + _svg(draw(NARROW).properties(width=NARROW, height=HEIGHT), "narrow")
 

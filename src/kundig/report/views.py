@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kundig import reasons
-from kundig.report import charts, personas
+from kundig.report import chances, charts, personas
 from kundig.report.cells import Cell, Phrase, address
 from kundig.report.facts import SMALL_CELL, Facts
 from kundig.report.matrix import matrix
+from kundig.report.predictions import standings
 from kundig.report.words import DASH, Words
 
 View = dict[str, Any]
@@ -141,9 +142,11 @@ def segments(facts: Facts, w: Words) -> View:
     if any(cell["value"] is None for cell in facts.segments):
         note = f"{note} {w('segments.no_value')}"
     found = personas.cards(facts, w)
+    predicted = chances.table(standings(facts.workspace, w.locale), w) if facts.workspace.config.predictions else None
     return {
         "title": w("segments.title"), "answer": answer, "tables": [grid(heads, rows, title=w("segments.matrix"), note=note, empty=w("empty.segments"))],
         "more": Cell(text=w("matrix.more"), href=address("/matrix", lang=w.locale)), "personas_title": w("personas.title"), "personas_answer": personas.answer(facts, w), "personas": found, "personas_how": w("how.personas") if found else "",
+        "predictions": predicted, "predictions_title": Cell(text=w("predictions.title"), href=address("/predictions", lang=w.locale)),
     }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from kundig.clock import now as present
 from kundig.decide.policy import parsed_rules
 from kundig.errors import ConfigError, Fault, IdentityError, KundigError
 from kundig.live import LivePerson, Now
-from kundig.report import TEMPLATES, environment, words
+from kundig.report import TEMPLATES, chances, environment, words
 from kundig.report.cells import address, plain
 from kundig.report.facts import Choice, Facts
 from kundig.report.views import PAGES, View
@@ -48,6 +48,7 @@ def make_app(workspace: Workspace) -> Starlette:
     routes = [Route("/", pages.root), Route("/style.css", pages.style), Route("/health", pages.health), Route("/ready", pages.ready)]
     routes += [Route("/people", pages.people), Route("/people/{identifier:path}", pages.person), Route("/api/people/{identifier:path}", pages.api_person)]
     routes += [Route("/api/why/{identifier:path}", pages.api_why), Route("/api/sources", pages.api_sources), Route("/sources", pages.sources), Route("/metrics", pages.metrics)]
+    routes += [Route("/predictions", pages.predictions), Route("/predictions/{name}", pages.prediction)]
     routes += [Route("/{page}", pages.page)]
     return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly)], exception_handlers={404: pages.missing, KundigError: pages.failed})
 
@@ -99,6 +100,17 @@ class Pages:
         if choice.given():
             return await self._shown(request, "tables.html.j2", "people", lambda facts, w: about.chosen(facts, w, choice))
         return await self._shown(request, "people.html.j2", "people", about.search)
+
+    async def predictions(self, request: Request) -> Response:
+        """What people will probably do."""
+        return await self._shown(request, "tables.html.j2", "segments", chances.listed)
+
+    async def prediction(self, request: Request) -> Response:
+        """The card of one prediction."""
+        name = request.path_params["name"][:MOST]
+        if name not in self.workspace.config.predictions:
+            return await self.missing(request, KundigError("no such page"))
+        return await self._shown(request, "tables.html.j2", "segments", lambda facts, w: chances.one(facts, w, name) or {})
 
     def _search(self, request: Request, asked: str, audience: str) -> Response:
         w = self.words(request)

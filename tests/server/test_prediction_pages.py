@@ -1,0 +1,56 @@
+"""Pages of predictions on the made-up shop: the figures are those of the model, in both languages, with nothing for axe-core to find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from kundig.report.predictions import standings
+from kundig.server.app import make_app
+from kundig.workspace import Workspace
+from tests.server.browser import judged
+from tests.workspaces import fixtures, shop
+
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
+root, workspace = fixtures(shop)
+ADDRESSES = ("/predictions", "/predictions/buys_again", "/segments")
+
+
+@pytest.fixture(scope="module")
+def shown(workspace: Workspace) -> Iterator[TestClient]:
+    with TestClient(make_app(workspace), base_url="http://127.0.0.1:8000") as client:
+        yield client
+
+
+def test_the_card_says_what_the_model_says(shown: TestClient, workspace: Workspace) -> None:
+    report = next(one for one in standings(workspace, "de") if one.name == "buys_again").model
+    assert report is not None and report.model.report.auc is not None
+    told = shown.get("/predictions/buys_again?lang=de", headers={"accept": "application/json"}).json()
+    scored = workspace.rows("SELECT count(value), avg(value) FROM scores WHERE model = 'buys_again'")[1][0]
+    assert told["title"] == "Kauft in 60 Tagen" and f"{scored[0]} Personen" in told["answer"] and f"{scored[1] * 100:.1f}".replace(".", ",") in told["answer"]
+    assert f"({report.model.report.auc:.2f}"[1:].replace(".", ",") in told["answer"]
+    titles = [table["title"] for table in told["tables"]]
+    assert titles[1:4] == ["Wer es tat, nach Zehnteln der Wahrscheinlichkeit", "Treffen die Wahrscheinlichkeiten zu?", "Wen anzusprechen lohnt sich?"]
+    assert "Gleichbehandlung nach country" in titles and len(told["tables"][1]["rows"]) == 10
+    page = shown.get("/predictions/buys_again?lang=en").text
+    assert page.count('class="chart wide"') == 3 and "Buys within 60 days" in page and not any(f">{bad}<" in page for bad in ("nan", "None", "inf"))
+    assert "/predictions/buys_again?lang=de" in shown.get("/segments?lang=de").text and "/predictions/buys_again?lang=de" in shown.get("/predictions?lang=de").text
+    assert shown.get("/predictions/nobody").status_code == 404 and shown.post("/predictions").status_code == 405
+
+
+@pytest.mark.needs_chromium
+@pytest.mark.parametrize(("width", "dark"), ((360, True), (1280, False)))
+def test_nothing_is_found_and_nothing_scrolls_sideways(shown: TestClient, tmp_path: Path, width: int, dark: bool) -> None:
+    style = shown.get("/style.css").text
+    sheets = {
+        f"{address}.{locale}".replace("/", "_"): shown.get(f"{address}?lang={locale}").text.replace('<link rel="stylesheet" href="/style.css">', f"<style>{style}</style>")
+        for address in ADDRESSES for locale in ("de", "en")
+    }  # fmt: skip
+    verdict = judged(sheets, axe=AXE.read_text(encoding="utf-8"), folder=tmp_path, width=width, dark=dark)
+    assert set(verdict) == set(sheets)
+    assert {name: page["violations"] for name, page in verdict.items() if page["violations"]} == {}
+    assert {name: page["scroll"] for name, page in verdict.items() if page["scroll"] > page["width"]} == {}
+    assert {name: page["clipped"] for name, page in verdict.items() if page["clipped"]} == {}
