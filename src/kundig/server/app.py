@@ -18,6 +18,7 @@ from kundig.answers import Person, find, person, why
 from kundig.clock import now as present
 from kundig.decide.policy import parsed_rules
 from kundig.errors import ConfigError, Fault, IdentityError, KundigError
+from kundig.legal.wording import text
 from kundig.live import LivePerson, Now
 from kundig.report import TEMPLATES, chances, environment, words
 from kundig.report.cells import Cell, address, plain
@@ -25,7 +26,7 @@ from kundig.report.facts import Choice, Facts
 from kundig.report.pages import PAGES
 from kundig.report.views import View
 from kundig.report.words import Words
-from kundig.server import health
+from kundig.server import health, proofs
 from kundig.server import people as about
 from kundig.server.health import Watch
 from kundig.server.identity_pages import IdentityPages
@@ -55,7 +56,7 @@ def make_app(workspace: Workspace) -> Starlette:
     routes += IdentityPages(workspace, words=pages.words, shown=pages.identities, headers=HEADERS).routes()
     routes += SubjectApi(workspace).routes() + SubjectPages(workspace, words=pages.words, shown=pages.filled, headers=HEADERS).routes()
     routes += [Route("/predictions", pages.predictions), Route("/predictions/{name}", pages.prediction)]
-    routes += [Route("/{page}", pages.page)]
+    routes += [Route("/legal", pages.proofs), Route("/legal/folder.pdf", pages.proofs_file), Route("/{page}", pages.page)]
     return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly)], exception_handlers={404: pages.missing, KundigError: pages.failed})
 
 
@@ -177,6 +178,25 @@ class Pages:
             return _json(_told(view))
         return self._html("tables.html.j2", request, w, view, "sources", json=True)
 
+    async def proofs(self, request: Request) -> Response:
+        """What can be proved about data protection: the sheets of legal's folder."""
+        settings = self.workspace.config.settings
+        name = settings.brand.name or settings.workspace.name
+        asked = request.query_params.get("quarter", "")[:MOST]
+        return await self._shown(request, "legal.html.j2", "legal", lambda facts, w: proofs.page(proofs.made(self.workspace, w, asked, at=present()), w, name=name, zone=settings.workspace.zone))
+
+    async def proofs_file(self, request: Request) -> Response:
+        """The folder as a PDF."""
+        return await run_in_threadpool(self._proofs_file, request)
+
+    def _proofs_file(self, request: Request) -> Response:
+        w, asked = self.words(request), request.query_params.get("quarter", "")[:MOST]
+        with self.lock:
+            found = proofs.made(self.workspace, w, asked, at=present())
+            body = proofs.file(found, self.workspace, w)
+        named = {"Content-Disposition": f'attachment; filename="folder-{found.quarter.name}.{w.locale}.pdf"'}
+        return Response(body, media_type="application/pdf", headers=HEADERS | named)
+
     # for machines
 
     async def api_person(self, request: Request) -> Response:
@@ -271,13 +291,13 @@ class Pages:
 
     def _html(self, template: str, request: Request, w: Words, view: View, current: str, *, facts: Facts | None = None, json: bool = False, status: int = 200) -> Response:
         settings = self.workspace.config.settings.workspace
-        query = {name: text[:MOST] for name, text in request.query_params.items() if name not in ("lang", "format")}
+        query = {name: given[:MOST] for name, given in request.query_params.items() if name not in ("lang", "format")}
         path = request.url.path
         page = self.templates.get_template("page.html.j2").render(
             w=w, body=self.templates.get_template(template).render(w=w, v={"how": ""} | view, h=1), name=settings.name, navigation=NAVIGATION, current=current, title=view["title"],
             json=address(path, **query, lang=w.locale, format="json") if facts or json else "", languages=LANGUAGES, searching=template == "people.html.j2",
             others=[(locale, address(path, **query, lang=locale)) for locale in settings.locales if locale != w.locale and locale in LANGUAGES],
-            at=w.moment(facts.release.moment) if facts else "", release=facts.release.id if facts else "",
+            at=w.moment(facts.release.moment) if facts else "", release=facts.release.id if facts else "", proofs=text(w.locale, "folder.subject"),
         )  # fmt: skip
         return HTMLResponse(page, status_code=status, headers=HEADERS)
 
