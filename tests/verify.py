@@ -61,6 +61,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         Check(name="lifetime value: published figures, laws, cases that break naive code", count="full", command=_pytest("tests/understand/test_lifetime_value.py", "tests/understand/test_purchase_models.py", "tests/understand/test_pareto_nbd.py", "tests/understand/test_contracts.py", "tests/understand/test_groups_and_habits.py")),
         Check(name="lifetime value: truth, and the real shop's eleven back-tests", count="200 worlds, 11 pairs", command=_pytest("tests/understand/test_lifetime_worlds.py")),
         Check(name="lifetime value: figures and seconds", count="1,000,000", command=(sys.executable, "-m", "bench.lifetime_value")),
+        Check(name="predictions: nothing of after a cut-off, champions, scores", count="180 persons", command=_pytest("tests/understand/test_predictions.py")),
         Check(name="personas: known groups beside the oracle, none where there are none", count="72 worlds, 160 nones", command=_pytest("tests/understand/test_personas.py")),
         Check(name="personas: a million persons", count="1,000,000", command=(sys.executable, "-m", "bench.personas", "--none", "5")),
         Check(name="prediction: leaks by timing, folds, calibration, card, drift", count="full", command=_pytest("tests/understand/test_propensity.py")),

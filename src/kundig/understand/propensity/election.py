@@ -47,15 +47,16 @@ class Election:
 
 
 def hold(
-    encoder: Encoder, matrix: Floats, outcome: Floats, weight: Floats, folds: Sequence[Fold], *, seed: int, in_time: bool, only: str | None = None
+    encoder: Encoder, matrix: Floats, outcome: Floats, weight: Floats, folds: Sequence[Fold], *, seed: int, in_time: bool, only: str | None = None, many: bool = False
 ) -> Election:
     """Elect the champion over the folds, and calibrate it.
 
     In time order each fold is calibrated by the folds before it alone, with the intercept of the newest of them; otherwise by the other folds. The
     oldest fold has none before it and judges the ranking alone, not the probabilities.
+    `many`: the champion will learn from so many rows that LightGBM's own defaults stand alone for the trees.
     `only` names the one candidate that stands ("linear", or a size of the trees).
     """
-    sizes = ("default",) if len(outcome) >= MANY else tuple(learners.SIZES)
+    sizes = ("default",) if many else tuple(learners.SIZES)
     found: dict[str, Floats] = {}
     for name in ("linear", *sizes) if only is None else (only,):
         odds = np.full(len(outcome), np.nan)

@@ -23,11 +23,11 @@ from kundig.understand.propensity.report import Report, judged
 
 SAMPLE = 100_000
 """Rows trained on at most."""
-JUDGED = 60_000
-"""Rows the election is held on at most; the champion then learns from all of the sample."""
+JUDGED, JUDGED_OF_MANY = 60_000, 30_000
+"""Rows that all judge in the election; where there are more, so many of them do: differences of candidates show, and the champion learns from all of the sample."""
 CHUNK = 100_000
 """Rows scored at a time."""
-EXPLAINED = 2_000
+EXPLAINED = 1_000
 """Rows whose effects make the importance of features."""
 POSITIVE: tuple[Any, ...] = (True, 1, "yes", "true", "1", "ja", "y")
 
@@ -172,12 +172,13 @@ def fit(
     matrix = encoder.matrix(small)
     facts: dict[str, Any] = {"target": target, "rows": len(outcome), "positives": int(outcome.sum()), "rows_trained": len(own), "refused": refused, "folds": "stratified" if time is None else "time", "gain": gain, "cost": cost}
     few = min(own.sum(), len(own) - own.sum()) < 20
-    held = np.arange(len(own)) if len(own) <= JUDGED else np.sort(np.random.default_rng(seed).choice(len(own), JUDGED, replace=False))
+    many = len(own) >= election.MANY
+    held = np.arange(len(own)) if len(own) <= JUDGED else np.sort(np.random.default_rng(seed).choice(len(own), JUDGED_OF_MANY, replace=False))
     electorate = small if len(held) == len(own) else small.take(pa.array(held))
-    folds = [] if few or not names else _folds(electorate, own[held], time, known_at.get(target), seed)
+    folds = [] if few or not names else _folds(electorate, own[held], time, known_at.get(target), seed, many=many)
     if not folds:
         return _by_rate(facts, encoder, float(outcome.mean()) if len(outcome) else 0.0, key)
-    elected = election.hold(encoder, matrix[held], own[held], weight[held], folds, seed=seed, in_time=time is not None, only=only)
+    elected = election.hold(encoder, matrix[held], own[held], weight[held], folds, seed=seed, in_time=time is not None, only=only, many=many)
     members: list[tuple[float, learners.Learner]] = []
     if elected.share > 0:
         members.append((elected.share, learners.linear(encoder, matrix, own, weight)))
@@ -231,8 +232,8 @@ def _by_rate(facts: dict[str, Any], encoder: Encoder, rate: float, key: str | No
     return Propensity(report=report, encoder=encoder, members=(), calibration=constant, cells={}, key=key)
 
 
-def _folds(table: pa.Table, outcome: Floats, time: str | None, decided: Moment | None, seed: int) -> list[Fold]:
-    count = 3 if len(outcome) >= election.MANY else 5
+def _folds(table: pa.Table, outcome: Floats, time: str | None, decided: Moment | None, seed: int, *, many: bool = False) -> list[Fold]:
+    count = 3 if many else 5
     if time is None:
         return stratified(outcome, count, seed)
     in_moments = kind_of(table[time].type) == "moment"
