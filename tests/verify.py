@@ -58,8 +58,9 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         Check(name="processes: pages within 2 s, each restarted alone", count="all", command=_pytest("tests/server/test_serve.py", "tests/server/test_processes.py", "tests/server/test_live_pages.py")),
     ),
     "understand": (
-        Check(name="lifetime value: published figures, laws, cases that break naive code", count="full", command=_pytest("tests/understand/test_lifetime_value.py", "tests/understand/test_purchase_models.py", "tests/understand/test_pareto_nbd.py", "tests/understand/test_contracts.py", "tests/understand/test_groups_and_habits.py")),
+        Check(name="lifetime value: published figures, laws, cases that break naive code", count="full", command=_pytest("tests/understand/test_lifetime_value.py", "tests/understand/test_purchase_models.py", "tests/understand/test_pareto_nbd.py", "tests/understand/test_contracts.py", "tests/understand/test_contract_steps.py", "tests/understand/test_groups_and_habits.py")),
         Check(name="lifetime value: truth, and the real shop's eleven back-tests", count="200 worlds, 11 pairs", command=_pytest("tests/understand/test_lifetime_worlds.py")),
+        Check(name="lifetime value: the page's figures recounted, pictures against their tables", count="all, de and en", command=_pytest("tests/server/test_value_page.py")),
         Check(name="lifetime value: figures and seconds", count="1,000,000", command=(sys.executable, "-m", "bench.lifetime_value")),
         Check(name="predictions: nothing of after a cut-off, champions, scores", count="180 persons", command=_pytest("tests/understand/test_predictions.py")),
         Check(name="personas: known groups beside the oracle, none where there are none", count="72 worlds, 160 nones", command=_pytest("tests/understand/test_personas.py")),
