@@ -106,6 +106,16 @@ def test_a_pending_request_is_cancelled_and_strangers_see_nothing(shop, api):
     assert fulfil_waiting(shop) == 0 and shop.person(email) and api.get(at).json()["request_status"] == "cancelled"
 
 
+def test_other_requests_of_an_erased_person_are_closed(shop, api):
+    email, _ = buyer(shop)
+    for kind in ("erasure", "access", "erasure"):
+        assert api.post("/opendsr/requests", json=asked(email, kind=kind)).status_code == 201
+    fulfil_waiting(shop)
+    rows = shop.state.select("privacy_requests")
+    assert all(row["identifier_key"] is None for row in rows) and "failed" not in {row["status"] for row in rows}
+    assert {row["status"] for row in rows if row["kind"] == "erasure"} <= {"finished", "partial"} and all(row["finished_at"] for row in rows)
+
+
 def test_somebody_unknown_is_kept_out_and_their_address_goes_from_the_request(shop, api):
     body = asked("never.seen@example.org")
     assert api.post("/opendsr/requests", json=body).status_code == 201

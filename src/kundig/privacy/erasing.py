@@ -109,8 +109,10 @@ def _finish(workspace: Workspace, request: str, plan: dict[str, Any], told: Call
         for one in requests(workspace, connection=connection):
             if one.request_id == request or one.identifier_key in of.keys:
                 left = json.dumps(one.without_person(), ensure_ascii=False)
-                certificate_left = {"certificate": "{}"} if one.request_id == request else {}
-                connection.execute(table.update().where(table.c.request_id == one.request_id).values(identifier_key=None, details=left, **certificate_left))
+                closed: dict[str, Any] = {"certificate": "{}"} if one.request_id == request else {}
+                if one.request_id != request and one.status in ("pending", "failed"):  # there is nobody left to do it for
+                    closed = {"status": "finished" if one.kind == "erasure" else "cancelled", "finished_at": now()}
+                connection.execute(table.update().where(table.c.request_id == one.request_id).values(identifier_key=None, details=left, **closed))
     workspace.state.scrub()
     after = search(workspace, of.values)
     stores_told = [

@@ -11,7 +11,7 @@ from kundig.errors import Busy, KundigError
 from kundig.privacy.erasing import resume
 from kundig.privacy.fulfilling import GIVEN, fulfil
 from kundig.privacy.opendsr import STATUS, told_status
-from kundig.privacy.requests import Request, changed, requests
+from kundig.privacy.requests import Request, changed, request, requests
 
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
@@ -33,7 +33,8 @@ def fulfil_waiting(workspace: Workspace) -> int:
         Busy: Another process is writing.
     """
     count = 0
-    for one in requests(workspace):
+    for seen in requests(workspace):
+        one = request(workspace, seen.request_id)  # an erasure before may have closed it
         if one.kind == "erasure" and one.status == "in_progress":
             resume(workspace)
             count += 1
