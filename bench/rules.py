@@ -133,6 +133,35 @@ def days(engine: Any, tables: dict[str, Any], parsed: rules.Rule, runs: int, by_
 
     wall, cpu, table = seconds(select, runs)
     line("compiled rule over days", wall, cpu, f"{table.num_rows:,} persons, ratio of cpu {cpu / by_hand:.2f}")
+    incremental(engine, given, parsed, measures, set(table["person_id"].to_pylist()))
+
+
+def incremental(engine: Any, given: dict[str, Any], parsed: rules.Rule, measures: Any, full: set[str]) -> None:
+    """The rule a day later than what stands: the day's events are folded and added, and only whom they or a window's end concern is asked again."""
+    from kundig.rules.scan import with_persons
+
+    before = AS_OF - dt.timedelta(days=1)
+    earlier = given | {"measure_days": engine.create_table("days_before", rules.measure_days(with_persons(given), measures, zone=SCHEMA.zone, as_of=before), overwrite=True)}
+    engine.create_table("stood", rules.compile({"r": parsed}, earlier, as_of=before, due=True, measures=measures), overwrite=True)
+    engine.create_table("news", with_persons(given).filter(lambda t: (t.received_at > before) & (t.received_at <= AS_OF)), overwrite=True)
+    stood, news, held = engine.table("stood"), engine.table("news"), engine.table("days_before")
+
+    def next_day() -> Any:
+        touched = news.select("person_key").distinct().union(stood.filter(stood.r_due_at <= AS_OF).select("person_key"), distinct=True)
+        asked = engine.create_table("asked", touched, temp=True, overwrite=True)
+        keys = [name for name in ("person_key", "local_day", "measure", "property") if name in held.columns]
+        rows = held.semi_join(asked, "person_key").union(rules.measure_days(news, measures, zone=SCHEMA.zone, as_of=AS_OF), distinct=False)
+        sums = {"count": "sum", "sum": "sum", "minimum": "min", "maximum": "max", "first_at": "min", "last_at": "max"}
+        merged = rows.group_by(keys).aggregate(**{name: getattr(rows[name], how)() for name, how in sums.items()}).select(*held.columns)
+        owned = given["identities"].semi_join(asked, "person_key")
+        tables = {"profiles": engine.create_table("asked_profiles", given["profiles"].semi_join(asked, "person_key"), temp=True, overwrite=True), "identities": engine.create_table("asked_identities", owned, temp=True, overwrite=True), "events": given["events"], "measure_days": engine.create_table("asked_days", merged, temp=True, overwrite=True)}
+        return rules.compile({"r": parsed}, tables, as_of=AS_OF, measures=measures).to_pyarrow()
+
+    wall, cpu, rows = seconds(next_day, 3)
+    answers = dict(zip(rows["person_id"].to_pylist(), rows["r"].to_pylist(), strict=True))
+    stays = set(stood.filter(stood.r).select("person_id").to_pyarrow()["person_id"].to_pylist()) - answers.keys()
+    assert stays | {person for person, holds in answers.items() if holds} == full, "incremental is not full"
+    line("incremental, one day later", wall, cpu, f"{news.count().execute():,} new events, {rows.num_rows:,} persons asked again; the answer is that of a full run")
 
 
 def persons(tables: dict[str, Any], parsed: rules.Rule) -> None:

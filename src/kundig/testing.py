@@ -248,6 +248,13 @@ TRAITS = {
 }
 """Traits of every kind over the events of `World`."""
 
+SEGMENT_RULES = {
+    "busy": "{meaning: Bought twice in a fortnight, rule: {event: order_completed, within: 14 days, count: {at_least: 2}}}",
+    "silent": "{meaning: Bought and stays away, rule: {all: [{event: order_completed}, {not: {event: '*', within: 21 days}}]}}",
+    "browsing": "{meaning: Looks around and has not bought this month, rule: {all: [{event: page_viewed, within: 10 days, count: {at_least: 2}}, {not: {event: order_completed, within: {calendar: 1 month}}}]}}",
+}
+"""Segments by rule over the events of `World`."""
+
 
 def default_workspace(folder: Path, *, traits: bool = False, predictions: bool = False) -> Path:
     """A workspace of the default files in a folder; with `traits` also traits of every kind, an attribute of its own, and personas; with `predictions` one of these."""
@@ -262,6 +269,9 @@ def default_workspace(folder: Path, *, traits: bool = False, predictions: bool =
         (folder / "personas/answers").mkdir(parents=True)
         (folder / "personas/customers.yaml").write_text("meaning: Buyers\ndata: [prices, habits, attitudes, traits]\n", encoding="utf-8")
         (folder / "personas/answers/early.yaml").write_text("title: {en: Early birds}\npopulation: everyone\nwho: {hour: {less_than: 13}}\nshare: 0.5\nbelieved: {channel: email}\n", encoding="utf-8")
+        (folder / "segments/rules").mkdir(parents=True)
+        for name, text in SEGMENT_RULES.items():
+            (folder / "segments/rules" / f"{name}.yaml").write_text(text + "\n", encoding="utf-8")
     if predictions:
         (folder / "predictions").mkdir()
         text = "meaning: Buyers\nowner: crm@example.org\ntarget: {event: product_bought, where: {quantity: {at_least: 1}}}\nhorizon: 14 days\ncut_offs: 2\nscore_days: 2\ngroups: [country]\n"

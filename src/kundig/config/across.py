@@ -18,6 +18,7 @@ def faults_across(values: Mapping[str, Any], broken: Collection[str] = ()) -> It
         yield from matrix_faults(values["axes"], values["matrix"])
     yield from _audiences(values, broken)
     yield from _traits(values)
+    yield from _rule_segments(values)
     yield from _predictions(values)
     if "purposes" not in broken:
         yield from _destinations(values, broken)
@@ -45,6 +46,15 @@ def _traits(values: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(what=f"'{name}' is no name of a trait", at=f"traits/{name}.yaml", mend="name the file in lower case, digits and _")
         elif name in known:
             yield Fault(what=f"'{name}' is an attribute of profiles already", at=f"traits/{name}.yaml", mend="give the file another name")
+
+
+def _rule_segments(values: Mapping[str, Any]) -> Iterator[Fault]:
+    for name in sorted(values["rule_segments"]):
+        at = f"segments/rules/{name}.yaml"
+        if not re.fullmatch(NAME, name):
+            yield Fault(what=f"'{name}' is no name of a segment", at=at, mend="name the file in lower case, digits and _")
+        elif values["matrix"] is not None and name in values["matrix"].segments:
+            yield Fault(what=f"'{name}' is a segment of persona_matrix.csv already", at=at, mend="give the file another name")
 
 
 def _predictions(values: Mapping[str, Any]) -> Iterator[Fault]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise, product
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -189,6 +189,13 @@ class StateAxis(Record):
         return (*(state.name for state in self.states), self.default)
 
 
+class SegmentRule(Record):
+    """segments/rules/<name>.yaml: a segment that a rule defines, beside the cells of the matrix."""
+
+    meaning: str = Field(min_length=1, description="Who that is and what for, for people.")
+    rule: Any = Field(description="Who is in it (docs/rules.md); windows open and close as time passes.")
+
+
 class Axes(Record):
     """segments/axes.yaml: value tiers, behaviour clusters and states that the matrix is made of."""
 
@@ -302,5 +309,6 @@ def fitting(axes: Axes, matrix: Matrix) -> None:
 FILES = (
     FileKind(name="costs", pattern="costs.yaml", model=Costs, meaning="Rates for costs that no booking tells."),
     FileKind(name="axes", pattern="segments/axes.yaml", model=Axes, meaning="Value tiers, behaviour clusters and states."),
+    FileKind(name="rule_segments", pattern="segments/rules/*.yaml", model=SegmentRule, meaning="Segments by rule.", many=True),
     FileKind(name="matrix", pattern="persona_matrix.csv", model=Matrix, meaning="Segments: value × behaviour × state, with message and offer.", format="csv"),
 )

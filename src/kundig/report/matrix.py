@@ -82,7 +82,7 @@ def matrix(facts: Facts, w: Words) -> View:
         answer = told(w, "matrix.answer", persons=people, segments=segments, moved=w.number(total), since=w.moment(before.moment), value=amount(w, sum(row["value"] or 0 for row in moved), short=True))
     return {
         "title": w("matrix.title"), "answer": answer, "movement": _movement(moves, moved, facts, w, before), "how": w("how.matrix"),
-        "tables": [_cells(facts, w, amount, count), _returns(facts, w, amount, count)], "back": Cell(text=w("matrix.back"), href=address("/segments", lang=w.locale)),
+        "tables": [_cells(facts, w, amount, count), _returns(facts, w, amount, count), *_by_rule(facts, w)], "back": Cell(text=w("matrix.back"), href=address("/segments", lang=w.locale)),
     }  # fmt: skip
 
 
@@ -124,6 +124,21 @@ def _cells(facts: Facts, w: Words, amount: Any, count: Any) -> View:
         possible *= len(names)
     filled = len({(row["value_tier"], row["behavior_cluster"], row["state"]) for row in found})
     return grid(heads, rows, title=w("matrix.cells"), note=w("matrix.cells_note", filled=w.number(filled), possible=w.number(possible), small=w.number(SMALL_CELL)), empty=w("empty.segments"))
+
+
+def _by_rule(facts: Facts, w: Words) -> list[View]:
+    from kundig.report.views import grid
+
+    known = facts.workspace.config.rule_segments
+    if not known:
+        return []
+    found = {row["segment"]: row for row in facts.rows("SELECT segment, count(*) AS persons, sum(v.expected_value)::DOUBLE AS value FROM rule_members m LEFT JOIN lifetime_values v USING (person_key) WHERE m.member GROUP BY 1")}
+    rows = []
+    for name, one in sorted(known.items()):
+        row = found.get(name, {"persons": 0, "value": None})
+        rows.append((name, Cell(text=w.number(row["persons"]), value=row["persons"]), Cell(text=w.money(row["value"]), value=row["value"]), one.meaning))
+    heads = [(w("segments.segment"), False), (w("common.persons"), True), (w("matrix.value"), True), (w("audiences.meaning"), False)]
+    return [grid(heads, rows, title=w("matrix.by_rule"))]
 
 
 def _returns(facts: Facts, w: Words, amount: Any, count: Any) -> View:

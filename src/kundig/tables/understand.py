@@ -87,6 +87,12 @@ SEGMENT_MEMBERS = table(
     col("seq", "int64", "Order among rows of one instant."), col("due_at", "timestamp", "When time alone may change it."), changed(), subject="person_key", purpose="marketing",
 )  # fmt: skip
 
+RULE_MEMBERS = table(
+    "understand", "rule_members", "Who is in the segments that rules define (segments/rules), and whom time alone may bring into them.", ("person_key", "segment"),
+    person(), fact("segment", "string", "Name of the segment: the file's."), fact("member", "bool", "In it now; false: not yet, or not any more, and time alone may change it."),
+    col("due_at", "timestamp", "When time alone may change it."), changed(), subject="person_key", purpose="marketing",
+)  # fmt: skip
+
 LIST_MEMBERS = table(
     "understand", "list_members", "Members of lists kept by hand, with history.", ("person_key", "list", "occurred_at"),
     person(), col("list", "string", "Name of the list."), col("member", "bool", "On it or off it."), *clocks(), col("until", "timestamp", "Until when."), col("seq", "int64", "Order."), changed(),
@@ -149,5 +155,5 @@ USE_CASES = table(
 )  # fmt: skip
 
 UNDERSTAND = (
-    FEATURES, LIFECYCLE_STATES, CONTRACT_VALUES, LIFETIME_VALUES, TRAITS, SCORES, URGENCY, SEGMENT_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_SCORES, MODELS, PERSONA_MODELS, PREDICTION_MODELS, USE_CASES,
+    FEATURES, LIFECYCLE_STATES, CONTRACT_VALUES, LIFETIME_VALUES, TRAITS, SCORES, URGENCY, SEGMENT_MEMBERS, RULE_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_SCORES, MODELS, PERSONA_MODELS, PREDICTION_MODELS, USE_CASES,
 )  # fmt: skip
