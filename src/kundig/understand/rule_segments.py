@@ -17,6 +17,9 @@ from kundig.tables.collect import EVENTS
 from kundig.tables.understand import LIST_MEMBERS, RULE_MEMBERS, SCORES, SEGMENT_MEMBERS
 from kundig.tables.unify import CONSENTS, IDENTITIES, MEASURE_DAYS, PROFILES, TRAIT_CHANGES
 
+MOMENT = "timestamp('UTC', 6)"
+"""Type of a moment: engines give a rule that time alone never changes another one than the others."""
+
 
 @step(
     reads=(PROFILES, EVENTS, IDENTITIES, MEASURE_DAYS, TRAIT_CHANGES, CONSENTS, SCORES, SEGMENT_MEMBERS, LIST_MEMBERS), writes=RULE_MEMBERS, by="person_key", due="due_at",
@@ -37,12 +40,12 @@ def rule_members(
     parsed = rules.parse_all({name: one.rule for name, one in sorted(rule_segments.items())}, rules.schema_of(config)) if rule_segments else {}
     if not parsed:
         nobody = profiles.filter(ibis.literal(False))
-        return nobody.select("person_key", segment=ibis.literal(""), member=ibis.literal(False), due_at=ibis.null("timestamp('UTC', 6)"))
+        return nobody.select("person_key", segment=ibis.literal(""), member=ibis.literal(False), due_at=ibis.null(MOMENT))
     tables = {
         "profiles": profiles, "events": events, "identities": identities, "measure_days": measure_days, "trait_changes": trait_changes, "scores": scores,
         "consents": consents, "segment_members": segment_members, "list_members": list_members,
     }  # fmt: skip
     flags = rules.compile(parsed, tables, as_of=as_of, due=True, measures=rules.measures_of(parsed))
-    parts = [flags.select("person_key", segment=ibis.literal(name), member=flags[name], due_at=flags[f"{name}_due_at"]) for name in parsed]
+    parts = [flags.select("person_key", segment=ibis.literal(name), member=flags[name], due_at=flags[f"{name}_due_at"].cast(MOMENT)) for name in parsed]
     rows: ir.Table = functools.reduce(lambda above, below: above.union(below, distinct=False), parts)
     return rows.filter(rows.member | rows.due_at.notnull())
