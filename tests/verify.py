@@ -67,6 +67,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         Check(name="personas: a million persons", count="1,000,000", command=(sys.executable, "-m", "bench.personas", "--none", "5")),
         Check(name="segments: the matrix suggested, compared and applied; its page in a browser", count="full", command=_pytest("tests/understand/test_matrix.py", "tests/cli/test_matrix.py", "tests/server/test_matrix_page.py")),
         Check(name="segments by rule: incremental equals full, on DuckDB and Spark", count="6 worlds", command=_pytest("tests/pipeline", "tests/parity", "tests/understand/test_rule_segments.py")),
+        Check(name="use cases: goals judged by their KPIs", count="full", command=_pytest("tests/understand/test_usecases.py", "tests/cli/test_usecases.py")),
         Check(name="one rule: a million profiles, a hundred million events", count="1,000,000; 100,000,000", command=(sys.executable, "-m", "bench.rules", "--events", "100000000", "--runs", "3")),
         Check(name="prediction: leaks by timing, folds, calibration, card, drift", count="full", command=_pytest("tests/understand/test_propensity.py")),
         Check(name="prediction: real people beside the baselines; a million persons", count="3 sets, 1,000,000", command=(sys.executable, "-m", "bench.propensity")),

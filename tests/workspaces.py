@@ -62,6 +62,8 @@ def _finish(root: Path) -> None:
     told = default_workspace(root) / "personas/answers/early.yaml"
     told.parent.mkdir(parents=True)
     told.write_text("title: {de: Frühaufsteher, en: Early birds}\npopulation: everyone\nwho: {hour: {less_than: 13.5}}\nshare: 0.9\nbelieved: {channel: email, hour: {at_least: 20}}\n", encoding="utf-8")
+    (root / "usecases").mkdir()
+    (root / "usecases/fewer_lost.yaml").write_text("problem: Zu viele Käufer schlafen ein\ngoal: {kpi: churn, at_most: 0.2}\napproach: Rückgewinnung per E-Mail\ntools: [E-Mail]\naudience: win_back\n", encoding="utf-8")
     workspace = kundig.open(root)
     land(workspace.lake, World(1, people=40).rows(until=END), batch="first")
     workspace.run(as_of=END)

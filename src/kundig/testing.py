@@ -269,6 +269,8 @@ def default_workspace(folder: Path, *, traits: bool = False, predictions: bool =
         (folder / "personas/answers").mkdir(parents=True)
         (folder / "personas/customers.yaml").write_text("meaning: Buyers\ndata: [prices, habits, attitudes, traits]\n", encoding="utf-8")
         (folder / "personas/answers/early.yaml").write_text("title: {en: Early birds}\npopulation: everyone\nwho: {hour: {less_than: 13}}\nshare: 0.5\nbelieved: {channel: email}\n", encoding="utf-8")
+        (folder / "usecases").mkdir()
+        (folder / "usecases/win_back.yaml").write_text("problem: Buyers fall silent\ngoal: {kpi: churn, at_most: 0.2}\ntools: [e-mail]\naudience: win_back\n", encoding="utf-8")
         (folder / "segments/rules").mkdir(parents=True)
         for name, text in SEGMENT_RULES.items():
             (folder / "segments/rules" / f"{name}.yaml").write_text(text + "\n", encoding="utf-8")

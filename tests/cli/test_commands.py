@@ -50,7 +50,7 @@ ELSEWHERE = {
     "source list", "source add", "source check", "source declare", "webhook list", "webhook add",
     "key create", "key list", "key revoke", "consent decode", "consent expiring", "consent export",
     "destination list", "destination add", "destination letters", "destination replay", "destination drop",
-    "identity undo", "identity answer", "identity decide", "identity preview", "legal folder", "matrix suggest", "matrix diff", "matrix apply",
+    "identity undo", "identity answer", "identity decide", "identity preview", "legal folder", "matrix suggest", "matrix diff", "matrix apply", "usecase new", "usecase list", "usecase show",
 }  # fmt: skip
 """Commands that write: each has a test of its own, here or in a file beside."""
 

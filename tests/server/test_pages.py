@@ -14,7 +14,7 @@ from kundig.errors import AccessDenied
 from kundig.server import serve
 from kundig.workspace import Workspace
 
-NAMES = ("overview", "people", "value", "segments", "matrix", "audiences", "creatives", "measure", "consent", "data", "sources", "requests", "legal", "legal_quarter", "identity", "identity_person", "chosen", "person", "person_audience", "heard")
+NAMES = ("overview", "people", "value", "segments", "matrix", "usecases", "audiences", "creatives", "measure", "consent", "data", "sources", "requests", "legal", "legal_quarter", "identity", "identity_person", "chosen", "person", "person_audience", "heard")
 LOCALES = ("de", "en")
 HOSTILE = ("'", '"', "' OR 1=1 --", "x'; DROP TABLE profiles; --", "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }}", "{q}", "%", "\x00", "ü" * 300, "../../etc/passwd", "p000000000000000")
 

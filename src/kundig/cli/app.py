@@ -23,6 +23,7 @@ from kundig.cli.privacy import privacy
 from kundig.cli.quarantine import quarantine
 from kundig.cli.sources import source
 from kundig.cli.trackingplan import trackingplan
+from kundig.cli.usecases import usecase
 from kundig.cli.webhooks import webhook
 from kundig.errors import KundigError
 
@@ -36,6 +37,7 @@ app.add_typer(legal, name="legal")
 app.add_typer(keys, name="key")
 app.add_typer(persona, name="persona")
 app.add_typer(matrix, name="matrix")
+app.add_typer(usecase, name="usecase")
 app.add_typer(prediction, name="prediction")
 app.add_typer(destination, name="destination")
 app.add_typer(source, name="source")

@@ -20,6 +20,7 @@ def faults_across(values: Mapping[str, Any], broken: Collection[str] = ()) -> It
     yield from _traits(values)
     yield from _rule_segments(values)
     yield from _predictions(values)
+    yield from _usecases(values, broken)
     if "purposes" not in broken:
         yield from _destinations(values, broken)
 
@@ -66,6 +67,13 @@ def _predictions(values: Mapping[str, Any]) -> Iterator[Fault]:
         for group in prediction.groups:
             if group not in known:
                 yield Fault(what=f"there is no attribute '{group}' to tell fairness by", at=f"{at}, groups", mend=nearest(group, known, most=40))
+
+
+def _usecases(values: Mapping[str, Any], broken: Collection[str]) -> Iterator[Fault]:
+    for name, one in sorted(values["usecases"].items()):
+        for what, given, kind in (("prediction", one.prediction, "predictions"), ("audience", one.audience, "audiences")):
+            if given and given not in values[kind] and kind not in broken:
+                yield Fault(what=f"there is no {what} '{given}'", at=f"usecases/{name}.yaml", mend=nearest(given, values[kind]))
 
 
 def _destinations(values: Mapping[str, Any], broken: Collection[str]) -> Iterator[Fault]:

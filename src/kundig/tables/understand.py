@@ -150,8 +150,12 @@ PREDICTION_MODELS = table(
 )  # fmt: skip
 
 USE_CASES = table(
-    "understand", "use_cases", "Problem → goal metric → approach → test → tools.", ("use_case",),
-    col("use_case", "string", "Name."), col("problem", "string", "Problem."), col("metric", "string", "Goal metric."), col("target", "float64", "Target."), col("status", "string", "Status."), col("answer", "string", "Did we reach the goal?"),
+    "understand", "use_cases", "Use cases (usecases/*.yaml), each with its goal and whether it was reached.", ("use_case",),
+    col("use_case", "string", "Name."), col("problem", "string", "Problem."), col("metric", "string", "Goal metric: a KPI."), col("member", "string", "Member of the KPI's split; null: all."),
+    col("direction", "string", "at_least or at_most."), col("target", "float64", "Target."), col("until", "date", "Day by which."), col("status", "string", "running, or done once that day is over."),
+    col("value", "float64", "Value of the KPI that it is judged by."), col("low", "float64", "5 % bound of it; null: it is exact, or none is known."), col("high", "float64", "95 % bound."), col("unit", "string", "Unit of the KPI."),
+    col("period_start", "date", "First day of the period judged."), col("answer", "string", "Did we reach the goal? reached, not_reached, open (the interval holds the target), or null."), col("reason", "string", "Why there is no answer; else ''."),
+    col("prediction", "string", "Prediction that serves it."), col("audience", "string", "Audience that serves it."), col("experiment", "string", "Experiment that judges it."),
 )  # fmt: skip
 
 UNDERSTAND = (
