@@ -111,26 +111,6 @@ def _labels(words: dict[float, str]) -> str:
     return f"{cases}''"
 
 
-def against_diagonal(rows: Sequence[dict[str, Any]], *, x: str, y: str, label: str = "", shares: bool = True, comma: bool = False) -> str:
-    """One line over numbers as SVG, beside the diagonal on which both are equal: a Lorenz curve, or what came over what was predicted."""
-    values: list[dict[str, Any]] = [{"x": float(row[x]), "y": float(row[y]), "text": str(row[label]) if label else ""} for row in rows]
-    most = 1.0 if shares else max(max(value["x"], value["y"]) for value in values) * 1.05 or 1.0
-    return _both(lambda width: _against(values, most, shares, comma))
-
-
-def _against(values: list[dict[str, Any]], most: float, shares: bool, comma: bool) -> Any:
-    import altair as alt
-
-    said = "replace(replace(datum.label, '.', ','), '%', '\u00a0%')" if comma else "datum.label"
-    axis = alt.Axis(format="%" if shares else "~g", labelExpr=said, grid=True, gridColor=FAINT, domainColor=FAINT, tickColor=FAINT, tickCount=4)
-    scale = alt.Scale(domain=[0, most], nice=False)
-    places = {"x": alt.X("x:Q", title=None, axis=axis, scale=scale), "y": alt.Y("y:Q", title=None, axis=axis, scale=scale)}
-    even = alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": most, "y": most}])).encode(**places).mark_line(color=INK, strokeWidth=1, strokeDash=[4, 4])
-    base = alt.Chart(alt.Data(values=values)).encode(**places)
-    drawn = base.mark_line(color=PALETTE[0], strokeWidth=2.5, point=alt.OverlayMarkDef(color=PALETTE[0], size=28))
-    return even + drawn + base.mark_text(align="left", dx=8, dy=10, fontSize=12, color=INK).encode(text="text:N")
-
-
 def _both(draw: Callable[[int], Any]) -> str:
     return _svg(draw(WIDE).properties(width=WIDE, height=HEIGHT), "wide") + _svg(draw(NARROW).properties(width=NARROW, height=HEIGHT), "narrow")
 

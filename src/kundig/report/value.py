@@ -84,9 +84,9 @@ def _concentration(curve: list[tuple[float, int, float]], w: Words) -> View:
     table = grid([(w("value_page.top"), False), (w("common.persons"), True), (w("value_page.share"), True)], rows, title=w("value_page.concentration"), empty=w("empty.buyers"), lies=True)
     if not rows:
         return table
-    points = [{"x": 0.0, "y": 0.0, "text": ""}, *({"x": top, "y": share, "text": w.percent(share) if top in (0.1, 0.5) else ""} for top, _, share in curve)]
+    points = [{"x": 0.0, "y": 0.0}, *({"x": top, "y": share} for top, _, share in curve)]
     fifth = next(share for top, _, share in curve if top == 0.2)
-    return table | {"finding": w("value_page.concentration_finding", share=w.percent(fifth)), "sub": w("value_page.concentration_sub"), "drawing": charts.against_diagonal(points, x="x", y="y", label="text", shares=True, comma=w.locale == "de")}
+    return table | {"finding": w("value_page.concentration_finding", share=w.percent(fifth)), "sub": w("value_page.concentration_sub"), "drawing": charts.curve(points, percent=w.percent, diagonal=True)}
 
 
 def _spread(amounts: Any, w: Words) -> View:
@@ -135,10 +135,10 @@ def _tenths(facts: Facts, w: Words) -> View:
     table = grid(heads, rows, title=w("value_page.calibration"), empty=w("empty.check"))
     if not rows:
         return table
-    points = [{"x": row[1].value, "y": row[2].value, "text": ""} for row in rows]
+    points = [{"x": row[1].value, "y": row[2].value} for row in rows]
     sub = w("value_page.calibration_sub", day=w.iso_day(checks[0]["cut_off"]), days=w.number(checks[0]["horizon_days"]))
     finding = w("value_page.calibration_finding", predicted=rows[-1][1].text, actual=rows[-1][2].text)
-    return table | {"finding": finding, "sub": sub, "drawing": charts.against_diagonal(points, x="x", y="y", label="text", shares=False, comma=w.locale == "de")}
+    return table | {"finding": finding, "sub": sub, "drawing": charts.curve(points, percent=lambda one: w.number(one, 2), diagonal=True)}
 
 
 def _checks(facts: Facts, w: Words) -> View:
