@@ -43,11 +43,11 @@ def gate_facts(
     """
     asked = _asked(audience_candidates, audiences, briefs, channels, {row["segment_id"]: row.get("offer_code", "") for row in matrix.rows}, locale)
     asked = _with_offer(asked, stock_levels, offer_list, as_of, zone)
-    standing = consents_now(consents, as_of).select("person_key", "purpose", "channel", consent_status="status", consent_basis="basis", consent_until="until")
+    people = asked.select("person_key").distinct()
+    standing = consents_now(consents.semi_join(people, "person_key"), as_of).select("person_key", "purpose", "channel", consent_status="status", consent_basis="basis", consent_until="until")
     everywhere = contact_pressure.filter(contact_pressure.channel == ALL_CHANNELS)
     everywhere = everywhere.select("person_key", messages_24h="messages_1", messages_7d="messages_7", messages_30d="messages_30")
     here = contact_pressure.select("person_key", "channel", channel_24h="messages_1", channel_7d="messages_7", channel_30d="messages_30")
-    people = asked.select("person_key").distinct()
     held = addresses(identities.semi_join(people, "person_key"), identifiers, {known.namespace for known in channels.channels.values()}, as_of)
     broken = undeliverable(campaign_messages).mutate(bounced=ibis.literal(True))
     named = _left(asked, (held, "person_key", "namespace"))

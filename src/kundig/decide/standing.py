@@ -74,7 +74,9 @@ def contracts(subscriptions: ir.Table, identities: ir.Table, as_of: dt.datetime)
 
 def undeliverable(campaign_messages: ir.Table) -> ir.Table:
     """Addresses whose newest sign is a bounce: `identifier_key`, `channel`; a later delivery, open or click heals it."""
+    bounced = campaign_messages.filter(campaign_messages.outcome == "bounced").select("identifier_key", "channel").distinct()
     signs = campaign_messages.filter(campaign_messages.outcome.isin(["bounced", "delivered", "opened", "clicked"]))
+    signs = signs.semi_join(bounced, [signs.identifier_key.identical_to(bounced.identifier_key), signs.channel.identical_to(bounced.channel)])  # few ever bounced: of them alone signs are put in order
     newest = _first(signs.select("identifier_key", "channel", "outcome", "occurred_at", "message_id"), ["identifier_key", "channel"], [ibis.desc("occurred_at"), ibis.asc("outcome"), ibis.asc("message_id")])
     return newest.filter(newest.outcome == "bounced").select("identifier_key", "channel")
 

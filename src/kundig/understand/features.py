@@ -169,17 +169,18 @@ def _visits(person_days: ir.Table, today: dt.date, zone: str) -> ir.Table:
     for prefix in NO_VISIT_PREFIXES:
         there = there & ~person_days.event.startswith(prefix)
     seen = person_days.filter(there)
-    ever = seen.group_by("person_key").aggregate(last_visit_day=seen.local_day.max(), visits_first_at=seen.first_at.min(), visits_last_at=seen.last_at.max())
-    year = seen.filter(_inside(seen.local_day, today, WINDOWS["visits_365"]))
-    each = year.group_by("person_key", "local_day").aggregate(login=year.event.isin(LOGINS).cast("int64").max())
-    month, login = _inside(each.local_day, today, WINDOWS["visits_30"]), _inside(each.local_day, today, WINDOWS["login_frequency"]) & (each.login == 1)
+    each = seen.group_by("person_key", "local_day").aggregate(
+        login=seen.event.isin(LOGINS).cast("int64").max(), first_at=seen.first_at.min(), last_at=seen.last_at.max()
+    )
+    year, month = _inside(each.local_day, today, WINDOWS["visits_365"]), _inside(each.local_day, today, WINDOWS["visits_30"])
+    login = _inside(each.local_day, today, WINDOWS["login_frequency"]) & (each.login == 1)
     counted = each.group_by("person_key").aggregate(
-        visits_30=month.sum().cast("int64"), visits_365=each.count().cast("int64"), logins=login.sum().cast("int64"),
-        old_30=each.local_day.min(where=month), old_365=each.local_day.min(), old_90=each.local_day.min(where=login),
+        last_visit_day=each.local_day.max(), visits_first_at=each.first_at.min(), visits_last_at=each.last_at.max(),
+        visits_30=month.sum().cast("int64"), visits_365=year.sum().cast("int64"), logins=login.sum().cast("int64"),
+        old_30=each.local_day.min(where=month), old_365=each.local_day.min(where=year), old_90=each.local_day.min(where=login),
     )  # fmt: skip
     dues = [_leaves(counted[name], days, today, zone) for name, days in (("old_30", 30), ("old_365", 365), ("old_90", 90))]
-    counted = counted.mutate(visits_due_at=_least(dues)).drop("old_30", "old_365", "old_90")
-    return ever.left_join(counted, "person_key").drop("person_key_right")
+    return counted.mutate(visits_due_at=_least(dues)).drop("old_30", "old_365", "old_90")
 
 
 def _messages(sent: ir.Table, today: dt.date, zone: str) -> ir.Table:
