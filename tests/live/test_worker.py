@@ -52,7 +52,7 @@ def test_without_the_fold_it_lands_alone(street: Street) -> None:
     assert street.now.person("d1") is not None
     street.send(street.call(device="d2"), street.call(device="d2"), {"type": "track"})
     worker = Worker(quick(street, live=False), clock=lambda: street.at)
-    assert [duty.name for duty in worker.duties] == ["land", "tend"] and set(street.inbox.cursors()) == {"land"}
+    assert [duty.name for duty in worker.duties] == ["land", "tend", "requests"] and set(street.inbox.cursors()) == {"land"}
     before = {minute.source: minute.taken for minute in street.store.minutes()}
     thread = running(worker)
     until(lambda: street.inbox.waiting("land") == 0 and sum(minute.taken for minute in street.store.minutes()) > before["web"])

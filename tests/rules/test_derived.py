@@ -24,7 +24,7 @@ from kundig.rules.scan import with_persons
 from kundig.rules.values import passes
 from kundig.rules.windows import bounded
 
-ROUNDS = 60 if FULL else 5
+ROUNDS = 60 if FULL else 3
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def axe() -> str:
 
 
 @pytest.fixture(scope="session")
-def sheets(client: TestClient, workspace: Workspace, addresses: dict[str, str]) -> dict[str, str]:
+def every_sheet(client: TestClient, workspace: Workspace, addresses: dict[str, str]) -> dict[str, str]:
     """Every page and report in both languages, its stylesheet in it."""
     style = client.get("/style.css").text
     found = {}
@@ -34,6 +35,15 @@ def sheets(client: TestClient, workspace: Workspace, addresses: dict[str, str]) 
             found[f"{name}.{locale}"] = text.replace('<link rel="stylesheet" href="/style.css">', f"<style>{style}</style>")
         found[f"report.{locale}"] = render(workspace, locale)
     return found
+
+
+@pytest.fixture
+def sheets(every_sheet: dict[str, str], request: pytest.FixtureRequest) -> dict[str, str]:
+    """The pages to look at: all where full counts are wanted, else of a phone those in German and of a desktop those in English."""
+    if os.environ.get("KUNDIG_FULL"):
+        return every_sheet
+    locale = "de" if request.getfixturevalue("width") < 900 else "en"
+    return {name: text for name, text in every_sheet.items() if name.endswith(f".{locale}")}
 
 
 @pytest.mark.parametrize(("width", "dark"), ((360, False), (2560, True)))

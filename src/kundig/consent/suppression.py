@@ -77,7 +77,7 @@ def forms(namespace: str, value: str) -> tuple[tuple[str, str], ...]:
 
     Examples:
         >>> [(name, text[:8]) for name, text in forms("email", "kim@example.org")], forms("phone", "+4917112345")
-        ([('email', 'kim@exam'), ('email_hash', 'd8fcfb6d')], (('phone', '+4917112345'),))
+        ([('email', 'kim@exam'), ('email_hash', '1b8d2496')], (('phone', '+4917112345'),))
     """
     return ((namespace, value), ("email_hash", hashlib.sha256(value.encode()).hexdigest())) if namespace == "email" else ((namespace, value),)
 

@@ -299,7 +299,7 @@ MEASURES: tuple[Measure, ...] = (
         "clv",
         "topline",
         "currency",
-        ("lifetime_values", "profiles"),
+        ("lifetime_values", "profiles", "orders"),
         customer_lifetime_value,
         "expected net present value of margin a customer",
         interval="given",

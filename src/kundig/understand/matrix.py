@@ -71,7 +71,7 @@ def tier_starts(values: npt.NDArray[np.float64], count: int) -> list[float] | No
     Examples:
         >>> import numpy as np
         >>> tier_starts(np.array([1.0] * 80 + [10.0] * 20), 3)
-        [0.5, 0.85]
+        [0.7, 0.85]
         >>> tier_starts(np.zeros(10), 3) is None
         True
     """
