@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from kundig.workspace import Workspace
 
 NAVIGATION = ("overview", "people", "value", "segments", "audiences", "creatives", "measure", "consent", "data", "sources")
+ASIDES = {"consent": ("requests.title", "/requests"), "measure": ("usecases.title", "/usecases")}
+"""Page → the page it leads to: title and address."""
 LANGUAGES = {"de": "Deutsch", "en": "English"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -96,8 +98,9 @@ class Pages:
         if key not in PAGES:
             return await self.missing(request, KundigError("no such page"))
         template, fill = PAGES[key]
-        if key == "consent":
-            return await self._shown(request, template, key, lambda facts, w: fill(facts, w) | {"aside": Cell(text=w("requests.title"), href=address("/requests", lang=w.locale))})
+        if key in ASIDES:
+            title, path = ASIDES[key]
+            return await self._shown(request, template, key, lambda facts, w: fill(facts, w) | {"aside": Cell(text=w(title), href=address(path, lang=w.locale))})
         return await self._shown(request, template, key, fill)
 
     async def people(self, request: Request) -> Response:

@@ -121,9 +121,15 @@ def _said(value: Any, w: Words) -> str:
 
 
 def _ledger(found: tuple[Entry, ...], w: Words, *, title: str) -> View:
-    rows = [(w.moment(one.at), w.named("ledger_kinds", one.kind), _named(one.person, w), _named(one.other, w), one.evidence, _state(one, w)) for one in found]
+    rows = [(w.moment(one.at), w.named("ledger_kinds", one.kind), _named(one.person, w), _named(one.other, w), _ground(one, w), _state(one, w)) for one in found]
     heads = [(w("person.when"), False), (w("person.kind"), False), (w("identity.one"), False), (w("identity.other"), False), (w("identity.evidence"), False), (w("identity.state"), False)]
     return grid(heads, rows, title=title, empty=w("identity.no_ledger"))
+
+
+def _ground(one: Entry, w: Words) -> str:
+    """What a row rests on; of a split first which guard refused it."""
+    status, _, rest = one.evidence.partition(" ")
+    return f"{w.named('link_statuses', status)}; {rest}" if one.kind == "split" and rest else one.evidence or DASH
 
 
 def _state(one: Entry, w: Words) -> Cell:
