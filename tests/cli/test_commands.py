@@ -58,7 +58,7 @@ ELSEWHERE = {
 def commands() -> dict[str, Any]:
     """Every command by its words."""
     found: dict[str, Any] = {}
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]  # typer gives a group for an app with several commands
         inner = getattr(command, "commands", None)
         found |= {f"{name} {one}": leaf for one, leaf in inner.items()} if inner else {name: command}
     return found

@@ -37,7 +37,7 @@ def child(place: str, crash: Crash) -> None:
 
 
 if __name__ == "__main__":
-    import psycopg  # noqa: F401
-    import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
+    import psycopg  # noqa: F401  loaded once, before children are forked
+    import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401  the same
 
     serve(child)

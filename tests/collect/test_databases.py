@@ -220,7 +220,7 @@ def test_secrets_stay_secret(shop: Shop) -> None:
 def test_a_wrong_file_is_refused(shop: Shop, wrong: str, told: str) -> None:
     shop.source(SOURCE.format(origin=wrong, overlap="" if "overlap" not in wrong else "soon", rows=5).replace(", overlap: x", ""))
     with pytest.raises(ConfigError, match=told):
-        shop.config  # noqa: B018
+        shop.config  # noqa: B018  to read it is what fails
 
 
 # kills ------------------------------------------------------------------------------------------------------------

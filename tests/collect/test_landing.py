@@ -263,7 +263,7 @@ def test_consents_reach_the_log_before_the_lake(shop: Shop) -> None:
     shop.source(CONSENTS, "consents")
     shop.write("in/consents.csv", "id,at,purpose,channel,state,mail\n1,2026-01-01,newsletter,email,ja,a@x.de\n2,2026-01-02,newsletter,email,nein,a@x.de\n3,2026-01-02,newsletter,email,vielleicht,a@x.de\n4,2026-01-02,newsletter,email,ja,\n")
     original = kundig.consent.append
-    kundig.consent.append = lambda state, rows, **_: written.extend(rows.to_pylist()) or len(rows)  # type: ignore[assignment]
+    kundig.consent.append = lambda state, rows, **_: written.extend(rows.to_pylist()) or len(rows)  # type: ignore[assignment]  # a listener in its place for this test
     try:
         landed = shop.land("consents", state=state)
     finally:

@@ -137,7 +137,7 @@ def answer(workspace: Workspace, pair: str, kind: str, *, reason: str = "", acto
     _demand(kind)
     waiting = rows(workspace, f"SELECT left_id, right_id, left_key, right_key FROM record_pairs WHERE verdict = 'ask' AND left(sha256(left_id || '~' || right_id), 10) = {text(pair)}")
     if not waiting:
-        raise IdentityError(f"there is no question '{pair}'", mend="kundig identity reviews them")
+        raise IdentityError(f"there is no question '{pair}'", mend="kundig identity review lists them")
     return decide(workspace.state, kind, waiting[0]["left_key"], waiting[0]["right_key"], reason=reason, actor=actor)
 
 

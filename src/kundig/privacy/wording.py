@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-from kundig.errors import ContractError
+from kundig.answers.texts import LANGUAGES, Texts
 from kundig.schema import Table
 
-TEXTS = Path(__file__).resolve().parents[1] / "locales" / "privacy"
-LANGUAGES = ("de", "en")
-
-
-def text(locale: str, key: str, **values: Any) -> str:
-    """The text of a dotted key in a language, filled.
-
-    Raises:
-        ContractError: There is no such text.
-
-    Examples:
-        >>> text("de", "certificate.title"), text("en", "certificate.title")
-        ('Bescheinigung der Löschung', 'Certificate of erasure')
-    """
-    node: Any = _all(locale)
-    for part in key.split("."):
-        if not isinstance(node, Mapping) or part not in node:
-            raise ContractError(f"there is no text '{key}'", at=f"locales/privacy/{locale}.yaml", mend="add it in every language")
-        node = node[part]
-    return str(node).format(**values) if values else str(node)
-
-
-def named(locale: str, group: str, name: str) -> str:
-    """The text of a name that data bring; the name itself where there is none."""
-    return str(_all(locale).get(group, {}).get(name, name))
+_TEXTS = Texts(Path(__file__).resolve().parents[1] / "locales" / "privacy", shown="locales/privacy")
+text, named = _TEXTS.text, _TEXTS.named
 
 
 def table_name(locale: str, name: str) -> str:
@@ -64,11 +38,4 @@ def meaning(locale: str, table: Table | None, name: str) -> str:
     return table.column(name).meaning if locale == "en" and table is not None and name in table.names else ""
 
 
-@cache
-def _all(locale: str) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-
-    if locale not in LANGUAGES:
-        raise ContractError(f"there are no texts in '{locale}'", at=str(TEXTS), mend=f"known: {', '.join(LANGUAGES)}")
-    found: dict[str, Any] = YAML(typ="safe").load((TEXTS / f"{locale}.yaml").read_text(encoding="utf-8"))
-    return found
+__all__ = ["LANGUAGES", "column_name", "meaning", "named", "table_name", "text"]
