@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from kundig.report.views import View
 from kundig.report.words import Words
+
+if TYPE_CHECKING:
+    from kundig.workspace import Workspace
 
 MOST = 20_000
 """Bytes of a form."""
 Reading = Callable[[Request, Words], Response]
 Writing = Callable[[Request, Words, dict[str, str]], Response]
+Shown = Callable[[Request, Words, View, int], Response]
+ACTOR = "pages"
+"""Who does what a form asks, for the audit log."""
 
 
 class Forms:
@@ -56,3 +64,22 @@ class Forms:
             return await run_in_threadpool(answer if right else self._refused, request, w, form)
 
         return asked
+
+
+class FormPages(ABC):
+    """Pages with forms over one workspace.
+
+    Args:
+        workspace: The workspace.
+        words: The language that a request asks for.
+        shown: Makes a page of a view.
+        headers: What every answer carries.
+    """
+
+    def __init__(self, workspace: Workspace, *, words: Callable[[Request], Words], shown: Shown, headers: Mapping[str, str]) -> None:
+        self.workspace, self._shown, self._headers = workspace, shown, dict(headers)
+        self._forms = Forms(words=words, headers=headers, refused=self._stale)
+
+    @abstractmethod
+    def _stale(self, request: Request, w: Words, form: dict[str, str]) -> Response:
+        """What is shown where a form came with the token of another process."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -17,30 +16,17 @@ from kundig.report.arcs import Arc, arcs
 from kundig.report.cells import Cell, address
 from kundig.report.views import View, grid
 from kundig.report.words import DASH, Words
-from kundig.server.forms import Forms
+from kundig.server.forms import ACTOR, FormPages
 
 if TYPE_CHECKING:
-    from kundig.workspace import Workspace
+    pass
 
-ACTOR = "pages"
 ASKED, SHOWN, DRAWN = 10, 60, 40
 """Questions on a page, rows of the ledger, and identifiers that are drawn."""
-Shown = Callable[[Request, Words, View, int], Response]
 
 
-class IdentityPages:
-    """Answers requests to /identity.
-
-    Args:
-        workspace: The workspace.
-        words: The language that a request asks for.
-        shown: Makes a page of a view.
-        headers: What every answer carries.
-    """
-
-    def __init__(self, workspace: Workspace, *, words: Callable[[Request], Words], shown: Shown, headers: Mapping[str, str]) -> None:
-        self.workspace, self._shown, self._headers = workspace, shown, dict(headers)
-        self._forms = Forms(words=words, headers=headers, refused=self._stale)
+class IdentityPages(FormPages):
+    """Answers requests to /identity."""
 
     def routes(self) -> list[Route]:
         """Addresses and what answers them."""

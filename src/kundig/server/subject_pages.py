@@ -21,30 +21,17 @@ from kundig.privacy.wording import table_name
 from kundig.report.cells import Cell, address
 from kundig.report.views import View, grid
 from kundig.report.words import DASH, Words
-from kundig.server.forms import Forms
+from kundig.server.forms import ACTOR, FormPages
 
 if TYPE_CHECKING:
-    from kundig.workspace import Workspace
+    pass
 
-ACTOR = "pages"
 FIELDS = ("kind", "who", "by", "checked", "attribute", "value")
 TONES = {"finished": "good", "lifted": "good", "partial": "warn", "failed": "bad"}
-Shown = Callable[[Asked, Words, View, int], Response]
 
 
-class SubjectPages:
-    """Answers requests to /requests.
-
-    Args:
-        workspace: The workspace.
-        words: The language that a request asks for.
-        shown: Makes a page of a view.
-        headers: What every answer carries.
-    """
-
-    def __init__(self, workspace: Workspace, *, words: Callable[[Asked], Words], shown: Shown, headers: Mapping[str, str]) -> None:
-        self.workspace, self._shown, self._headers = workspace, shown, dict(headers)
-        self._forms = Forms(words=words, headers=headers, refused=self._stale)
+class SubjectPages(FormPages):
+    """Answers requests to /requests."""
 
     def routes(self) -> list[Route]:
         """Addresses and what answers them."""
