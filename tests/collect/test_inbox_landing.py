@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.collect.shop import NOW, Shop
 from kundig.collect import quarantine
 from kundig.collect.inbox_landing import READERS, Portion, land_inbox
 from kundig.collect.land import Landed
-from kundig.errors import KundigError
+from kundig.errors import KundigError, StoreError
 from kundig.store.inbox import Inbox
 
 SOURCE = """
@@ -180,6 +181,35 @@ def test_what_dies_after_any_step_lands_nothing_twice_and_loses_nothing(taken: T
     assert taken.shop.rows("touched", "count(*) - count(DISTINCT (batch_id, identifier_key))") == [(0,)]
 
 
+def test_calls_read_ahead_land_as_those_read_in_turn(taken: Taken) -> None:
+    for number in range(5):
+        taken.send({"batch": [call(number), call(number, messageId=f"b{number}", event=None), call(0)]}, source=("web", "app")[number % 2])
+        taken.send({"name": number}, kind=("form", "call")[number % 2])
+    came: list[int] = []
+
+    def more(done: str) -> None:
+        if done == "landed" and not came:
+            came.append(taken.send({"batch": [call(90)]}))
+            noted = taken.inbox.read("land")
+            assert noted is not None
+            assert noted.until == 1, "what was noted stays noted while the next is read"
+
+    ids = [one.batches[0] for one in taken.land(most=1, told=more) if one.batches]
+    assert len(ids) == len(set(ids))
+    assert taken.shop.rows("events", "count(*), count(DISTINCT event_id)") == [(6, 6)], "the first call of each, and one of either source that was sent again"
+    assert taken.inbox.waiting("land") == 1, "what came meanwhile is left for the next time"
+
+
+def test_a_row_damaged_ahead_is_named_after_what_came_before_it_landed(taken: Taken) -> None:
+    for number in range(3):
+        taken.send({"batch": [call(number)]})
+    with sqlite3.connect(taken.inbox.path) as connection:
+        connection.execute("UPDATE requests SET body = x'7b7d' WHERE seq = 2")
+    with pytest.raises(StoreError, match="row 2 of the inbox is damaged"):
+        taken.land(most=1)
+    assert taken.shop.rows("events", "count(*)") == [(1,)]
+
+
 def test_an_inbox_that_begins_anew_repeats_no_batch(taken: Taken, tmp_path: Path) -> None:
     taken.send({"batch": [call(1)]})
     taken.land()
@@ -226,12 +256,12 @@ _calls = st.fixed_dictionaries(
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(bodies=st.lists(st.lists(st.one_of(_calls, _values), min_size=1, max_size=4), min_size=1, max_size=3))
-def test_every_call_is_an_event_a_duplicate_or_held(tmp_path_factory: pytest.TempPathFactory, bodies: list[Any]) -> None:
+@given(bodies=st.lists(st.lists(st.one_of(_calls, _values), min_size=1, max_size=4), min_size=1, max_size=3), most=st.sampled_from([1, 100_000]))
+def test_every_call_is_an_event_a_duplicate_or_held(tmp_path_factory: pytest.TempPathFactory, bodies: list[Any], most: int) -> None:
     taken = Taken(tmp_path_factory.mktemp("law"))
     for calls in bodies:
         taken.send({"batch": calls})
-    landed = taken.land()
+    landed = taken.land(most=most)
     taken.inbox.close()
     events = sum(one.rows.get("events", 0) for one in landed)
     assert events + sum(one.duplicates for one in landed) + sum(one.quarantined for one in landed) >= sum(map(len, bodies))

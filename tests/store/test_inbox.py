@@ -79,6 +79,27 @@ def test_a_batch_stays_the_same_until_it_is_advanced_once(inbox, place):
     assert [entry.body for entry in inbox.read("land").entries] == [b"later"]
 
 
+def test_a_batch_read_ahead_is_the_next_one_where_nobody_was_quicker(inbox, place):
+    inbox.register("land")
+    for number in range(4):
+        inbox.append(b"%d" % number, source="web")
+    first = inbox.read("land", most=2)
+    follows = inbox.ahead(first, most=1)
+    assert ([entry.body for entry in follows.entries], follows.id) == ([b"2"], "inbox:land:2-3")
+    assert not inbox.take(follows), "the one before it has not been advanced"
+    inbox.advance(first)
+    assert inbox.take(follows)
+    other = open_inbox(place)
+    assert other.read("land") == follows, "what was taken is read again after a crash"
+    last = other.ahead(follows)
+    inbox.advance(follows)
+    noted = other.read("land", most=1)
+    assert not inbox.take(last), "somebody noted a batch of their own"
+    other.advance(noted)
+    other.close()
+    assert inbox.ahead(noted) is None
+
+
 def test_bounds_of_bytes_take_one_at_least(inbox):
     inbox.register("land")
     for size in (10, 10, 100, 10):
@@ -113,7 +134,7 @@ def test_without_a_cursor_nothing_is_trimmed(inbox):
 
 
 @settings(max_examples=200 if FULL else 15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(st.lists(st.one_of(st.tuples(st.just("append"), st.binary(max_size=20)), st.tuples(st.sampled_from(["read", "trim"]), st.integers(0, 2))), max_size=40))
+@given(st.lists(st.one_of(st.tuples(st.just("append"), st.binary(max_size=20)), st.tuples(st.sampled_from(["read", "ahead", "trim"]), st.integers(0, 2))), max_size=40))
 def test_any_order_of_work_reads_each_entry_once(request, place, tmp_path_factory, steps):
     inbox = open_inbox(request.getfixturevalue("broker").place() if isinstance(place, str) else tmp_path_factory.mktemp("law") / "inbox.sqlite", writing=True)
     names = ["a", "b", "c"]
@@ -127,8 +148,12 @@ def test_any_order_of_work_reads_each_entry_once(request, place, tmp_path_factor
         elif kind == "trim":
             inbox.trim()
         elif (batch := inbox.read(names[value], most=2)) is not None:
-            got[names[value]] += [entry.body for entry in batch.entries]
+            follows = inbox.ahead(batch, most=2) if kind == "ahead" else None
             inbox.advance(batch)
+            got[names[value]] += [entry.body for entry in batch.entries]
+            if follows is not None and inbox.take(follows):
+                got[names[value]] += [entry.body for entry in follows.entries]
+                inbox.advance(follows)
     for name in names:
         assert got[name] + drained(inbox, name) == sent
     inbox.trim()

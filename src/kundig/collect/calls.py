@@ -131,6 +131,7 @@ def _lines(entry: Entry, *, past: bool) -> Iterator[tuple[bytes, str, str]]:
     kind = msgspec.json.encode(meta.type) if meta.type in TYPES else b""
     recorded = past and meta.type == "import"
     long = may_be_long(body)
+    broken_up = b"\n" in body or b"\r" in body
     for raw in raws:
         call = bytes(raw).strip()
         if call[:1] != b"{":
@@ -147,7 +148,7 @@ def _lines(entry: Entry, *, past: bool) -> Iterator[tuple[bytes, str, str]]:
             if at:
                 yield call, f"an integer has more than 64 bits, at {at}", "send identifiers as text; kundig quarantine fix, then replay"
             else:
-                yield _in_one_line(line), "", ""
+                yield line.replace(b"\n", b" ").replace(b"\r", b" ") if broken_up else line, "", ""
 
 
 def _stamped(call: bytes, received: bytes, sent: bytes, context: bytes, kind: bytes) -> bytes:
@@ -167,10 +168,6 @@ def _stamped(call: bytes, received: bytes, sent: bytes, context: bytes, kind: by
     if context and known.context is UNSET:
         more += b',"context":' + context
     return call[:-1] + (b"," if call[1:-1].strip() else b"") + more + b"}"
-
-
-def _in_one_line(call: bytes) -> bytes:
-    return call if b"\n" not in call and b"\r" not in call else call.replace(b"\n", b" ").replace(b"\r", b" ")
 
 
 def _without(call: bytes, *names: str) -> bytes:

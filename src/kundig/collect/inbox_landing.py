@@ -9,14 +9,16 @@ import dataclasses
 import datetime as dt
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kundig.clock import Clock
 from kundig.clock import now as present
-from kundig.collect.calls import calls_of
+from kundig.collect.calls import Calls, calls_of
 from kundig.collect.consent_copy import copy_consents
 from kundig.collect.deliveries import Delivery
 from kundig.collect.known_ids import KnownIds
@@ -50,6 +52,8 @@ class Portion:
     now: dt.datetime
     state: Any = None
     known: KnownIds | None = None
+    calls: Calls | None = None
+    """Its calls, where they have been cut out ahead."""
 
 
 Reader = Callable[[Portion], Landed]
@@ -82,8 +86,12 @@ def land_lines(portion: Portion, config: Config, number: int, lines: Sequence[by
 def read_calls(portion: Portion) -> Landed:
     """Land Segment calls, single or in batches."""
     config, number = receiving(portion.config, portion.source)
-    calls = calls_of(portion.entries, past=keeps_past(config.sources[portion.source]))
+    calls = portion.calls or _calls(portion, config)
     return land_lines(portion, config, number, calls.lines, calls.broken)
+
+
+def _calls(portion: Portion, config: Config) -> Calls:
+    return calls_of(portion.entries, past=keeps_past(config.sources[portion.source]))
 
 
 def read_forms(portion: Portion) -> Landed:
@@ -178,14 +186,19 @@ def land_inbox(
     for left in lake.data.glob(f"{STAGED}*"):  # a process that was killed could not clear it away
         shutil.rmtree(left, ignore_errors=True)
     done: list[Landed] = []
-    count, past, last = 0, 0, inbox.last()
-    while (batches is None or count < batches) and past < last and (batch := inbox.read(CURSOR, most=most, bytes=bytes)) is not None:
-        for portion in portions(lake, config, batch, now=clock(), state=state, known=known):
-            done.append(READERS.get(portion.kind, unknown_kind)(portion))
-        told("landed")
-        inbox.advance(batch)
-        told("advanced")
-        count, past = count + 1, batch.until
+    count = 0
+
+    def cut(batch: Batch) -> list[Portion]:
+        return portions(lake, config, batch, now=clock(), state=state, known=known)
+
+    with closing(_batches(inbox, cut, most=most, bytes=bytes, batches=batches)) as following:
+        for batch, parts in following:
+            for portion in parts:
+                done.append(READERS.get(portion.kind, unknown_kind)(portion))
+            told("landed")
+            inbox.advance(batch)
+            told("advanced")
+            count += 1
     if state is not None and (copied := copy_consents(lake, state, now=clock())).rows:
         done.append(copied)
     if count and trim:
@@ -193,3 +206,35 @@ def land_inbox(
         told("trimmed")
     return tuple(done)
 
+
+def _batches(inbox: Inbox, cut: Callable[[Batch], list[Portion]], *, most: int, bytes: int, batches: int | None) -> Generator[tuple[Batch, list[Portion]], None, None]:
+    """The batches of what was there at the beginning, each noted at the cursor, with its portions. While one lands, a thread reads the next and cuts its calls out: the engine works without Python meanwhile."""
+    last, count = inbox.last(), 0
+
+    def ahead(batch: Batch) -> tuple[Batch, list[Portion]] | None:
+        follows = inbox.ahead(batch, most=most, bytes=bytes)
+        return None if follows is None else (follows, [_with_calls(portion) for portion in cut(follows)])
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
+        batch = inbox.read(CURSOR, most=most, bytes=bytes) if last and batches != 0 else None
+        parts = cut(batch) if batch is not None else []
+        while batch is not None:
+            count += 1
+            goes_on = batch.until < last and (batches is None or count < batches)
+            waiting: Future[tuple[Batch, list[Portion]] | None] | None = pool.submit(ahead, batch) if goes_on else None
+            yield batch, parts
+            if waiting is None:
+                return
+            follows = waiting.result()
+            if follows is not None and inbox.take(follows[0]):
+                batch, parts = follows
+            else:
+                batch = inbox.read(CURSOR, most=most, bytes=bytes)
+                parts = cut(batch) if batch is not None else []
+
+
+def _with_calls(portion: Portion) -> Portion:
+    if READERS.get(portion.kind) is not read_calls:
+        return portion
+    config, _ = receiving(portion.config, portion.source)
+    return dataclasses.replace(portion, calls=_calls(portion, config))

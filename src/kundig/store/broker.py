@@ -238,6 +238,23 @@ class BrokerInbox(Inbox):
 
         return self._do(work())
 
+    def ahead(self, batch: Batch, *, most: int = 5_000, bytes: int = 64 << 20) -> Batch | None:
+        """What the cursor will read after a batch that was read, or None where nothing is left; nothing is noted, so that `take` may find it was changed."""
+        entries = self._do(self._entries(batch.until, most=most, bytes=bytes))
+        return Batch(cursor=batch.cursor, past=batch.until, until=entries[-1].seq, entries=tuple(entries)) if entries else None
+
+    def take(self, batch: Batch) -> bool:
+        """Note that a batch read ahead is the cursor's next one; False where the cursor stands elsewhere, or another batch was noted: then `read` again."""
+
+        async def work() -> bool:
+            past, until, revision = await self._cursor(batch.cursor)
+            if not past == until == batch.past:
+                return False
+            await self._move(batch.cursor, past, batch.until, revision)
+            return True
+
+        return self._do(work())
+
     def advance(self, batch: Batch) -> None:
         """Move the batch's cursor past it, once.
 

@@ -272,6 +272,20 @@ class Inbox:
             entries = tuple(_entries(connection, past, until, self.path))
         return Batch(cursor=cursor, past=past, until=until, entries=entries)
 
+    def ahead(self, batch: Batch, *, most: int = 5_000, bytes: int = 64 << 20) -> Batch | None:
+        """What the cursor will read after a batch that was read, or None where nothing is left; nothing is noted, so that `take` may find it was changed."""
+        with closing(self._connect()) as connection:
+            past = batch.until
+            until = _bound(connection.execute("SELECT seq, length(body) FROM requests WHERE seq > ? ORDER BY seq LIMIT ?", (past, most)), past, bytes)
+            if until == past:
+                return None
+            return Batch(cursor=batch.cursor, past=past, until=until, entries=tuple(_entries(connection, past, until, self.path)))
+
+    def take(self, batch: Batch) -> bool:
+        """Note that a batch read ahead is the cursor's next one; False where the cursor stands elsewhere, or another batch was noted: then `read` again."""
+        with closing(self._connect()) as connection, _transaction(connection):
+            return connection.execute("UPDATE cursors SET until = ? WHERE name = ? AND past = ? AND until = past", (batch.until, batch.cursor, batch.past)).rowcount == 1
+
     def advance(self, batch: Batch) -> None:
         """Move the batch's cursor past it, once.
 
