@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import shutil
 from pathlib import Path
@@ -16,16 +17,23 @@ _NEEDS = {
     "needs_mariadb": lambda: "MariaDB's server programs" if shutil.which("mariadb-install-db") is None else "",
 }
 
+_FIRST = ("tests/parity/", "tests/pipeline/", "tests/crash/", "tests/cli/", "tests/privacy/", "tests/docs/", "tests/server/")
+"""Where tests take long: in the order in which they begin."""
+
 
 def _initdb() -> bool:
     return bool(shutil.which("initdb") or list(Path("/usr/lib/postgresql").glob("*/bin/initdb")))
 
 
+def pytest_collection_finish() -> None:
+    """Look for garbage less often: expressions are trees of many small objects that go when they are let go of."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs something that is not here, and say what; keep together what shares something made once a file."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None and (shared := _shared(item)):
-            item.add_marker(pytest.mark.xdist_group(shared))
+    """Begin with what takes longest, so that at the end no process is left alone with it; skip what needs something that is not here, and say what."""
+    items.sort(key=_turn)
     missing = {mark: test() for mark, test in _NEEDS.items()}
     for item in items:
         for mark, what in missing.items():
@@ -33,10 +41,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"{what} not found"))
 
 
-def _shared(item: pytest.Item) -> str:
-    """The name under which one worker runs a test with those that need the same: its file where a fixture is made once a file, or the fixture; empty: any worker may."""
-    known = getattr(item, "_fixtureinfo", None)
-    scopes = {name: found[-1].scope for name, found in known.name2fixturedefs.items() if found} if known is not None else {}
-    if "told" in scopes:
-        return "told"
-    return str(item.path.relative_to(Path(__file__).parent.parent)) if "module" in scopes.values() else ""
+def _turn(item: pytest.Item) -> int:
+    place = item.path.relative_to(Path(__file__).parent.parent).as_posix()
+    return next((number for number, name in enumerate(_FIRST) if place.startswith(name)), len(_FIRST))

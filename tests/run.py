@@ -15,8 +15,7 @@ STAGES: tuple[tuple[str, list[str]], ...] = (
     ("imports", [str(BIN / "lint-imports"), "--no-cache"]),
     ("style", [str(BIN / "ruff"), "check", "--no-cache", "src", "tests", "bench"]),
     ("types", [str(BIN / "mypy"), "--no-error-summary"]),
-    ("tests", [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup", "-m", "not needs_java", "-rs"]),
-    ("tests on Spark", [sys.executable, "-m", "pytest", "-m", "needs_java", "-rs", "tests"]),
+    ("tests", [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-rs"]),
 )
 
 

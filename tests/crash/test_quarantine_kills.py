@@ -15,7 +15,6 @@ from kundig.store.state import State
 from tests.collect.shop import ORDERS, Shop
 from tests.forks import Nursery
 
-pytestmark = pytest.mark.xdist_group("crash")
 EVERY = 1 if os.environ.get("KUNDIG_FULL") else 9
 BAD = "which is no moment"
 CONSENTS = """

@@ -17,7 +17,6 @@ from kundig.tables import LAKE
 from kundig.testing import END, World, default_workspace, land
 from tests.forks import Nursery
 
-pytestmark = pytest.mark.xdist_group("crash")
 KILLS = 100 if os.environ.get("KUNDIG_FULL") else 2
 DAY = END + dt.timedelta(days=1)
 NOT_COMPARED = {"runs", "lineage_edges"}

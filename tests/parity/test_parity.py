@@ -21,7 +21,7 @@ from kundig.store.state import State
 from kundig.tables import ALL, LAKE
 from kundig.testing import END, World, default_workspace, land
 
-pytestmark = [pytest.mark.needs_java, pytest.mark.xdist_group("spark")]
+pytestmark = pytest.mark.needs_java
 
 DIFFERENT: dict[str, str] = {}
 """Steps an engine cannot do alike, with the reason; at most one in twenty, and each must really differ."""

@@ -21,7 +21,7 @@ from kundig.rules.scan import with_persons
 from kundig.rules.values import fold
 from kundig.store.engines.portable import DIALECT
 
-pytestmark = [pytest.mark.needs_java, pytest.mark.xdist_group("spark")]
+pytestmark = pytest.mark.needs_java
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -37,30 +40,38 @@ def every_sheet(client: TestClient, workspace: Workspace, addresses: dict[str, s
     return found
 
 
-@pytest.fixture
-def sheets(every_sheet: dict[str, str], request: pytest.FixtureRequest) -> dict[str, str]:
-    """The pages to look at: all where full counts are wanted, else of a phone those in German and of a desktop those in English."""
-    if os.environ.get("KUNDIG_FULL"):
-        return every_sheet
-    locale = "de" if request.getfixturevalue("width") < 900 else "en"
-    return {name: text for name, text in every_sheet.items() if name.endswith(f".{locale}")}
+Verdict = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def verdict(every_sheet: dict[str, str], axe: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Verdict]:
+    """What the browser says of the pages in a frame of a width: of all where full counts are wanted, else on a phone of those in German and on a desktop of those in English."""
+
+    @functools.cache
+    def look(width: int, *, dark: bool, judging: bool = True) -> Verdict:
+        locale = "de" if width < 900 else "en"
+        sheets = {name: text for name, text in every_sheet.items() if os.environ.get("KUNDIG_FULL") or name.endswith(f".{locale}")}
+        found = judged(sheets | {"broken": BROKEN}, axe=axe, folder=tmp_path_factory.mktemp("sheets"), width=width, dark=dark, judging=judging)
+        assert set(found) == set(sheets) | {"broken"}
+        return found
+
+    return look
 
 
 @pytest.mark.parametrize(("width", "dark"), ((360, False), (2560, True)))
-def test_nothing_is_found(sheets: dict[str, str], axe: str, tmp_path: Path, width: int, dark: bool) -> None:
-    verdict = judged(sheets | {"broken": BROKEN}, axe=axe, folder=tmp_path, width=width, dark=dark)
-    broken = verdict.pop("broken")
+def test_nothing_is_found(verdict: Callable[..., Verdict], width: int, dark: bool) -> None:
+    pages = dict(verdict(width, dark=dark))
+    broken = pages.pop("broken")
     assert {line.split(":")[0] for line in broken["violations"]} >= {"color-contrast", "document-title", "html-has-lang", "image-alt", "label"}, "the check itself must be able to find faults"
-    assert {name: page["violations"] for name, page in verdict.items() if page["violations"]} == {}
-    assert all(page["passes"] > 10 and page["dark"] is dark for page in verdict.values())
+    assert {name: page["violations"] for name, page in pages.items() if page["violations"]} == {}
+    assert all(page["passes"] > 10 and page["dark"] is dark for page in pages.values())
 
 
-@pytest.mark.parametrize(("width", "dark"), ((360, True), (1280, False), (2560, False)))
-def test_nothing_scrolls_sideways_and_no_chart_is_cut(sheets: dict[str, str], axe: str, tmp_path: Path, width: int, dark: bool) -> None:
-    verdict = judged(sheets | {"broken": BROKEN}, axe=axe, folder=tmp_path, width=width, dark=dark, judging=False)
-    broken = verdict.pop("broken")
+@pytest.mark.parametrize("width", (360, 1280, 2560))
+def test_nothing_scrolls_sideways_and_no_chart_is_cut(verdict: Callable[..., Verdict], width: int) -> None:
+    pages = dict(verdict(width, dark=False, judging=False) if width == 1280 else verdict(width, dark=width > 900))
+    broken = pages.pop("broken")
     assert broken["clipped"] == ["cut off"] and (width > 900 or broken["scroll"] > broken["width"])
-    assert set(verdict) == set(sheets)
-    assert {name: page["scroll"] for name, page in verdict.items() if page["scroll"] > page["width"]} == {}
-    assert {name: page["clipped"] for name, page in verdict.items() if page["clipped"]} == {}
-    assert all(page["texts"] > 20 for name, page in verdict.items() if name.startswith(("report", "overview"))), "there were charts to look at"
+    assert {name: page["scroll"] for name, page in pages.items() if page["scroll"] > page["width"]} == {}
+    assert {name: page["clipped"] for name, page in pages.items() if page["clipped"]} == {}
+    assert all(page["texts"] > 20 for name, page in pages.items() if name.startswith(("report", "overview"))), "there were charts to look at"

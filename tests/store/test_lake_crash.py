@@ -15,7 +15,6 @@ from tests.store.conftest import postgres
 __all__ = ["postgres"]
 
 FULL = os.environ.get("KUNDIG_FULL") == "1"
-pytestmark = pytest.mark.xdist_group("crash")
 
 
 def _survives(url: str, folder: Path, kills: int, name: str, capsys: pytest.CaptureFixture[str]) -> None:

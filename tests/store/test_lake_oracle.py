@@ -15,7 +15,7 @@ from kundig.errors import Conflict, ForeignFormat
 from kundig.schema import Column
 from kundig.store.lake import Append, Lake, ReleaseMark, Replace, Upsert
 
-pytestmark = [pytest.mark.needs_ducklake, pytest.mark.xdist_group("ducklake")]
+pytestmark = pytest.mark.needs_ducklake
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,7 +13,7 @@ from tests.store.lakes import PERSONS, TABLES, TOTALS, duck, fetch, keys_of, ope
 from kundig.schema import Column
 from kundig.store.lake import Append, Lake, Upsert
 
-pytestmark = [pytest.mark.needs_java, pytest.mark.xdist_group("spark")]
+pytestmark = pytest.mark.needs_java
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,6 @@ END = dt.date(2026, 10, 31)
 LEGAL = {"objected", "consent_missing", "consent_withdrawn", "consent_pending", "consent_expired", "customer_lapsed"}
 ALLOWED = {"consent_given", "existing_customer"}
 
-pytestmark = pytest.mark.xdist_group("truth")
 
 
 class Shop:

@@ -13,7 +13,6 @@ from kundig.workspace import Workspace
 
 PERSONS = 6_000 if os.environ.get("KUNDIG_FULL") else 400
 
-pytestmark = pytest.mark.xdist_group("shop_people")
 
 
 @pytest.fixture(scope="module")
