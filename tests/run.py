@@ -22,7 +22,7 @@ STAGES: tuple[tuple[str, list[str]], ...] = (
 def main() -> int:
     """Run every stage, also after one failed; returns 1 when any failed."""
     os.chdir(ROOT)
-    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
     results = []
     for name, command in STAGES:
         print(f"── {name}: {' '.join(Path(word).name if word.startswith('/') else word for word in command)}", flush=True)
