@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import os
 from pathlib import Path
 
@@ -54,5 +55,7 @@ def child(place: str, act: str, argument: str, crash: Crash) -> None:
 
 
 if __name__ == "__main__":
+    for name in ("alembic.command", "ibis.backends.duckdb", "numba", "pandas", "scipy.linalg"):
+        importlib.import_module(name)  # loaded once, before children are forked
     pipeline.steps()
     serve(child)

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def _contents(lake: Lake, at: int) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Nursery]:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Nursery]]:
     root = tmp_path_factory.mktemp("house")
     default_workspace(root)
     world = World(3, people=12)
@@ -47,7 +48,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Nursery]:
     assert nursery.start(root, "run", END)["code"] == 0
     land(lake, world.rows(until=DAY, days=2, events=20, orders=6), batch="second")
     lake.close()
-    return root, nursery
+    yield root, nursery
+    nursery.close()
 
 
 def test_killed_runs_are_finished_by_the_next(prepared: tuple[Path, Nursery], tmp_path: Path) -> None:
@@ -60,7 +62,7 @@ def test_killed_runs_are_finished_by_the_next(prepared: tuple[Path, Nursery], tm
     wanted = _contents(lake, lake.release().snapshot_id)  # type: ignore[union-attr]
     lake.close()
     points = len(counted["points"])
-    targets = sorted({1 + number * (points - 1) // max(1, KILLS - 1) for number in range(KILLS)} | {points})
+    targets = sorted({1 + (2 * number + 1) * points // (2 * KILLS) for number in range(KILLS)})
     histogram: Counter[str] = Counter()
     for target in targets:
         place = tmp_path / f"kill-{target}"
