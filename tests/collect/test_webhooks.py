@@ -18,14 +18,17 @@ from ruamel.yaml import YAML
 from tests.collect.shop import Shop
 
 from kundig.collect import quarantine
+from kundig.collect.hearing import Heard, keep
 from kundig.collect.identifiers import Rules, identifier_key
 from kundig.collect.inbox_landing import land_inbox
+from kundig.collect.intake.consent import Recorder
 from kundig.collect.land import Landed
 from kundig.collect.webhooks import READY, add, checks, verify
 from kundig.collect.webhooks.ready import FOLDER
-from kundig.collect.webhooks.records import Unreadable, records, said
+from kundig.collect.webhooks.records import Unreadable, heard, records
 from kundig.config.load import Config
 from kundig.config.webhooks import Webhook
+from kundig.consent import suppression
 from kundig.errors import ConfigError
 from kundig.store.inbox import Inbox
 from kundig.store.state import State
@@ -397,7 +400,7 @@ def test_whatever_is_sent_is_records_or_told_to_be_none(name: str, body: bytes) 
     except Unreadable:
         return
     json.dumps(told, default=str).encode()
-    for row in said(webhook, name, told, rules=Rules(), country="DE", jurisdictions={}, at=AT):
+    for row in heard(webhook, name, told, rules=Rules(), country="DE", jurisdictions={}, at=AT).said:
         json.dumps(row, default=str, ensure_ascii=False).encode()
         assert row["occurred_at"] <= AT
 
@@ -414,16 +417,50 @@ def test_an_odd_body_keeps_nothing_back(arrivals: Arrivals) -> None:
 
 
 def test_an_unsubscribe_is_said_before_the_landing_and_again_at_it_without_harm(arrivals: Arrivals) -> None:
-    from kundig import consent
-
     body = json.dumps([{"email": "ann@example.org", "timestamp": 1789990000, "event": "unsubscribe", "sg_event_id": "e1", "sg_message_id": "m1"}]).encode()
-    said = checks(arrivals.config)["sendgrid"].said(body, {}, AT)
-    assert consent.append(arrivals.state, said) == 1
+    said = checks(arrivals.config)["sendgrid"].heard(body, {}, AT)
+    assert keep(arrivals.config, arrivals.state, [said]) == 1
     arrivals.take("sendgrid", body)
     arrivals.land()
     assert len(arrivals.consents()) == 1
-    assert checks(arrivals.config)["sendgrid"].said(b"\xff", {}, AT) == []
-    assert checks(arrivals.config)["sendgrid"].said(b'[{"event": "unsubscribe", "email": ""}]', {}, AT) == [], "nobody is named"
+    assert checks(arrivals.config)["sendgrid"].heard(b"\xff", {}, AT) == Heard()
+    assert checks(arrivals.config)["sendgrid"].heard(b'[{"event": "unsubscribe", "email": ""}]', {}, AT) == Heard(), "nobody is named"
+
+
+BOTH_WAYS = """
+signature: {scheme: none}
+kind: type
+consents:
+  - {when: [{column: _kind, matches: subscribe}], status: given, purpose: newsletter, channel: email, identifiers: [{namespace: email, column: email}, {namespace: customer_id, column: id}]}
+  - {when: [{column: _kind, matches: unsubscribe}], status: withdrawn, purpose: newsletter, channel: email, identifiers: [{namespace: email, column: email}, {namespace: customer_id, column: id}]}
+"""
+
+
+@pytest.mark.parametrize(("reason", "kept"), [("erased", []), ("suppressed", ["withdrawn"]), ("objected", ["given", "withdrawn"]), ("", ["given", "withdrawn"])])
+@pytest.mark.parametrize("named", [{"email": "Ann@Example.org"}, {"id": "7", "email": "else@example.org"}])
+def test_who_is_on_the_list_does_not_come_back_through_a_vendor(shop: Shop, named: dict[str, str], reason: str, kept: list[str]) -> None:
+    """Known by a weaker or a stronger identifier; what only narrows is kept of who is suppressed, nothing of who was erased."""
+    shop.root.joinpath("webhooks").mkdir()
+    shop.write("webhooks/tool.yaml", BOTH_WAYS)
+    arrivals = Arrivals(shop)
+    namespace, value = ("customer_id", "7") if "id" in named else ("email", "ann@example.org")
+    if reason:
+        secret = suppression.key(arrivals.config, in_use=False)
+        arrivals.state.insert("suppressions", [{"digest": digest, "reason": reason, "at": AT} for digest in suppression.digests(namespace, value, secret=secret)])
+    bystander = {"type": "subscribe", "email": "bystander@example.org"}
+    bodies = [json.dumps(one).encode() for one in ({"type": "subscribe"} | named, {"type": "unsubscribe"} | named, bystander)]
+    checked = checks(arrivals.config)["tool"]
+    recorder = Recorder(arrivals.state, arrivals.config)
+    for body in bodies[:2]:
+        recorder._append([checked.heard(body, {}, AT)])  # as the intake notes it before it answers
+    recorder.close()
+    assert [status for _, _, status, _ in arrivals.consents()] == kept
+    for body in bodies:
+        arrivals.take("tool", json.loads(body))
+    arrivals.land()
+    assert [status for _, _, status, key in arrivals.consents() if key != identifier_key("email", "bystander@example.org")] == kept, "nor when it lands"
+    assert len(arrivals.consents()) == len(kept) + 1, "others are heard"
+    arrivals.inbox.close()
 
 
 def test_a_webhook_shares_ids_with_the_source_it_names(shop: Shop) -> None:

@@ -10,8 +10,9 @@ from tests.collect.test_inbox_landing import Taken, call
 
 import kundig as kd
 from kundig.clock import now
+from kundig.collect.hearing import Heard
 from kundig.collect.identifiers import identifier_key
-from kundig.collect.intake.consent import Heard, Listener, Recorder
+from kundig.collect.intake.consent import Listener, Recorder
 from kundig.consent import suppression
 from kundig.deliver.forward.permission import Permission
 from kundig.live import Live, Now

@@ -14,10 +14,11 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from kundig.clock import Clock, now
+from kundig.collect.hearing import Heard
 from kundig.collect.intake import answers, bootstrap, forms, openapi, pixel
 from kundig.collect.intake.answers import Answer
 from kundig.collect.intake.bodies import Budget, Content, Gone, Receive, decoded, judged, read
-from kundig.collect.intake.consent import Heard, Listener, Recorder
+from kundig.collect.intake.consent import Listener, Recorder
 from kundig.collect.intake.keys import KeyBook, from_authorization
 from kundig.collect.intake.limits import Disk, Rates, Tally
 from kundig.collect.intake.refusals import Refused
@@ -273,8 +274,9 @@ class Intake:
             told = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in headers.items()}
             delivered = Delivered(name=name, headers=told, query=_query(scope), body=body, sent_body=sent, at=self.clock())
             verifier.verify(delivered)
-            if said := verifier.said(delivered):
-                await self.recorder.written(Heard(said=tuple(map(dict, said)), carried=()))
+            heard = verifier.heard(delivered)
+            if heard.said:
+                await self.recorder.written(heard)
             content = judged(body) if body.lstrip()[:1] in (b"{", b"[") else Content(1, False, "")
             await self._store(scope, headers, body, content, source=verifier.source, kind="webhook", path=path, type="", webhook=name, told=dict(verifier.noted(delivered)))
         finally:

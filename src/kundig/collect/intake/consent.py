@@ -14,13 +14,13 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from kundig import consent
+from kundig.collect.hearing import GRANTS, Heard, Identified, Row, may_be_kept
 from kundig.collect.identifiers import Rules, identifier_key, normalise
 from kundig.collect.intake.refusals import Refused
 from kundig.collect.intake.stamps import Pair, Stamps, pairs_of, stricter
@@ -44,13 +44,6 @@ FORM = "form:"
 _PLAIN = re.compile(r"[A-Za-z0-9 _.:;,()@!?*$%#=|~^-]+")
 _LETTER = re.compile(rb"\\u00[2-7]")
 
-Row = dict[str, Any]
-"""A record of the consent log."""
-
-Identified = tuple[int, str, str]
-"""Key, kind and value of an identifier."""
-
-
 def needle(name: str) -> bytes:
     r"""The longest part of a name that JSON writers do not escape, but for letters written as \u00..; empty where there is none.
 
@@ -59,16 +52,6 @@ def needle(name: str) -> bytes:
         (b'Einwilligung ge', b'Segment', b'')
     """
     return max(_PLAIN.findall(name), key=len, default="").encode()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Heard:
-    """What one body says of consent: records of calls that say so outright, and preferences that calls merely carry along."""
-
-    said: tuple[Row, ...]
-    carried: tuple[Row, ...]
-    named: tuple[Identified, ...] = ()
-    """Key, kind and value of all that names somebody in them."""
 
 
 class Listener:
@@ -142,7 +125,7 @@ class Listener:
         for status, purpose, channel, wording in stated:
             yield {
                 "record_id": f"{source}:{message}:{purpose}:{channel}", "source": source, "occurred_at": occurred, "received_at": received_at, "identifier_key": keys[0],
-                "other_keys": sorted(set(keys[1:]) - {keys[0]}), "purpose": purpose, "channel": channel, "status": status, "basis": "consent" if status in _GRANTS else None, "until": None,
+                "other_keys": sorted(set(keys[1:]) - {keys[0]}), "purpose": purpose, "channel": channel, "status": status, "basis": "consent" if status in GRANTS else None, "until": None,
                 "wording": wording or None, "wording_hash": None, "evidence": f"{source}: {event or 'call'} {message}"[:200],
                 "jurisdiction": self._jurisdictions.get(purpose),
             }  # fmt: skip
@@ -185,9 +168,6 @@ class Listener:
         country = self._config.settings.workspace.country
         values = [(namespace, normalise(namespace, str(value), country=country, rules=self._rules)) for namespace, value in named if isinstance(value, (str, int)) and value != ""]
         return [(identifier_key(namespace, value), namespace, value) for namespace, value in values if value is not None]
-
-
-_GRANTS = ("given", "confirmed", "requested")
 
 
 class _Envelope(msgspec.Struct):
@@ -309,8 +289,8 @@ class Recorder:
             refused: Mapping[int, str] = {}
             if self.config is not None:
                 refused = suppression.refused(self.config, self.state, {one for heard in bodies for one in heard.named}, connection=connection)
-            said = [row for heard in bodies for row in heard.said if _may_be_kept(row, refused)]
-            fresh = self._changed([row for heard in bodies for row in heard.carried if _may_be_kept(row, refused)], connection)
+            said = [row for heard in bodies for row in heard.said if may_be_kept(row, refused)]
+            fresh = self._changed([row for heard in bodies for row in heard.carried if may_be_kept(row, refused)], connection)
             count = consent.append(self.state, said + fresh, connection=connection)
         for row in said:
             self._remember(row)
@@ -348,12 +328,6 @@ class Recorder:
         self._last.move_to_end(place)
         while len(self._last) > self._most:
             self._last.popitem(last=False)
-
-
-def _may_be_kept(row: Row, refused: Mapping[int, str]) -> bool:
-    """Nothing is kept of who was erased, and no consent of who is suppressed; what they withdraw or object to is, since consent only narrows."""
-    why = {refused[key] for key in (row["identifier_key"], *row["other_keys"]) if key in refused}
-    return not why or ("erased" not in why and row["status"] not in _GRANTS)
 
 
 def _of(row: Row) -> tuple[int, str, str, str]:

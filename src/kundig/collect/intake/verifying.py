@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from kundig.collect.hearing import Heard
 from kundig.collect.intake.refusals import Refused
 from kundig.collect.webhooks.checking import Checked, checks
 
@@ -43,8 +44,8 @@ class Verifier(Protocol):
         """
         ...
 
-    def said(self, delivered: Delivered) -> Sequence[Mapping[str, Any]]:
-        """What it says of consent: records of the consent log, which are there before the vendor is answered."""
+    def heard(self, delivered: Delivered) -> Heard:
+        """What it says of consent, and of whom: its records are in the consent log before the vendor is answered."""
         ...
 
     def noted(self, delivered: Delivered) -> Mapping[str, str]:
@@ -65,9 +66,9 @@ class Vendor:
         if reason is not None:
             raise Refused("unsigned", reason)
 
-    def said(self, delivered: Delivered) -> Sequence[Mapping[str, Any]]:
+    def heard(self, delivered: Delivered) -> Heard:
         """What it says of consent."""
-        return self._checked.said(delivered.body, self.noted(delivered), delivered.at)
+        return self._checked.heard(delivered.body, self.noted(delivered), delivered.at)
 
     def noted(self, delivered: Delivered) -> Mapping[str, str]:
         """The headers that its mapping names."""

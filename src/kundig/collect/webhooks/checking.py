@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from kundig.collect.hearing import Heard
 from kundig.collect.identifiers import Rules
-from kundig.collect.webhooks.records import Unreadable, headers_of, records, said
+from kundig.collect.webhooks.records import Unreadable, headers_of, heard, records
 from kundig.collect.webhooks.signatures import refusal
 from kundig.config.webhooks import Webhook
 from kundig.errors import ConfigError, nearest
@@ -36,15 +37,15 @@ class Checked:
         """The headers that are kept with the body, since its records need them."""
         return headers_of(self.webhook, headers)
 
-    def said(self, body: bytes, headers: Mapping[str, str], at: dt.datetime) -> list[dict[str, Any]]:
-        """What a body says of consent, as records of the consent log: they go there before the sender is answered. A body that cannot be read says nothing."""
+    def heard(self, body: bytes, headers: Mapping[str, str], at: dt.datetime) -> Heard:
+        """What a body says of consent, and of whom: it is in the consent log before the sender is answered. A body that cannot be read says nothing."""
         if not self.webhook.consents:
-            return []
+            return Heard()
         try:
             told = records(self.webhook, body, headers, at)
         except Unreadable:
-            return []
-        return said(self.webhook, self.source, told, rules=self._rules, country=self._country, jurisdictions=self._jurisdictions, at=at)
+            return Heard()
+        return heard(self.webhook, self.source, told, rules=self._rules, country=self._country, jurisdictions=self._jurisdictions, at=at)
 
 
 def _secret(config: Config, text: str) -> str:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kundig import consent
+from kundig.collect.hearing import keep
 from kundig.collect.inbox_landing import Portion, land_lines, receiving
 from kundig.collect.land import Landed
 from kundig.collect.mapping import check, needed
@@ -57,7 +57,8 @@ def with_webhooks(config: Config) -> tuple[Config, dict[str, int]]:
 
 
 def read_webhooks(portion: Portion) -> Landed:
-    """Land what webhooks of a source sent. Words on consent go into the log once more: what is there already changes nothing.
+    """Land what webhooks of a source sent. Words on consent go into the log once more: what is there already changes nothing, and
+    who was erased meanwhile does not come back.
 
     Raises:
         ConfigError: A mapping has faults.
@@ -93,7 +94,7 @@ def _land(portion: Portion, config: Config, name: str, numbers: Mapping[str, int
         except Unreadable as fault:
             broken.append(Broken(file=0, row=row, what=str(fault), mend="look at what the sender is set to send; kundig quarantine fix", body=entry.body.decode(errors="replace")))
         if checked is not None:
-            consent.append(portion.state, checked.said(entry.body, headers, at))
+            keep(portion.config, portion.state, [checked.heard(entry.body, headers, at)])
     if name not in numbers:
         return Landed(source=portion.source)
     heading = dict.fromkeys(column.split(".")[0] for column in needed(as_input(webhook))) | {"_kind": None}

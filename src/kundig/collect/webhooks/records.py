@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from kundig.collect.cdc.lines import readable
+from kundig.collect.hearing import GRANTS, Heard, Identified, Row
 from kundig.collect.identifiers import Rules, identifier_key, normalise
 from kundig.config.webhooks import ConsentSaid, Webhook
 
@@ -77,8 +78,8 @@ def pick(value: Any, path: str) -> Any:
     return value
 
 
-def said(webhook: Webhook, source: str, told: list[Told], *, rules: Rules, country: str, jurisdictions: Mapping[str, str | None], at: dt.datetime) -> list[dict[str, Any]]:
-    """The records of the consent log that these records are; those that name nobody are none.
+def heard(webhook: Webhook, source: str, told: list[Told], *, rules: Rules, country: str, jurisdictions: Mapping[str, str | None], at: dt.datetime) -> Heard:
+    """What these records say of consent, and of whom; those that name nobody say nothing.
 
     Args:
         webhook: What counts as a word on consent.
@@ -89,26 +90,30 @@ def said(webhook: Webhook, source: str, told: list[Told], *, rules: Rules, count
         jurisdictions: Purpose to the country whose law holds.
         at: When they came.
     """
-    rows = []
+    rows: list[Row] = []
+    named_in: list[Identified] = []
     for record in told:
         for word in webhook.consents:
             if not all(_passes(record, test.column, test.matches) for test in word.when):
                 continue
-            keys = _keys(word, record, rules, country)
+            named = _named_by(word, record, rules, country)
+            keys = [key for key, _, _ in named]
+            named_in += named
             if keys:
                 rows.append(
                     {
                         "record_id": f"{source}:{record['_message']}:{word.purpose}:{word.channel}", "source": source, "occurred_at": min(_moment(pick(record, word.occurred_at)) or at, at) if word.occurred_at else at,
                         "received_at": at, "identifier_key": keys[0], "other_keys": sorted(set(keys[1:]) - {keys[0]}), "purpose": word.purpose, "channel": word.channel, "status": word.status,
-                        "basis": "consent" if word.status in ("given", "requested", "confirmed") else None, "until": None, "wording": None, "wording_hash": None,
+                        "basis": "consent" if word.status in GRANTS else None, "until": None, "wording": None, "wording_hash": None,
                         "evidence": f"{source}: {record['_kind']} {record['_message']}"[:200], "jurisdiction": jurisdictions.get(word.purpose),
                     }
                 )  # fmt: skip
-    return rows
+    return Heard(said=tuple(rows), named=tuple(named_in))
 
 
-def _keys(word: ConsentSaid, record: Told, rules: Rules, country: str) -> list[int]:
-    found = []
+def _named_by(word: ConsentSaid, record: Told, rules: Rules, country: str) -> list[Identified]:
+    """All that names the person, the strongest first."""
+    found: list[tuple[tuple[int, int, str], Identified]] = []
     for one in word.identifiers:
         value = pick(record, one.column)
         text = "" if value is None or isinstance(value, dict | list) else str(value)
@@ -118,8 +123,8 @@ def _keys(word: ConsentSaid, record: Told, rules: Rules, country: str) -> list[i
             text = ""
         normal = normalise(one.namespace, text, country=country, rules=rules) if text else None
         if normal is not None:
-            found.append((rules.rank(one.namespace), identifier_key(one.namespace, normal)))
-    return [key for _, key in sorted(found)]
+            found.append((rules.rank(one.namespace), (identifier_key(one.namespace, normal), one.namespace, normal)))
+    return [one for _, one in sorted(found)]
 
 
 def _passes(record: Told, column: str, pattern: str) -> bool:
