@@ -30,6 +30,7 @@ READS: dict[str, tuple[list[str], str]] = {
     "verify": ([], "every file, count and hash is as it should be"),
     "catalogue": ([], "lifetime_values"),
     "quarantine list": ([], "reason"),
+    "lead list": ([], "scores rest on"),
     "persona list": ([], "geschaeftsfuehrer_kmu"),
     "persona show": (["geschaeftsfuehrer_kmu"], "Geschäftsführer KMU"),
     "prediction list": ([], "Kauft in 60 Tagen"),
@@ -50,7 +51,7 @@ ELSEWHERE = {
     "source list", "source add", "source check", "source declare", "webhook list", "webhook add",
     "key create", "key list", "key revoke", "consent decode", "consent expiring", "consent export",
     "destination list", "destination add", "destination letters", "destination replay", "destination drop",
-    "identity undo", "identity answer", "identity decide", "identity preview", "legal folder", "matrix suggest", "matrix diff", "matrix apply", "usecase new", "usecase list", "usecase show",
+    "identity undo", "identity answer", "identity decide", "identity preview", "legal folder", "matrix suggest", "matrix diff", "matrix apply", "usecase new", "usecase list", "usecase show", "lead show", "lead assign", "lead status",
 }  # fmt: skip
 """Commands that write: each has a test of its own, here or in a file beside."""
 

@@ -13,6 +13,7 @@ from kundig.cli.consents import consent
 from kundig.cli.destinations import destination
 from kundig.cli.identity import identity
 from kundig.cli.keys import keys
+from kundig.cli.leads import lead
 from kundig.cli.legal import legal
 from kundig.cli.matrix import matrix
 from kundig.cli.options import HERE, AsOf, Json, Root, moment, opened
@@ -35,6 +36,7 @@ app.add_typer(consent, name="consent")
 app.add_typer(identity, name="identity")
 app.add_typer(legal, name="legal")
 app.add_typer(keys, name="key")
+app.add_typer(lead, name="lead")
 app.add_typer(persona, name="persona")
 app.add_typer(matrix, name="matrix")
 app.add_typer(usecase, name="usecase")

@@ -44,7 +44,7 @@ def show_table(workspace: Any, name: str, *, format: str, limit: int, output: Pa
         handle = output.open("w", encoding="utf-8", newline="") if output else sys.stdout
         writer = csv.writer(handle)
         writer.writerow(columns)
-        writer.writerows([[_guarded(value) for value in row] for row in found])
+        writer.writerows([[guarded(value) for value in row] for row in found])
         if output:
             handle.close()
 
@@ -74,6 +74,6 @@ def demand_place(path: Path) -> None:
         raise ConfigError(f"'{path}' may not be written", mend="name another place, or ask who owns it")
 
 
-def _guarded(value: Any) -> Any:
+def guarded(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

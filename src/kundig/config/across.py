@@ -21,6 +21,8 @@ def faults_across(values: Mapping[str, Any], broken: Collection[str] = ()) -> It
     yield from _rule_segments(values)
     yield from _predictions(values)
     yield from _usecases(values, broken)
+    if "persona_answers" not in broken:
+        yield from _leads(values)
     if "purposes" not in broken:
         yield from _destinations(values, broken)
 
@@ -74,6 +76,12 @@ def _usecases(values: Mapping[str, Any], broken: Collection[str]) -> Iterator[Fa
         for what, given, kind in (("prediction", one.prediction, "predictions"), ("audience", one.audience, "audiences")):
             if given and given not in values[kind] and kind not in broken:
                 yield Fault(what=f"there is no {what} '{given}'", at=f"usecases/{name}.yaml", mend=nearest(given, values[kind]))
+
+
+def _leads(values: Mapping[str, Any]) -> Iterator[Fault]:
+    for name in values["lead_scoring"].personas:
+        if name not in values["persona_answers"]:
+            yield Fault(what=f"there is no persona '{name}' that people tell", at="leads.yaml, personas", mend=nearest(name, values["persona_answers"]) if values["persona_answers"] else "write personas/answers/<name>.yaml (docs/personas.md)")
 
 
 def _destinations(values: Mapping[str, Any], broken: Collection[str]) -> Iterator[Fault]:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from kundig.config.base import FileKind, Record
 from kundig.errors import ConfigError, Fault, nearest
 
-ROOMS = ("settings", "law", "collect", "webhooks", "unify", "traits", "understand", "personas", "predictions", "usecases", "decide", "create", "deliver", "measure", "govern")
+ROOMS = ("settings", "law", "collect", "webhooks", "unify", "traits", "understand", "personas", "leads", "predictions", "usecases", "decide", "create", "deliver", "measure", "govern")
 """Modules of this package that declare files; each exports FILES."""
 
 _SECRET_KEY = re.compile(r"(?i)(api[_-]?key|secret|token|passw(or)?d|private[_-]?key)$")

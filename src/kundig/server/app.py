@@ -28,8 +28,10 @@ from kundig.report.views import View
 from kundig.report.words import Words
 from kundig.server import health, proofs
 from kundig.server import people as about
+from kundig.server.forms import Shown
 from kundig.server.health import Watch
 from kundig.server.identity_pages import IdentityPages
+from kundig.server.lead_pages import LeadPages
 from kundig.server.loopback import LoopbackOnly
 from kundig.server.subject_api import SubjectApi
 from kundig.server.subject_pages import SubjectPages
@@ -55,8 +57,9 @@ def make_app(workspace: Workspace) -> Starlette:
     routes = [Route("/", pages.root), Route("/style.css", pages.style), Route("/health", pages.health), Route("/ready", pages.ready)]
     routes += [Route("/people", pages.people), Route("/people/{identifier:path}", pages.person), Route("/api/people/{identifier:path}", pages.api_person)]
     routes += [Route("/api/why/{identifier:path}", pages.api_why), Route("/api/sources", pages.api_sources), Route("/sources", pages.sources), Route("/metrics", pages.metrics)]
-    routes += IdentityPages(workspace, words=pages.words, shown=pages.identities, headers=HEADERS).routes()
-    routes += SubjectApi(workspace).routes() + SubjectPages(workspace, words=pages.words, shown=pages.filled, headers=HEADERS).routes()
+    routes += IdentityPages(workspace, words=pages.words, shown=pages.formed("identity.html.j2", "people", hidden=("token", "undoable")), headers=HEADERS).routes()
+    routes += LeadPages(workspace, words=pages.words, shown=pages.formed("leads.html.j2", "people", hidden=("token", "owners", "statuses")), headers=HEADERS).routes()
+    routes += SubjectApi(workspace).routes() + SubjectPages(workspace, words=pages.words, shown=pages.formed("requests.html.j2", "consent", hidden=("token",)), headers=HEADERS).routes()
     routes += [Route("/predictions", pages.predictions), Route("/predictions/{name}", pages.prediction)]
     routes += [Route("/legal", pages.proofs), Route("/legal/folder.pdf", pages.proofs_file), Route("/{page}", pages.page)]
     return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly)], exception_handlers={404: pages.missing, KundigError: pages.failed})
@@ -274,13 +277,15 @@ class Pages:
 
     # making them
 
-    def filled(self, request: Request, w: Words, view: View, status: int) -> Response:
-        """A page of requests about people's data, or its JSON."""
-        return _json(_told({name: given for name, given in view.items() if name != "token"}), status=status) if _wants_json(request) else self._html("requests.html.j2", request, w, view, "consent", json=True, status=status)
+    def formed(self, template: str, current: str, *, hidden: tuple[str, ...]) -> Shown:
+        """What shows a page with forms, or its JSON without what is only for the forms."""
 
-    def identities(self, request: Request, w: Words, view: View, status: int) -> Response:
-        """A page of who is who, or its JSON."""
-        return _json(_told({name: given for name, given in view.items() if name not in ("token", "undoable")}), status=status) if _wants_json(request) else self._html("identity.html.j2", request, w, view, "people", json=True, status=status)
+        def shown(request: Request, w: Words, view: View, status: int) -> Response:
+            if _wants_json(request):
+                return _json(_told({name: given for name, given in view.items() if name not in hidden}), status=status)
+            return self._html(template, request, w, view, current, json=True, status=status)
+
+        return shown
 
     async def _shown(self, request: Request, template: str, current: str, fill: Callable[[Facts, Words], View]) -> Response:
         return await run_in_threadpool(self._show, request, template, current, fill)

@@ -125,10 +125,28 @@ PERSONA_MEMBERS = table(
     person(), col("persona_id", "string", "Persona."), fact("probability", "float64", "Probability; 1 for told ones."), changed(), subject="person_key", purpose="marketing",
 )  # fmt: skip
 
+LEAD_LOG = table(
+    "understand", "lead_log", "What sales did with leads and what came of it: append only, the last entry holds.", ("entry_id",),
+    col("entry_id", "string", "Number in the order of writing."), col("identifier_key", "int64", "An identifier of the lead; who that is, identities say.", "pseudonym"),
+    col("owner", "string", "Who has the lead from now on; null: as before."), col("status", "string", "assigned, contacted, qualified, won, lost or wrong_fit."),
+    col("reason", "string", "Why, in a person's words."), col("actor", "string", "Who wrote it."), col("occurred_at", "timestamp", "When."), subject="identifier_key", home="state", purpose="crm",
+)  # fmt: skip
+
+LEAD_RATES = table(
+    "understand", "lead_rates", "What came of leads, counted by what was known when sales took them over: the feedback that corrects scores.", ("level", "persona", "fit_band", "source", "band"),
+    col("level", "string", "fit, source (fit and source), or band (fit, source and engagement)."), col("persona", "string", "Persona of best fit; '' where nothing fits."), col("fit_band", "float64", "Fit, rounded down to quarters."),
+    col("source", "string", "Source of the lead; '' where it is not told apart."), col("band", "string", "Engagement: low, middle, high; '' where it is not told apart."),
+    fact("feedbacks", "int64", "Leads that were won, lost or no fit."), fact("won", "int64", "Those won."),
+)  # fmt: skip
+
 LEAD_SCORES = table(
-    "understand", "lead_scores", "Fit to a persona × engagement.", ("person_key",),
-    person(), fact("fit", "float64", "Fit, 0 to 1."), fact("engagement", "float64", "Engagement, 0 to 1."), fact("score", "float64", "Score."), col("owner", "string", "Sales owner."),
-    col("status", "string", "Status."), changed(), subject="person_key", purpose="crm",
+    "understand", "lead_scores", "Fit to a persona × engagement, corrected by what came of leads alike.", ("person_key",),
+    person(), col("persona", "string", "Persona of best fit; '' where nothing fits."), fact("source", "string", "Source of the newest lead record."), col("arrived_at", "timestamp", "First lead record, else first sign of the person."),
+    fact("fit", "float64", "Share of what the persona asks that holds, 0 to 1."), fact("met", "string", "What holds: attributes, each ending in a comma."), fact("unmet", "string", "What does not hold."), fact("unknown", "string", "What is not known."),
+    fact("points", "float64", "Points of the events in the window."), fact("engagement", "float64", "(1 + points) / (1 + points + half), 0 to 1."), fact("band", "string", "Engagement: low (below 1/3), middle, high (from 2/3)."),
+    fact("prior", "float64", "Fit × engagement: what is believed without feedback."), fact("feedbacks", "int64", "Feedbacks on leads of the same persona, fit, source and engagement."), fact("rate", "float64", "Share of them won; null without any."),
+    fact("score", "float64", "Fit × engagement, pulled towards the share won among leads alike."), col("owner", "string", "Sales owner."),
+    col("status", "string", "new, deal (one is open), assigned, contacted, qualified, won, lost or wrong_fit."), col("due_at", "timestamp", "When a day leaves the window."), changed(), subject="person_key", purpose="crm",
 )  # fmt: skip
 
 MODELS = table(
@@ -159,5 +177,5 @@ USE_CASES = table(
 )  # fmt: skip
 
 UNDERSTAND = (
-    FEATURES, LIFECYCLE_STATES, CONTRACT_VALUES, LIFETIME_VALUES, TRAITS, SCORES, URGENCY, SEGMENT_MEMBERS, RULE_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_SCORES, MODELS, PERSONA_MODELS, PREDICTION_MODELS, USE_CASES,
+    FEATURES, LIFECYCLE_STATES, CONTRACT_VALUES, LIFETIME_VALUES, TRAITS, SCORES, URGENCY, SEGMENT_MEMBERS, RULE_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_LOG, LEAD_RATES, LEAD_SCORES, MODELS, PERSONA_MODELS, PREDICTION_MODELS, USE_CASES,
 )  # fmt: skip
