@@ -29,5 +29,5 @@ def known(workspace: Workspace) -> str:
 @pytest.fixture(scope="session")
 def addresses(known: str) -> dict[str, str]:
     """Every kind of page → its address."""
-    pages = {name: f"/{name}" for name in ("overview", "people", "value", "segments", "matrix", "usecases", "audiences", "creatives", "measure", "consent", "data", "sources", "requests", "legal")}
+    pages = {name: f"/{name}" for name in ("overview", "people", "value", "segments", "matrix", "usecases", "audiences", "creatives", "measure", "consent", "data", "sources", "requests", "legal", "leads")}
     return pages | {"chosen": "/people?state=active", "person": f"/people/{known}", "identity": "/identity", "identity_person": f"/identity/{known}", "person_audience": f"/people/{known}?audience=win_back", "heard": "/people/new-device", "unknown": "/people?q=nobody", "legal_quarter": "/legal?quarter=2026-Q3", "missing": "/nothing"}
