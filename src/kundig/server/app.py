@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from kundig.workspace import Workspace
 
 NAVIGATION = ("overview", "people", "value", "segments", "audiences", "creatives", "measure", "consent", "data", "sources")
-ASIDES = {"consent": ("requests.title", "/requests"), "measure": ("usecases.title", "/usecases")}
+ASIDES = {"audiences": ("leads.title", "/leads"), "consent": ("requests.title", "/requests"), "measure": ("usecases.title", "/usecases")}
 """Page → the page it leads to: title and address."""
 LANGUAGES = {"de": "Deutsch", "en": "English"}
 HEADERS = {
