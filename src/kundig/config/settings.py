@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from kundig.clock import time_zones
 from kundig.config.base import FileKind, Record
@@ -100,6 +100,20 @@ class WorkerSettings(Record):
     patience_seconds: float = Field(default=600.0, ge=0, description="Seconds that a command waits while the worker writes.")
 
 
+class PrivacySettings(Record):
+    """Who signs what is answered and reported over OpenDSR."""
+
+    private_key: str = Field(default="", description="RSA key in PEM that signs OpenDSR answers and reports of status, as `${NAME}` of secrets.toml; empty: nothing is signed.")
+    certificate: str = Field(default="", description="PEM file of the key's certificate, those that it rests on behind it; it is served, and discovery names it.")
+    domain: str = Field(default="", description="Domain of the processor; the first one of the certificate where empty.")
+
+    @model_validator(mode="after")
+    def _both(self) -> PrivacySettings:
+        if bool(self.private_key) != bool(self.certificate):
+            raise ValueError("private_key and certificate belong together; write both or neither")
+        return self
+
+
 class Settings(Record):
     """The whole of kundig.toml."""
 
@@ -110,6 +124,7 @@ class Settings(Record):
     serve: ServeSettings = ServeSettings()
     intake: IntakeSettings = IntakeSettings()
     worker: WorkerSettings = WorkerSettings()
+    privacy: PrivacySettings = PrivacySettings()
 
 
 FILES = (

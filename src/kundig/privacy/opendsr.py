@@ -35,12 +35,12 @@ _MARK = "opendsr"
 
 
 def discovery(certificate: str = "") -> dict[str, Any]:
-    """What is supported; `certificate` is the address of the one that answers are signed with."""
+    """What is supported; `certificate` is the address of the one that answers are signed with, where they are."""
     formats = [("email", form) for form in ("raw", *HASHES)] + [(name, "raw") for name in IDENTITIES if name != "email"]
     return {
         "api_version": VERSION, "supported_identities": [{"identity_type": name, "identity_format": form} for name, form in formats],
-        "supported_subject_request_types": sorted(TYPES), "processor_certificate": certificate,
-    }  # fmt: skip
+        "supported_subject_request_types": sorted(TYPES),
+    } | ({"processor_certificate": certificate} if certificate else {})  # fmt: skip
 
 
 def create(workspace: Workspace, body: bytes, told: Mapping[str, Any], by: Caller) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from kundig.privacy.erasing import resume
 from kundig.privacy.fulfilling import GIVEN, fulfil
 from kundig.privacy.opendsr import STATUS, told_status
 from kundig.privacy.requests import Request, changed, request, requests
+from kundig.privacy.signing import Signer, signer
 
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
@@ -51,19 +52,26 @@ def fulfil_waiting(workspace: Workspace) -> int:
 
 
 def report(workspace: Workspace, post: Post, *, results: Callable[[str], str] = lambda number: "") -> int:
-    """Tell the status of OpenDSR requests where it changed since it was last told; gives how many were told. What fails is tried again at the next call."""
+    """Tell the status of OpenDSR requests where it changed since it was last told, signed where there is a key; gives how many were told. What fails is tried again at the next call.
+
+    Raises:
+        ConfigError: The key or its certificate cannot be used.
+        MissingExtra: `cryptography` is not installed.
+    """
     count = 0
+    signing: Signer | None = None
     for one in requests(workspace):
         told: Mapping[str, Any] = one.details.get("opendsr") or {}
         places = told.get("callbacks") or {}
         waiting = [url for url, said in places.items() if said != STATUS[one.status] and int((told.get("tries") or {}).get(url, 0)) < ATTEMPTS]
         if not waiting:
             continue
+        signing = signing or signer(workspace.config)
         _, controller, number = one.external_id.split(":", 2)
         for url in waiting:
-            body = told_status(one, number, controller, results=results(number) if one.kind in GIVEN else "") | {"status_callback_url": url}
+            body = json.dumps(told_status(one, number, controller, results=results(number) if one.kind in GIVEN else "") | {"status_callback_url": url}).encode()
             try:
-                fine = 200 <= post(url, json.dumps(body).encode(), {"Content-Type": "application/json"}) < 300
+                fine = 200 <= post(url, body, {"Content-Type": "application/json", **(signing.headers(body) if signing else {})}) < 300
             except OSError:
                 fine = False
             _note(workspace, one, url, STATUS[one.status] if fine else "")

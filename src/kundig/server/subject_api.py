@@ -17,7 +17,8 @@ from starlette.routing import Route
 from kundig.errors import KundigError
 from kundig.privacy import fulfil, opendsr, regulations
 from kundig.privacy.callers import Caller, caller
-from kundig.server.subject_openapi import description
+from kundig.privacy.signing import signer
+from kundig.server.subject_openapi import PEM, description
 
 if TYPE_CHECKING:
     from kundig.workspace import Workspace
@@ -34,6 +35,7 @@ class SubjectApi:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
+        self._signer = signer(workspace.config)
         self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
@@ -41,7 +43,7 @@ class SubjectApi:
         found = [Route("/openapi.json", self._description)]
         for stem in ("/opendsr", "/opendsr/v2"):
             found += [
-                Route(f"{stem}/discovery", self._discovery), Route(f"{stem}/requests", self._keyed(self._create), methods=["POST"]), Route(f"{stem}/requests/{{number}}", self._keyed(self._status), methods=["GET"]),
+                Route(f"{stem}/discovery", self._discovery), Route(f"{stem}/certificate.pem", self._certificate), Route(f"{stem}/requests", self._keyed(self._create), methods=["POST"]), Route(f"{stem}/requests/{{number}}", self._keyed(self._status), methods=["GET"]),
                 Route(f"{stem}/requests/{{number}}", self._keyed(self._cancel), methods=["DELETE"]), Route(f"{stem}/requests/{{number}}/results", self._keyed(self._results), methods=["GET"]),
             ]  # fmt: skip
         return [
@@ -51,8 +53,20 @@ class SubjectApi:
 
     # OpenDSR
 
-    async def _discovery(self, request: Request) -> Response:
-        return JSONResponse(opendsr.discovery(), headers=HEADERS)
+    def _discovery(self, request: Request) -> Response:
+        certificate = "" if self._signer is None else str(request.url.replace(query="", path=f"{request.url.path.rstrip('/').rpartition('/')[0]}/certificate.pem"))
+        return self._signed(JSONResponse(opendsr.discovery(certificate), headers=HEADERS))
+
+    def _certificate(self, request: Request) -> Response:
+        if self._signer is None:
+            return _refused(404, "answers are not signed here", segment=False)
+        return self._signed(Response(self._signer.chain, media_type=PEM, headers=HEADERS))
+
+    def _signed(self, answer: Response) -> Response:
+        """The answer with a signature of its body, where there is a key."""
+        if self._signer is not None:
+            answer.headers.update(self._signer.headers(bytes(answer.body)))
+        return answer
 
     async def _description(self, request: Request) -> Response:
         return JSONResponse(description(), headers=HEADERS)
@@ -98,10 +112,14 @@ class SubjectApi:
             async for part in request.stream():
                 body += part
                 if len(body) > MOST:
-                    return _refused(413, f"a body has {MOST:,} bytes at most", segment=_is_segment(request))
-            return await run_in_threadpool(self._answer, call, request, body)
+                    return await run_in_threadpool(self._told, request, _refused(413, f"a body has {MOST:,} bytes at most", segment=_is_segment(request)))
+            return await run_in_threadpool(lambda: self._told(request, self._answer(call, request, body)))
 
         return answer
+
+    def _told(self, request: Request, answer: Response) -> Response:
+        """The answer as it is sent: of OpenDSR with a signature."""
+        return answer if _is_segment(request) else self._signed(answer)
 
     def _answer(self, call: Call, request: Request, body: bytes) -> Response:
         segment = _is_segment(request)

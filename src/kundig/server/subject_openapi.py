@@ -7,7 +7,9 @@ from typing import Any
 from kundig.privacy.opendsr import HASHES, IDENTITIES, STATUS, TYPES
 from kundig.privacy.regulations import MOST, SUBJECTS
 from kundig.privacy.regulations import TYPES as REGULATIONS
+from kundig.privacy.signing import DOMAIN, SIGNATURE
 
+PEM = "application/pem-certificate-chain"
 _MOMENT = {"type": "string", "format": "date-time"}
 _TEXT = {"type": "string"}
 _STANDING = {"enum": ["INITIALIZED", "RUNNING", "PARTIAL_SUCCESS", "FAILED", "FINISHED", "INVALID"]}
@@ -15,14 +17,19 @@ _STANDING = {"enum": ["INITIALIZED", "RUNNING", "PARTIAL_SUCCESS", "FAILED", "FI
 
 def description() -> dict[str, Any]:
     """The description: addresses, keys, bodies, answers and refusals."""
-    opendsr = {
+    opendsr: dict[str, dict[str, Any]] = {
         "/opendsr/v2/discovery": {"get": _call("What is supported", "Discovery", keyed=False)},
+        "/opendsr/v2/certificate.pem": {"get": _call("The certificate that answers are signed with", None, refused=(404,), keyed=False, media=PEM)},
         "/opendsr/v2/requests": {"post": _call("Make a request about a person", "Received", status=201, body="Request", refused=(400, 401, 413))},
         "/opendsr/v2/requests/{number}": {
             "parameters": [_number("uuid")], "get": _call("How a request stands", "Status", refused=(401, 404)), "delete": _call("Cancel a request that is pending", "Cancelled", status=202, refused=(400, 401, 404)),
         },
         "/opendsr/v2/requests/{number}/results": {"parameters": [_number("uuid")], "get": _call("The file of an access or portability request", None, refused=(401, 404))},
     }  # fmt: skip
+    for path in opendsr.values():
+        for method in path.keys() & {"get", "post", "delete"}:
+            for answer in path[method]["responses"].values():
+                answer["headers"] = {DOMAIN: {"schema": _TEXT, "description": "Where answers are signed: the domain of the processor's certificate"}, SIGNATURE: {"schema": _TEXT, "description": "Where answers are signed: base64 of RSA-SHA256 of the body's bytes"}}
     segment = {
         "/regulations": {
             "post": _call("Suppress, delete, both, or unsuppress", "Regulated", body="Regulation", refused=(400, 401, 413, 422), segment=True),
@@ -41,10 +48,10 @@ def _number(form: str) -> dict[str, Any]:
     return {"name": "number", "in": "path", "required": True, "schema": _TEXT | ({"format": form} if form else {})}
 
 
-def _call(meaning: str, answer: str | None, *, status: int = 200, body: str = "", refused: tuple[int, ...] = (), keyed: bool = True, segment: bool = False) -> dict[str, Any]:
-    content = {"application/zip": {"schema": _TEXT | {"format": "binary"}}} if answer is None else {"application/json": {"schema": {"$ref": f"#/components/schemas/{answer}"}}}
+def _call(meaning: str, answer: str | None, *, status: int = 200, body: str = "", refused: tuple[int, ...] = (), keyed: bool = True, segment: bool = False, media: str = "application/zip") -> dict[str, Any]:
+    content = {media: {"schema": _TEXT | {"format": "binary"}}} if answer is None else {"application/json": {"schema": {"$ref": f"#/components/schemas/{answer}"}}}
     error = {"application/json": {"schema": {"$ref": f"#/components/schemas/{'Errors' if segment else 'Error'}"}}}
-    why = {400: "A field cannot be used; the message names it", 401: "No key, or one that is out of use", 404: "The caller made no such request", 413: "The body is too long", 422: "A field cannot be used; the message names it"}
+    why = {400: "A field cannot be used; the message names it", 401: "No key, or one that is out of use", 404: "The caller made no such request" if keyed else "Answers are not signed here", 413: "The body is too long", 422: "A field cannot be used; the message names it"}
     found: dict[str, Any] = {"summary": meaning, "responses": {str(status): {"description": meaning, "content": content}} | {str(code): {"description": why[code], "content": error} for code in refused}}
     if keyed:
         found["security"] = [{"bearer": []}, {"basic": []}]
@@ -64,7 +71,7 @@ def _schemas() -> dict[str, Any]:
     about = {"controller_id": _TEXT, "subject_request_id": _TEXT | {"format": "uuid"}}
     regulation = _object({"id": _TEXT, "overallStatus": _STANDING, "createdAt": _MOMENT}, {"workspaceId": _TEXT, "status": _STANDING, "regulationType": {"enum": sorted(REGULATIONS)}, "finishedAt": {"type": ["string", "null"]}, "streamStatus": {"type": "array"}})
     return {
-        "Discovery": _object(version | {"supported_identities": {"type": "array", "items": pair}, "supported_subject_request_types": {"type": "array", "items": {"enum": sorted(TYPES)}}, "processor_certificate": _TEXT}),
+        "Discovery": _object(version | {"supported_identities": {"type": "array", "items": pair}, "supported_subject_request_types": {"type": "array", "items": {"enum": sorted(TYPES)}}}, {"processor_certificate": _TEXT | {"format": "uri"}}),
         "Request": _object(
             {
                 "regulation": {"enum": ["gdpr", "ccpa"]}, "subject_request_id": _TEXT | {"format": "uuid"}, "subject_request_type": {"enum": sorted(TYPES)}, "submitted_time": _MOMENT,
