@@ -157,9 +157,11 @@ class Worker:
 
     def answer_requests(self) -> bool:
         """Do what interfaces asked about people's data, and report how it stands."""
-        with suppress(Busy):
-            fulfil_waiting(self.workspace)
-        report(self.workspace, _posted)
+        try:
+            with suppress(Busy):
+                fulfil_waiting(self.workspace)
+        finally:
+            report(self.workspace, _posted)
         return False
 
     def expire(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,19 +47,19 @@ def unsuppress(who: Who, root: Root = HERE, as_json: Json = False) -> None:
 
 @privacy.command("erase")
 def erase(
-    who: Annotated[str, typer.Argument(help="Any identifier of the person.")] = "", root: Root = HERE,
+    who: Annotated[list[str] | None, typer.Argument(help="Any identifier of the person; all that they had, where an erasure left something and is to be closed.")] = None, root: Root = HERE,
     resume: Annotated[bool, typer.Option("--resume", help="Finish erasures that were cut off.")] = False, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Erase a person from every store, and search every file before and after; ends with 1 where the person is still found."""
+    """Erase a person from every store, and search every file before and after; ends with 1 where the person is still found, or an erasure was cut off again."""
     from kundig.privacy import erase as forget
     from kundig.privacy import resume as finish
 
-    if bool(who) == resume:
+    if bool(who) is resume:
         raise typer.BadParameter("name the person, or give --resume")
     workspace = opened(root)
-    done = finish(workspace) if resume else (forget(workspace, who),)
+    done = (forget(workspace, *who),) if who else finish(workspace)
     if as_json:
-        emit([{**dataclasses.asdict(one), "complete": one.complete} for one in done])
+        emit([_certificate(one) for one in done])
     else:
         for one in done:
             _certified(one)
@@ -117,14 +118,14 @@ def show(request_id: Id, root: Root = HERE, as_json: Json = False) -> None:
     line(f"request {one.request_id}: {one.kind}, {one.status}")
     line(f"  made {one.requested_at:%Y-%m-%d} by {one.requested_by}, {f'checked by {one.verified_by}' if one.verified_by else 'not checked'}; due {_day(one.due_at)}, finished {_day(one.finished_at)}")
     if one.stores:
-        table(["store", "status", "rows"], [(name, told.get("status", ""), told.get("rows", "")) for name, told in one.stores.items()])
+        table(["store", "status", "rows", "why"], [(name, told.get("status", ""), told.get("rows", ""), told.get("reason", "")) for name, told in one.stores.items()])
 
 
 @privacy.command("fulfil")
 def fulfil(
     request_id: Id, root: Root = HERE,
     out: Annotated[Path | None, typer.Option(help="Where the file of an access or portability request goes; beside you as <kind>-<request>.zip by default. It is personal: hand it over, then delete it.")] = None,
-    as_json: Json = False,
+    who: Annotated[list[str] | None, typer.Option("--who", help="Of an erasure that left something: an identifier of the person; given once for each that they had, the request is closed.")] = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Do what a request asks for: write its file, correct, restrict, or erase; ends with 1 where an erased person is still found."""
     from kundig.cli.tables import demand_place
@@ -137,7 +138,7 @@ def fulfil(
     path = out or Path(f"{one.kind}-{one.request_id[:8]}.zip")
     if one.kind in GIVEN:
         demand_place(path)
-    done = do(workspace, one.request_id)
+    done = do(workspace, one.request_id, identifiers=who or ())
     if done.file:
         path.touch(mode=0o600)
         path.write_bytes(done.file)
@@ -221,7 +222,7 @@ def replay(
         raise typer.BadParameter(f"there is no file '{listed}'")
     done = again(opened(root), () if listed is None else from_lines(listed.read_bytes()))
     if as_json:
-        emit([{**dataclasses.asdict(one), "complete": one.complete} for one in done])
+        emit([_certificate(one) for one in done])
     else:
         for one in done:
             _certified(one)
@@ -291,8 +292,19 @@ def _day(at: dt.datetime | None) -> str:
     return "" if at is None else f"{at:%Y-%m-%d}"
 
 
+def _certificate(one: Certificate) -> dict[str, Any]:
+    """A certificate as JSON; it names nobody."""
+    return {name: value for name, value in dataclasses.asdict(one).items() if name != "identifiers"} | {"complete": one.complete}
+
+
 def _certified(one: Certificate) -> None:
+    if one.failure:
+        line(f"request {one.request_id} was cut off again at {one.failure}; kundig privacy erase --resume goes on with it")
+        return
     line(f"request {one.request_id}")
     table(["store", "changed", "found before", "found after", "how"], [(s.store, s.changed, s.found_before, s.found_after, s.how) for s in one.stores])
     for place in one.places:
         line(f"still found in {place}: replace or delete it, then search again")
+    if one.identifiers:
+        line("to search again and close the request, name every identifier once more; they are kept nowhere, and shown this once:")
+        line(f"  kundig privacy fulfil {one.request_id[:8]} {' '.join(shlex.join(['--who', f'{each.namespace}:{each.value}']) for each in one.identifiers)}")

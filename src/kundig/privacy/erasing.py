@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kundig import audit
 from kundig.clock import now
-from kundig.errors import IdentityError
+from kundig.errors import IdentityError, KundigError, PrivacyError
 from kundig.govern.privacy import PERSON_COLUMNS, lake_erasures, state_subjects, without
+from kundig.privacy.recognising import again, digests, recognised
 from kundig.privacy.requests import Request, changed, enter, requests
 from kundig.privacy.searching import WAYS, search
-from kundig.privacy.subjects import Subject, subject
+from kundig.privacy.subjects import Subject, joined, subject
 from kundig.privacy.suppressing import Named, remember, suppress
 
 if TYPE_CHECKING:
@@ -41,21 +43,27 @@ class Certificate:
     stores: tuple[Store, ...] = ()
     places: tuple[str, ...] = ()
     """Files in which the person is still found."""
+    failure: str = ""
+    """Of an erasure that was to be finished and was cut off once more: at which store, and why."""
+    identifiers: tuple[Named, ...] = field(default=(), repr=False)
+    """Where the person is still found: what has to be named again to close the request. Kept nowhere."""
 
     @property
     def complete(self) -> bool:
-        """Whether nothing was found afterwards."""
-        return not any(store.found_after for store in self.stores)
+        """Whether all was done, and nothing was found afterwards."""
+        return not self.failure and not any(store.found_after for store in self.stores)
 
 
-def erase(workspace: Workspace, identifier: str, *, actor: str = "cli", requested_by: str = "person", verified_by: str = "", told: Callable[[str], None] = lambda step: None) -> Certificate:
+def erase(workspace: Workspace, identifier: str, *others: str, actor: str = "cli", requested_by: str = "person", verified_by: str = "", told: Callable[[str], None] = lambda step: None) -> Certificate:
     """Erase a person: suppression and request first, then store by store, then the search once more.
 
     Orders and their lines keep day, amounts, product and channel under a one-off key; consents keep moment, kind and the hash of the wording.
+    An erasure that left something is done once more where all its identifiers are named, and closed where nothing is found any more.
 
     Args:
         workspace: The workspace.
         identifier: Any identifier of the person.
+        others: More of them.
         actor: Who does it, for the audit log.
         requested_by: Who asked: `person`, an account, or the domain of an interface's caller.
         verified_by: How it was checked who asks.
@@ -63,14 +71,48 @@ def erase(workspace: Workspace, identifier: str, *, actor: str = "cli", requeste
 
     Raises:
         IdentityError: Nobody is known by the identifier.
+        PrivacyError: The identifiers belong to several people, or are not all that an erasure had which left something.
         Busy: Another process is writing.
     """
     with workspace.writing("erase"):
-        of = subject(workspace, identifier)
-        if not of.persons:
+        given = (identifier, *others)
+        hits = [(sum(each is not None for each in recognised(workspace, one, given)), one) for one in requests(workspace, status="partial") if one.kind == "erasure"]
+        before = [one for count, one in sorted(hits, key=lambda hit: -hit[0]) if count]
+        try:
+            parts = [subject(workspace, each) for each in given]
+        except IdentityError:
+            if not before:
+                raise
+            parts = []
+        people = {part.persons for part in parts if part.persons}
+        if before and not people:
+            return repeat(workspace, before[0], given, actor=actor, told=told)
+        for one in before:
+            try:
+                whole = again(workspace, one, given)
+            except PrivacyError:
+                continue
+            return begin(workspace, one, whole, actor=actor, keep_out=_keeps_out(one), told=told)
+        if not people:
             raise IdentityError("nobody is known by this identifier", mend="kundig privacy suppress keeps somebody unknown out")
+        if len(people) > 1:
+            raise PrivacyError(f"the identifiers belong to {len(people)} people", mend="erase each of them by itself: kundig privacy erase PERSON")
+        of = joined(parts)
         one = enter(workspace, "erasure", of, requested_by=requested_by, verified_by=verified_by, details={}, requested_at=now(), actor=actor)
         return begin(workspace, one, of, actor=actor, told=told)
+
+
+def repeat(workspace: Workspace, one: Request, identifiers: Sequence[str], *, actor: str = "cli", told: Callable[[str], None] = lambda step: None) -> Certificate:
+    """Do an erasure that left something once more, and search again; the caller has the writer's lease.
+
+    Raises:
+        PrivacyError: The identifiers are not those that it had, each of them and no other.
+    """
+    return begin(workspace, one, again(workspace, one, identifiers), actor=actor, keep_out=_keeps_out(one), told=told)
+
+
+def _keeps_out(one: Request) -> bool:
+    return bool(one.details.get("keep_out", True))
 
 
 def begin(workspace: Workspace, one: Request, of: Subject, *, actor: str = "cli", keep_out: bool = True, told: Callable[[str], None] = lambda step: None) -> Certificate:
@@ -88,9 +130,29 @@ def begin(workspace: Workspace, one: Request, of: Subject, *, actor: str = "cli"
 
 
 def resume(workspace: Workspace, *, told: Callable[[str], None] = lambda step: None) -> tuple[Certificate, ...]:
-    """Finish the erasures that were cut off."""
+    """Finish the erasures that were cut off; one that fails once more tells why in its certificate, and stops none of those behind it.
+
+    Raises:
+        Busy: Another process is writing.
+    """
     with workspace.writing("erase"):
-        return tuple(_finish(workspace, one.request_id, dict(one.certificate), told) for one in requests(workspace, status="in_progress") if one.kind == "erasure")
+        return tuple(_resumed(workspace, one, told) for one in requests(workspace, status="in_progress") if one.kind == "erasure")
+
+
+def _resumed(workspace: Workspace, one: Request, told: Callable[[str], None]) -> Certificate:
+    plan = dict(one.certificate)
+    try:
+        return _finish(workspace, one.request_id, plan, told)
+    except Exception as error:  # whatever a store raises: the others' erasures must go on
+        names = [str(each.get("value", "")) for each in plan.get("subject", {}).get("identifiers", ())]
+        return Certificate(request_id=one.request_id, failure=f"{next((name for name in STEPS if name not in plan.get('done', {})), 'search')}: {reason(error, names)}")
+
+
+def reason(error: Exception, values: Sequence[str] = ()) -> str:
+    """Why something failed, in one line that names nobody; `values` are what it must not hold."""
+    what = error.what if isinstance(error, KundigError) else f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    hides = audit.looks_personal(what) or any(value.lower() in what.lower() for value in values if value)
+    return f"{type(error).__name__} with a value that names the person" if hides else what
 
 
 def _finish(workspace: Workspace, request: str, plan: dict[str, Any], told: Callable[[str], None]) -> Certificate:
@@ -99,10 +161,12 @@ def _finish(workspace: Workspace, request: str, plan: dict[str, Any], told: Call
     for name, step in STEPS.items():
         if name in plan["done"]:
             continue
-        plan["done"][name] = step(workspace, of, plan["one_off"])
-        stores = {store: {"status": "done", "rows": plan["done"][store]} if store in plan["done"] else {"status": "pending"} for store in STEPS}
-        with workspace.state.transaction() as connection:
-            connection.execute(table.update().where(table.c.request_id == request).values(certificate=json.dumps(plan), stores=json.dumps(stores)))
+        try:
+            plan["done"][name] = step(workspace, of, plan["one_off"])
+        except Exception as error:
+            _note(workspace, request, plan, {name: {"status": "failed", "reason": reason(error, of.values)}})
+            raise
+        _note(workspace, request, plan)
         told(name)
     # the requests themselves name the person until here
     with workspace.state.transaction() as connection:
@@ -119,12 +183,21 @@ def _finish(workspace: Workspace, request: str, plan: dict[str, Any], told: Call
         Store(store=name, how=WAYS[way], way=way, found_before=plan["before"].get(name, 0), found_after=after.counts.get(name, 0), changed=plan["done"].get(name, 0))
         for name, way in after.ways.items()
     ]
-    certificate = Certificate(request_id=request, stores=tuple(stores_told), places=after.places)
-    values = {"status": "finished" if certificate.complete else "partial", "finished_at": now(), "certificate": json.dumps({"stores": [asdict(store) for store in stores_told], "files": len(after.places)})}
+    certificate = Certificate(request_id=request, stores=tuple(stores_told), places=after.places, identifiers=of.identifiers if after.places else ())
+    kept = {} if certificate.complete else {"digests": digests(workspace, request, of.identifiers)}
+    values = {"status": "finished" if certificate.complete else "partial", "finished_at": now(), "certificate": json.dumps({"stores": [asdict(store) for store in stores_told], "files": len(after.places), **kept})}
     with workspace.state.transaction() as connection:
         connection.execute(table.update().where(table.c.request_id == request).values(**values))
     told("finished")
     return certificate
+
+
+def _note(workspace: Workspace, request: str, plan: Mapping[str, Any], failed: Mapping[str, Any] | None = None) -> None:
+    """Write down what is done, what is still to be done, and what failed."""
+    table = workspace.state.sql("privacy_requests")
+    stores = {store: {"status": "done", "rows": plan["done"][store]} if store in plan["done"] else {"status": "pending"} for store in STEPS} | dict(failed or {})
+    with workspace.state.transaction() as connection:
+        connection.execute(table.update().where(table.c.request_id == request).values(certificate=json.dumps(plan), stores=json.dumps(stores, ensure_ascii=False)))
 
 
 # the stores

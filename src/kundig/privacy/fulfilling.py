@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from kundig.clock import now
 from kundig.errors import IdentityError, PrivacyError
 from kundig.privacy.bundle import access, portability
 from kundig.privacy.correcting import checked, correct
-from kundig.privacy.erasing import Certificate, begin
+from kundig.privacy.erasing import Certificate, begin, repeat
 from kundig.privacy.requests import OPEN, Request, changed, request
 from kundig.privacy.subjects import Subject, joined, subject_of_key
 from kundig.privacy.suppressing import Named, restrict, suppress, unsuppress
@@ -30,18 +31,24 @@ class Fulfilled:
     certificate: Certificate | None = None
 
 
-def fulfil(workspace: Workspace, request_id: str, *, actor: str = "cli") -> Fulfilled:
+def fulfil(workspace: Workspace, request_id: str, *, identifiers: Sequence[str] = (), actor: str = "cli") -> Fulfilled:
     """Do what a request asks for.
 
     Access and portability give a zip, which may be asked for again; a correction counts from the next run on; a restriction holds at once, at every
-    message that is handed over; an erasure takes the writer's lease.
+    message that is handed over; an erasure takes the writer's lease. An erasure that left something is done once more where all its `identifiers` are named again.
 
     Raises:
-        PrivacyError: There is no such request, it is closed, or its values cannot be used.
+        PrivacyError: There is no such request, it is closed, or its values cannot be used; or not all identifiers of an erasure were named that left something.
         IdentityError: Nothing is known of the person any more.
         Busy: Another process is writing.
     """
     one = request(workspace, request_id)
+    if one.kind == "erasure" and one.status == "partial":
+        with workspace.writing("erase"):
+            closing = repeat(workspace, one, identifiers, actor=actor)
+        return Fulfilled(request=request(workspace, one.request_id), certificate=closing)
+    if identifiers:
+        raise PrivacyError("identifiers are named again where an erasure left something, and nowhere else", at=one.request_id, mend="leave them out; kundig privacy list shows which erasures are partial")
     if one.identifier_key is None or (one.status not in OPEN and not (one.kind in GIVEN and one.status == "finished")):
         raise PrivacyError(f"the request is {one.status}", at=one.request_id, mend="open a new one: kundig privacy request")
     of = _whom(workspace, one)

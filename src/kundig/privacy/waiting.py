@@ -6,9 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from kundig import audit
-from kundig.errors import Busy, KundigError
-from kundig.privacy.erasing import resume
+from kundig.errors import Busy, Fault, KundigError, PrivacyError
+from kundig.privacy.erasing import reason, resume
 from kundig.privacy.fulfilling import GIVEN, fulfil
 from kundig.privacy.opendsr import STATUS, told_status
 from kundig.privacy.requests import Request, changed, request, requests
@@ -28,26 +27,36 @@ Post = Callable[[str, bytes, Mapping[str, str]], int]
 def fulfil_waiting(workspace: Workspace) -> int:
     """Do what interfaces asked for, and finish erasures that were cut off; gives how many requests were touched.
 
-    Who calls an interface has checked who asks; what people at the command line enter waits for them.
+    Who calls an interface has checked who asks; what people at the command line enter waits for them. What fails stops nothing of what is behind it.
 
     Raises:
         Busy: Another process is writing.
+        PrivacyError: Erasures were cut off, a fault for each; the next call goes on with them.
     """
-    count = 0
+    count, cut = 0, []
+    if any(one.kind == "erasure" for one in requests(workspace, status="in_progress")):
+        resumed = resume(workspace)
+        count += len(resumed)
+        cut += [Fault(what=one.failure, at=f"request {one.request_id}") for one in resumed if one.failure]
     for seen in requests(workspace):
         one = request(workspace, seen.request_id)  # an erasure before may have closed it
-        if one.kind == "erasure" and one.status == "in_progress":
-            resume(workspace)
-            count += 1
-        elif one.status == "pending" and one.details.get("automatic"):
-            try:
-                fulfil(workspace, one.request_id, actor=ACTOR)
-            except Busy:
-                raise
-            except KundigError as error:
-                what = "a value that names the person" if audit.looks_personal(error.what) else error.what
+        if one.status != "pending" or not one.details.get("automatic"):
+            continue
+        try:
+            fulfil(workspace, one.request_id, actor=ACTOR)
+        except Busy:
+            raise
+        except Exception as error:
+            what = reason(error)
+            if request(workspace, one.request_id).status == "in_progress":  # begun: its plan says what is left
+                cut.append(Fault(what=what, at=f"request {one.request_id}"))
+            elif isinstance(error, KundigError):
                 changed(workspace, one, actor=ACTOR, action="fail", status="failed", stores={"request": {"status": "failed", "reason": what}})
-            count += 1
+            else:
+                raise
+        count += 1
+    if cut:
+        raise PrivacyError(faults=cut)
     return count
 
 
