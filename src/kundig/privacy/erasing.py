@@ -164,7 +164,7 @@ def _finish(workspace: Workspace, request: str, plan: dict[str, Any], told: Call
         try:
             plan["done"][name] = step(workspace, of, plan["one_off"])
         except Exception as error:
-            _note(workspace, request, plan, {name: {"status": "failed", "reason": reason(error, of.values)}})
+            _note(workspace, request, plan, {name: {"status": "failed", "reason": reason(error, [*of.values, *(one.value for one in of.identifiers)])}})
             raise
         _note(workspace, request, plan)
         told(name)
