@@ -14,10 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SMALL: tuple[tuple[str, ...], ...] = (
     ("bench.lake", "--small"), ("bench.rules", "--profiles", "300000", "--events", "3000000"), ("bench.landing",), ("bench.intake", "--seconds", "3"), ("bench.intake_sustained", "--seconds", "20", "--rate", "5000"), ("bench.identity", "--small"), ("bench.matching", "--small"), ("bench.lifetime_value",), ("bench.propensity", "--persons", "100000"), ("bench.personas", "--none", "2", "--persons", "200000"),
-    ("bench.live", "--persons", "5000", "--seconds", "6"), ("bench.simulate",), ("bench.loop", "--records", "1"), ("bench.spark_cluster",),
+    ("bench.live", "--persons", "5000", "--seconds", "6"), ("bench.pages", "--persons", "10000"), ("bench.simulate",), ("bench.loop", "--records", "1"), ("bench.spark_cluster",),
 )  # fmt: skip
 FULL: tuple[tuple[str, ...], ...] = (
-    ("bench.lake",), ("bench.rules",), ("bench.landing",), ("bench.intake",), ("bench.intake_sustained",), ("bench.live",), ("bench.identity",), ("bench.matching",), ("bench.lifetime_value",), ("bench.propensity",), ("bench.personas", "--worlds", "3", "--none", "20"), ("bench.simulate",), ("bench.loop", "--records", "1", "10"), ("bench.spark_cluster",),
+    ("bench.lake",), ("bench.rules",), ("bench.landing",), ("bench.intake",), ("bench.intake_sustained",), ("bench.live",), ("bench.identity",), ("bench.matching",), ("bench.lifetime_value",), ("bench.propensity",), ("bench.personas", "--worlds", "3", "--none", "20"), ("bench.pages",), ("bench.simulate",), ("bench.loop", "--records", "1", "10"), ("bench.spark_cluster",),
 )  # fmt: skip
 
 
