@@ -52,6 +52,6 @@ def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> 
         f"SELECT x.occurred_at, 'contract', 'subscription', coalesce(x.plan, ''), '', NULL FROM (SELECT * FROM subscriptions x WHERE {of}) x",
         f"SELECT x.occurred_at, 'referral', coalesce(x.status, ''), '', '', NULL FROM (SELECT * FROM referrals x WHERE {of}) x",
     ]
-    joined = " UNION ALL ".join(f"{part} JOIN ({mine}) m ON x.identifier_key = m.identifier_key AND {during}" for part in parts)
-    found = rows(workspace, f"SELECT * FROM ({joined}) t ORDER BY t.happened DESC, t.kind, t.what LIMIT {int(most)}")
+    joined = " UNION ALL ".join(f"{part} JOIN mine m ON x.identifier_key = m.identifier_key AND {during}" for part in parts)
+    found = rows(workspace, f"WITH mine AS MATERIALIZED ({mine}) SELECT * FROM ({joined}) t ORDER BY t.happened DESC, t.kind, t.what, t.detail, t.channel, t.value LIMIT {int(most)}")
     return tuple(Entry(at=row.pop("happened"), **row) for row in found)
