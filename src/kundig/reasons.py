@@ -1,4 +1,4 @@
-"""The closed list of reason codes: why the gate, an audience, a KPI, an urgency or the quarantine said what it said, in German and English."""
+"""The closed list of reason codes: why the gate, an audience, a KPI, an urgency, a next purchase or the quarantine said what it said, in German and English."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Literal
 
 from kundig.errors import ContractError, nearest
 
-Group = Literal["allow", "refusal", "audience", "kpi", "urgency", "quarantine", "identity"]
+Group = Literal["allow", "refusal", "audience", "kpi", "urgency", "purchase", "quarantine", "identity"]
 Locale = Literal["de", "en"]
 
 
@@ -107,6 +107,11 @@ ticket_open | Ein Anliegen ist noch offen. | A case is still open.
 on_schedule | Im gewohnten Rhythmus; nichts eilt. | In the usual rhythm; nothing is urgent.
 probably_gone | Wahrscheinlich verloren; wenig zu retten. | Probably gone; little left to save.
 no_purchases | Noch kein Kauf; kein Wert in Gefahr. | No order yet; no value at risk.
+""",
+    "purchase": """
+rather_gone | Eher verloren als nicht: kein nächster Kauf zu erwarten. | Rather gone than not: no next order is to be expected.
+beyond_horizon | Erst nach dem Horizont der Bewertung zu erwarten. | To be expected beyond the horizon of the valuation only.
+never_bought | Noch kein Kauf; der Wert kommt aus Verträgen. | No order yet; the value comes from contracts.
 """,
     "quarantine": """
 column_missing | Die Spalte „{column}“ fehlt. | The column “{column}” is missing.

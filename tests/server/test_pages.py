@@ -6,11 +6,15 @@ import re
 from html import unescape
 from html.parser import HTMLParser
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from starlette.testclient import TestClient
 
+from kundig import reasons
+from kundig.answers import person as known_person
 from kundig.errors import AccessDenied
+from kundig.report.words import Words
 from kundig.server import serve
 from kundig.workspace import Workspace
 
@@ -224,3 +228,19 @@ def test_segments_shows_the_cards_of_personas(client: TestClient) -> None:
     assert 'class="card"' in page and "Early birds" in page and "bar-pair" in page and "disagrees" in page
     told = client.get("/segments?lang=de", headers={"accept": "application/json"}).json()
     assert [one["title"] for one in told["personas"]] == ["Frühaufsteher"] and len(told["personas"][0]["claims"]) == 3
+
+
+def test_a_person_page_and_the_command_tell_the_next_purchase_of_the_table(client: TestClient, workspace: Workspace) -> None:
+    """One person of each kind: with a day, and with each reason why there is none."""
+    sql = "SELECT min(p.person_id), v.next_purchase_reason, min_by(v.next_purchase_at, p.person_id) FROM lifetime_values v JOIN profiles p USING (person_key) GROUP BY 2"
+    kinds = workspace.rows(sql)[1]
+    assert {why for _, why, _ in kinds} >= {None, "rather_gone"}
+    for person_id, why, due in kinds:
+        told = known_person(workspace, person_id, locale="en").lines()
+        for locale in LOCALES:
+            text = Reader(client.get(f"/people/{person_id}?lang={locale}").text).text
+            words = Words(locale=locale, currency="EUR", zone=workspace.config.settings.workspace.zone)
+            said = words("person.bought_by", day=words.day(due)) if why is None else reasons.sentence(why, locale)
+            assert f"{words('person.next_purchase')} {said}" in text
+        english = reasons.sentence(why, "en") if why else f"expected by {due.astimezone(ZoneInfo(workspace.config.settings.workspace.zone)):%Y-%m-%d}, if still a customer"
+        assert f"  next purchase: {english}" in told

@@ -196,6 +196,7 @@ def test_contracts_are_added_to_purchases_and_make_holders_active_and_renewals_u
     alone = joined[7_777]
     assert alone["expected_value"] == pytest.approx(bring[7_777]["expected_value"] - COSTS.month() * bring[7_777]["expected_months"])
     assert alone["probability_alive"] is None
+    assert (alone["next_purchase_at"], alone["next_purchase_reason"]) == (None, "never_bought")
     assert alone["model"].startswith("sbg@")
     states = lifecycle(features, models, as_of=AS_OF, zone=ZONE)
     assert {by_person(states)[key]["state"] for key in holders} <= {"active", "loyal"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from tests.understand.shop import Truth, purchases
 from kundig.errors import EstimateError
 from kundig.understand.lifetime_value import bg_nbd, fit, season
 from kundig.understand.lifetime_value.groups import pooled
-from kundig.understand.lifetime_value.histories import read
+from kundig.understand.lifetime_value.histories import Summary, read
 
 
 def _tuples(persons: int, seed: int, truth: Truth):
@@ -101,3 +102,43 @@ def test_groups_of_a_column_get_their_own_expectations() -> None:
     assert after[number == 2] == pytest.approx(before[number == 2])
     with pytest.raises(EstimateError, match="column 'chanel' is missing"):
         fit(orders, "bg_nbd", group="chanel")
+
+
+@pytest.mark.parametrize("kind", ["bg_nbd", "mbg_nbd", "pareto_nbd"])
+def test_the_next_purchase_is_the_median_of_the_waits_of_the_living(kind: str) -> None:
+    """Persons drawn from the process itself: of those alive after a year with x repeat purchases, half wait no longer than foretold."""
+    r, alpha, one, other, weeks, chance = 0.8, 8.0, 0.8, 2.5, 52.0, np.random.default_rng(4)
+    rate = chance.gamma(r, 1 / alpha, 2_000_000)
+    repeats = chance.poisson(rate * weeks)
+    if kind == "pareto_nbd":
+        alive = chance.random(len(rate)) < np.exp(-chance.gamma(one, 1 / (10 * other), len(rate)) * weeks)
+    else:
+        alive = chance.random(len(rate)) < (1 - chance.beta(one, other, len(rate))) ** (repeats + (kind == "mbg_nbd"))
+    wait = 7 * chance.exponential(1 / rate)
+    fitted = fit(purchases(300, 52, 3), kind, as_of=dt.date(2025, 1, 1)).fitted
+    scale = 10 * other if kind == "pareto_nbd" else other
+    fitted = replace(fitted, process=replace(fitted.process, z=np.log([r, one, scale, alpha, 1.0])))
+    counts = np.array([0, 1, 2, 4, 8])
+    end = fitted.end
+    summary = Summary(first=np.full(5, end - 7 * int(weeks)), last=np.full(5, end), count=counts + 1, value=np.ones(5))
+    told = fitted.next_days(summary, end=end, within=3_650) - end
+    for days, x in zip(told, counts, strict=True):
+        simulated = np.median(wait[alive & (repeats == x)])
+        assert days == pytest.approx(simulated, rel=0.02, abs=1.0), (x, simulated)
+
+
+def test_no_next_purchase_is_told_of_the_gone_and_of_the_slow() -> None:
+    orders = purchases(1_000, 104, 8)
+    found = fit(orders, "bg_nbd", as_of=dt.date(2025, 12, 20))
+    horizon = 60
+    rows, habits = found.predict(horizon).to_pylist(), {row["person_id"]: row["next_purchase"] for row in found.habits().to_pylist()}
+    assert {row["next_purchase_reason"] for row in rows} == {None, "rather_gone", "beyond_horizon"}
+    last = dt.date(2025, 12, 20) + dt.timedelta(days=horizon)
+    for row in rows:
+        due, why = row["next_purchase_at"], row["next_purchase_reason"]
+        assert (due is None) == (why is not None)
+        assert (why == "rather_gone") == (row["probability_alive"] < 0.5)
+        if due is not None:
+            assert due == habits[row["person_id"]] <= last
+        elif why == "beyond_horizon":
+            assert habits[row["person_id"]] is None or habits[row["person_id"]] > last

@@ -9,6 +9,7 @@ import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from bench.lifetime_value import RETAIL, retail
 from tests.understand.shop import START, Truth, purchases
@@ -251,7 +252,9 @@ def test_little_data_is_judged_not_refused(rows, model) -> None:
     assert found.verdict.change
     predicted = found.predict(365, discount=0.1, margin=0.4)
     assert predicted.num_rows == len({r[0] for r in rows if r[2] > 0})
-    for column in predicted.column_names[1:]:
+    due, why = predicted["next_purchase_at"], predicted["next_purchase_reason"]
+    assert pc.xor(due.is_null(), why.is_null()).to_pylist() == [True] * predicted.num_rows
+    for column in predicted.drop_columns(["person_id", "next_purchase_at", "next_purchase_reason"]).column_names:
         assert np.isfinite(predicted[column].to_numpy()).all(), column
     assert all(np.isfinite(value) for value in [*found.parameters.values(), *found.standard_errors.values()])
     assert found.total(365).expected >= 0

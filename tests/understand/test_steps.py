@@ -78,6 +78,19 @@ def test_buyers_have_a_value_and_others_none(made) -> None:
         assert 0 <= row["probability_purchase"] <= row["probability_alive"] <= 1
 
 
+def test_the_next_purchase_is_told_within_the_horizon_of_those_rather_alive(made) -> None:
+    model = model_named(made["models"], LIFETIME)[0]
+    values, features = by_person(made["values"]), by_person(made["features"])
+    assert {row["next_purchase_reason"] for row in values.values()} == {None, "rather_gone", "beyond_horizon"}
+    assert {row["next_purchase_reason"] for row in values.values()} - {None} <= set(codes("purchase"))
+    for key, row in values.items():
+        x, known = features[key]["purchase_days"] - 1, (AS_OF.date() - features[key]["first_order_day"]).days / 7 + float(model.process.alpha(np.zeros(1))[0])
+        weeks = known * (2 ** (1 / (model.process.r + x)) - 1)
+        told = AS_OF.date() + dt.timedelta(days=int(np.ceil(7 * weeks - 1e-8)))
+        why = "rather_gone" if row["probability_alive"] < 0.5 else "beyond_horizon" if told > AS_OF.date() + dt.timedelta(days=365) else None
+        assert (row["next_purchase_reason"], row["next_purchase_at"]) == (why, midnight(told, ZONE) if why is None else None)
+
+
 def test_costs_and_horizon_come_from_the_files(shop: Steps, made) -> None:
     free = Costs(goods_share=0.0, service_month=0, contact=0, fulfilment_order=0, payment_share=0, payment_order=0, return_order=0)
     dear = by_person(made["values"])

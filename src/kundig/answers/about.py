@@ -100,6 +100,12 @@ class Person:
     """The newest first."""
     answers: tuple[Answer, ...]
     timeline: tuple[Entry, ...]
+    zone: str = "UTC"
+    """Zone of the workspace, whose days count."""
+
+    def local(self, at: dt.datetime) -> dt.datetime:
+        """A moment by the workspace's clock."""
+        return at.astimezone(ZoneInfo(self.zone))
 
     def lines(self) -> list[str]:
         """In words, for the command line."""
@@ -112,6 +118,8 @@ class Person:
         if self.value:
             low, high = self.value["expected_value_low"], self.value["expected_value_high"]
             found.append(f"  expected value: {self.value['expected_value']:,.2f} ({low:,.2f} to {high:,.2f}); {self.value['verdict']}")
+            due, gone = self.value["next_purchase_at"], self.value["next_purchase_reason"]
+            found.append("  next purchase: " + (reasons.sentence(gone, "en") if due is None else f"expected by {self.local(due):%Y-%m-%d}, if still a customer"))
         if self.lifecycle:
             since = self.lifecycle["since"]
             found.append(f"  state: {self.lifecycle['state']}" + (f" since {since:%Y-%m-%d}" if since else ""))
@@ -140,7 +148,7 @@ def person(workspace: Workspace, identifier: str, *, locale: str | None = None, 
         value=one(workspace, f"SELECT * FROM lifetime_values WHERE person_key = {key}"), lifecycle=one(workspace, f"SELECT * FROM lifecycle_states WHERE person_key = {key}"),
         segment=one(workspace, f"SELECT * FROM segment_members WHERE person_key = {key} AND member ORDER BY occurred_at DESC LIMIT 1"),
         features=one(workspace, f"SELECT * EXCLUDE (person_key, changed_run) FROM features WHERE person_key = {key}"),
-        traits=_traits(workspace, key, language), consents=_allowances(workspace, key, None, language), consent_history=_changes(workspace, key), answers=_answers(workspace, key, public, sorted(workspace.config.audiences), language), timeline=timeline(workspace, key, most=most),
+        traits=_traits(workspace, key, language), consents=_allowances(workspace, key, None, language), consent_history=_changes(workspace, key), answers=_answers(workspace, key, public, sorted(workspace.config.audiences), language), timeline=timeline(workspace, key, most=most), zone=workspace.config.settings.workspace.zone,
     )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def one(found: Person, answers: tuple[Answer, ...], w: Words, *, audience: str =
     return {
         "title": w("person.title", person=found.person_id), "asked": [answer.sentence for answer in first], "answers": [answer.sentence for answer in answers if answer not in first],
         "answer": _summary(found, w), "aside": Cell(text=w("identity.to_graph"), href=address(f"/identity/{found.person_id}", lang=w.locale)),
-        "tables": [*since, _consents(found, w), *_values(found, w, language=w.locale), _traits(found, w), _profile(found, w), _identifiers(found, w), _numbers(found, w), _spoken(found, w), _timeline(found, w)],
+        "tables": [*since, _consents(found, w), *_values(found, w, language=w.locale), _traits(found, w), _profile(found, w), _identifiers(found, w), _expected(found, w), _numbers(found, w), _spoken(found, w), _timeline(found, w)],
     }  # fmt: skip
 
 
@@ -197,6 +197,18 @@ def _identifiers(found: Person, w: Words) -> View:
 def _numbers(found: Person, w: Words) -> View:
     rows = [(w.named("attributes", name), _told(name, value, w)) for name, value in found.features.items() if value is not None and name not in DUE]
     return grid([(w("person.attribute"), False), (w("common.value"), True)], rows, title=w("person.numbers"), empty=w("empty.profile"))
+
+
+def _expected(found: Person, w: Words) -> View:
+    """What the lifetime model expects of the person within the horizon."""
+    value, rows = found.value, []
+    if value:
+        due = reason_text(value["next_purchase_reason"], w) if value["next_purchase_at"] is None else Cell(text=w("person.bought_by", day=w.day(value["next_purchase_at"])), value=value["next_purchase_at"])
+        rows = [(w("person.next_purchase"), due)]
+        if value["probability_alive"] is not None:
+            rows += [(w(f"person.{name}"), Cell(text=w.percent(value[name]), value=value[name])) for name in ("probability_alive", "probability_purchase")]
+            rows += [(w("person.expected_purchases"), Cell(text=w.number(value["expected_purchases"], 1), value=value["expected_purchases"]))]
+    return grid([(w("person.attribute"), False), (w("common.value"), False)], rows, title=w("person.expected"), note=w("person.expected_note"), empty=w("empty.expected"))
 
 
 def _timeline(found: Person, w: Words) -> View:

@@ -43,6 +43,8 @@ LIFETIME_VALUES = table(
     money("outcome_low", "5 % bound of what the person may in fact bring."), money("outcome_high", "95 % bound of it."),
     money("value_at_risk", "Expected value were the person surely alive, less the expected value."),
     money("contract_value", "Part of the expected value that running contracts bring."),
+    fact("next_purchase_at", "timestamp", "The beginning of the local day by whose end the person, if still a customer, has bought again with a probability of one half; null: the reason says why."),
+    fact("next_purchase_reason", "string", "Why there is no such day: rather_gone, beyond_horizon or never_bought; null where there is one."),
     col("verdict", "string", "usable, weak or not_usable."), changed(), subject="person_key", purpose="analytics",
 )  # fmt: skip
 

@@ -69,9 +69,13 @@ def terms_of(bought: pa.Table, costs: Costs, *, discount_rate: float) -> Terms:
 def valued(
     bought: pa.Table, model: tuple[Fitted, str, str] | None, *, as_of: dt.datetime, zone: str, costs: Costs, horizon_months: int, discount_rate: float
 ) -> dict[str, Any]:
-    """The columns of `lifetime_values` that are numbers, for these buyers, as of the local day of a moment; all NaN without a model."""
+    """The columns of `lifetime_values` that are numbers, for these buyers, as of the local day of a moment; all NaN without a model.
+
+    Beside them `next_day` and `next_reason`, as `Scores` has them.
+    """
     if model is None or bought.num_rows == 0:
-        return {column: np.full(bought.num_rows, np.nan) for column in COLUMNS}
+        none = {"next_day": np.zeros(bought.num_rows, np.int64), "next_reason": np.full(bought.num_rows, "beyond_horizon")}
+        return {column: np.full(bought.num_rows, np.nan) for column in COLUMNS} | none
     terms = terms_of(bought, costs, discount_rate=discount_rate)
     today = day_number(local_day(as_of, zone))
     scores = model[0].score(summary_of(bought), end=today, horizon=horizon_months * MONTH, terms=terms)
@@ -79,4 +83,4 @@ def valued(
         scores.alive, scores.any, scores.purchases, scores.order_value, scores.revenue, scores.value, scores.value_low, scores.value_high,
         scores.outcome_low, scores.outcome_high, scores.at_risk,
     )  # fmt: skip
-    return dict(zip(COLUMNS, found, strict=True))
+    return dict(zip(COLUMNS, found, strict=True)) | {"next_day": scores.next_day, "next_reason": scores.next_reason}

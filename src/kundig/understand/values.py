@@ -11,9 +11,10 @@ from kundig.clock import local_day, midnight
 from kundig.config.understand import Costs
 from kundig.schema import step
 from kundig.tables.understand import CONTRACT_VALUES, FEATURES, LIFETIME_VALUES, MODELS
+from kundig.understand.lifecycle import midnights
 from kundig.understand.lifetime_value.process import Floats, Ints
 from kundig.understand.models import LIFETIME, model_named
-from kundig.understand.valuation import buyers, numbers, valued
+from kundig.understand.valuation import COLUMNS, buyers, numbers, valued
 
 
 @step(reads=(FEATURES, CONTRACT_VALUES, MODELS), writes=LIFETIME_VALUES, kind="array", by="person_key", bound=2_000)
@@ -37,7 +38,9 @@ def lifetime_values(
     bare = contract_values.take(pa.array(lone))
     size, others = len(keys), len(lone)
     persons = np.concatenate([keys, np.asarray(bare["person_key"].to_numpy(), np.int64)])
-    columns = {name: np.concatenate([column, np.zeros(others)]) for name, column in values.items()}
+    columns = {name: np.concatenate([values[name], np.zeros(others)]) for name in COLUMNS}
+    why = np.concatenate([values["next_reason"], np.full(others, "never_bought")])
+    due = midnights(np.where(why == "", np.concatenate([values["next_day"], np.zeros(others, np.int64)]), 0), zone)
     columns["contract_value"] = np.zeros(len(persons))
     monthly = np.concatenate([np.zeros(size), numbers(bare, "expected_months") * costs.month()])
     add_contracts(columns, persons, contract_values, monthly)
@@ -45,6 +48,7 @@ def lifetime_values(
     nothing = np.arange(len(persons)) >= size
     made = {name: pa.array(np.round(column, 9), mask=nothing if name in unknown else None) for name, column in columns.items()} | {
         "person_key": pa.array(persons), "as_of": pa.repeat(pa.scalar(moment, pa.timestamp("us", "UTC")), len(persons)),
+        "next_purchase_at": pa.array(due, pa.timestamp("us", "UTC"), mask=why != ""), "next_purchase_reason": pa.array(why, pa.string(), mask=why == ""),
         "model": pa.chunked_array([pa.repeat(f"{fitted.kind if fitted else ''}@{version}", size), bare["model"].combine_chunks()], pa.string()),
         "verdict": pa.chunked_array([pa.repeat(verdict, size), bare["verdict"].combine_chunks()], pa.string()),
     }  # fmt: skip

@@ -102,7 +102,9 @@ class LifetimeValue:
 
         Value is Σ over months t of (purchases · (value · margin - cost_per_order) - cost_per_month while the person lives) / (1 + discount)^(t / 12).
         `expected_value_low` and `_high` are the 90 % interval of the expected value: the parameters' doubt alone. `outcome_low` and `_high`
-        are that of what the person in fact brings, and `purchases_low` and `_high` of the purchases in fact made.
+        are that of what the person in fact brings, and `purchases_low` and `_high` of the purchases in fact made. `next_purchase_at` is the day by
+        whose end the person, if living, has bought again with a probability of one half; where it is null, `next_purchase_reason` says why:
+        `rather_gone` (probability alive below one half) or `beyond_horizon`.
 
         Raises:
             EstimateError: A number is out of its range.
@@ -114,6 +116,8 @@ class LifetimeValue:
             "expected_purchases": scores.purchases, "expected_order_value": scores.order_value, "expected_value": scores.value,
             "expected_value_low": scores.value_low, "expected_value_high": scores.value_high, "outcome_low": scores.outcome_low, "outcome_high": scores.outcome_high,
             "purchases_low": scores.purchases_low, "purchases_high": scores.purchases_high, "value_at_risk": scores.at_risk,
+            "next_purchase_at": pa.array(scores.next_day.astype(np.int32), pa.int32(), mask=scores.next_reason != "").cast(pa.date32()),
+            "next_purchase_reason": pa.array(scores.next_reason, pa.string(), mask=scores.next_reason == ""),
         }  # fmt: skip
         return pa.table(columns)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy
 
 from kundig.understand.lifetime_value import counts
@@ -20,6 +21,9 @@ from kundig.understand.lifetime_value.season import Ages, Clock
 MONTH = 365.25 / 12
 Z90 = 1.6448536269514722
 """Normal quantile of a two-sided interval of 90 %."""
+
+MOSTLY_ALIVE = 0.5
+"""Probability of being alive below which no next purchase is told: it would never become as probable as not."""
 
 WIDE = 2.0
 """Widest relative deviation of an expected value that is told: beyond a factor of seven, nothing is known."""
@@ -55,6 +59,10 @@ class Scores:
     outcome_low: Floats
     outcome_high: Floats
     at_risk: Floats
+    next_day: Ints
+    """Day (since 1970) by whose end a living person buys again with a probability of one half; where `next_reason` is not "", it says nothing."""
+    next_reason: npt.NDArray[np.str_]
+    """Why there is no such day: rather_gone or beyond_horizon; "" where there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +100,32 @@ class Fitted:
         sides = earned * factors[0] - cost, earned * factors[1] - cost
         low, high = self._outcome(base, person, summary, unit, unit_value, given)
         few, many = counts.quantiles(base.alive, base.group, base.table, (0.05, 0.95))
+        due = self.next_days(span.cells, end=end, within=int(horizon))[base.group]
+        why = np.select([base.alive < MOSTLY_ALIVE, due > end + int(horizon)], ["rather_gone", "beyond_horizon"], "")
         return Scores(
             alive=alive, any=base.any[person], purchases=purchases, purchases_low=few[person], purchases_high=many[person], order_value=unit_value,
             revenue=purchases * unit_value, value=value, value_low=np.minimum(*sides), value_high=np.maximum(*sides), outcome_low=low, outcome_high=high,
             at_risk=np.where(alive > 0, np.maximum(value, 0.0) / np.maximum(alive, 1e-12) * (1.0 - alive), 0.0),
+            next_day=due[person], next_reason=why[person],
         )  # fmt: skip
+
+    def next_days(self, summary: Summary, *, end: int, within: int) -> Ints:
+        """Day (since 1970) by whose end each person, if living, has bought again with a probability of one half; `end + within + 1` where it is later.
+
+        Given a living person's history the rate is gamma (r + x, α + T), so nothing is bought in t with ((α + T) / (α + T + t))^(r + x), and
+        t = (α + T) · (2^(1 / (r + x)) - 1) in the model's clock. For Pareto/NBD, where one is lost between purchases too, living means until then.
+        """
+        ages = self.clock.ages(summary.first, end + within + 1)
+        now = ages.by(end)
+        with np.errstate(over="ignore"):  # so small an r makes nobody buy again: later than any day
+            needed = (self.process.alpha(self.entry(summary.first)) + now) * np.expm1(np.log(2.0) / (self.process.r + summary.count - 1))
+        low, high = np.full(len(summary), end + 1), np.full(len(summary), end + within + 1)
+        while np.any(low < high):
+            middle = (low + high) // 2
+            enough = ages.by(middle) - now >= needed - 1e-9
+            high = np.where((low < high) & enough, middle, high)
+            low = np.where((low < high) & ~enough, middle + 1, low)
+        return np.asarray(low, dtype=np.int64)
 
     def count_survival(self, summary: Summary, *, end: int, horizon: float, k: Ints) -> Floats:
         """P(at least k purchases) of each person within the horizon: the distribution that outcome intervals are cut from."""
@@ -195,6 +224,7 @@ class _Span:
         ages = fitted.clock.ages(first, until)
         self.tx, self.T = ages.by(last), ages.by(end)
         cells, self.group = numbered(np.stack([count, first]))
+        self.cells = Summary(first=cells[1], last=cells[1], count=cells[0], value=np.zeros(cells.shape[1]))
         self.cell_x = cells[0] - 1
         self.cell_entry = fitted.entry(cells[1])
         begin = fitted.clock.ages(cells[1], until)
@@ -239,4 +269,4 @@ def _weighed(rows: Floats, weights: Floats) -> Floats:
     return np.asarray(np.einsum("ij,j->i", rows, weights))
 
 
-__all__ = ["MONTH", "Z90", "Fitted", "Kind", "Scores", "Terms"]
+__all__ = ["MONTH", "MOSTLY_ALIVE", "Z90", "Fitted", "Kind", "Scores", "Terms"]

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from kundig.understand.lifetime_value.fitted import Fitted
-from kundig.understand.lifetime_value.histories import Histories, Summary
+from kundig.understand.lifetime_value.histories import Histories
 from kundig.understand.lifetime_value.process import Floats, Ints
 
 FAR = 3_650
@@ -28,7 +28,7 @@ def habits(histories: Histories, fitted: Fitted) -> pa.Table:
     _, usual, variation = _spread(of, gaps, len(histories))
     _, _, spent = _spread(person, value, len(histories))
     few = summary.count
-    due = next_days(fitted, summary)
+    due = fitted.next_days(summary, end=fitted.end, within=FAR)
     return pa.table(
         {
             "person_id": histories.persons.take(pa.array(persons)),
@@ -37,22 +37,6 @@ def habits(histories: Histories, fitted: Fitted) -> pa.Table:
             "next_purchase": pa.array(due.astype(np.int32), pa.int32(), mask=due > fitted.end + FAR).cast(pa.date32()),
         }
     )  # fmt: skip
-
-
-def next_days(fitted: Fitted, summary: Summary) -> Ints:
-    """Day (since 1970) by which each person, if living, buys again with probability one half; beyond `FAR` where it is later."""
-    clock, process, end = fitted.clock, fitted.process, fitted.end
-    ages = clock.ages(summary.first, end + FAR + 1)
-    now = ages.by(end)
-    with np.errstate(over="ignore"):
-        needed = (process.alpha(fitted.entry(summary.first)) + now) * np.expm1(np.log(2.0) / (process.r + summary.count - 1))
-    low, high = np.full(len(summary), end + 1), np.full(len(summary), end + FAR + 1)
-    while np.any(low < high):
-        middle = (low + high) // 2
-        enough = ages.by(middle) - now >= needed - 1e-9
-        high = np.where((low < high) & enough, middle, high)
-        low = np.where((low < high) & ~enough, middle + 1, low)
-    return np.asarray(low, dtype=np.int64)
 
 
 def _spread(place: Ints, amounts: Floats, size: int) -> tuple[Floats, Floats, Floats]:
