@@ -13,6 +13,7 @@ import pytest
 import typer.main
 
 import kundig as library
+from kundig import reasons
 from kundig.cli.app import app
 from kundig.testing import default_workspace
 from tests.cli.conftest import Kundig
@@ -26,6 +27,7 @@ READS: dict[str, tuple[list[str], str]] = {
     "sql": (["SELECT count(*) AS persons FROM profiles"], "persons"),
     "person": (["{member}"], "{member}"),
     "why": (["{member}"], "{member}"),
+    "urgency": (["--limit", "3"], "waiting costs"),
     "doctor": ([], "all valid"),
     "verify": ([], "every file, count and hash is as it should be"),
     "catalogue": ([], "lifetime_values"),
@@ -104,6 +106,20 @@ def test_numbers_are_the_tables(kundig: Kundig, root: Path) -> None:
     persons = workspace.table("profiles").count().execute()
     assert json.loads(kundig("sql", "SELECT count(*) AS n FROM profiles", "-w", root, "--json").out) == [{"n": persons}]
     assert json.loads(kundig("show", "features", "-w", root, "--limit", "0", "--format", "json").out).__len__() == workspace.table("features").count().execute()
+
+
+def test_urgency_is_the_table_by_rank_in_both_languages(kundig: Kundig, root: Path) -> None:
+    sql = "SELECT u.rank, p.person_id, l.state, u.value_at_stake::DOUBLE, u.loss_rise, u.urgency, u.reason FROM urgency u JOIN profiles p USING (person_key) JOIN lifecycle_states l USING (person_key) ORDER BY u.rank"
+    held = library.open(root).rows(sql)[1]
+    assert len({row[-1] for row in held}) > 1 and [row[0] for row in held] == list(range(1, len(held) + 1))
+    for locale in ("de", "en"):
+        told = json.loads(kundig("urgency", "-w", root, "--limit", len(held) + 1, "--locale", locale, "--json").out)
+        assert [tuple(one[name] for name in ("rank", "person_id", "state", "value_at_stake", "loss_rise", "urgency", "reason")) for one in told] == [tuple(row) for row in held]
+        assert all(one["sentence"] == reasons.sentence(one["reason"], locale) for one in told)
+    said = kundig("urgency", "-w", root, "--limit", 2, "--locale", "en").out
+    assert held[1][1] in said and held[2][1] not in said and reasons.sentence(held[0][-1], "en") in said
+    refused = kundig("urgency", "-w", root, "--locale", "fr")
+    assert refused.code == 1 and "no sentences in 'fr'" in refused.err
 
 
 def test_show_writes_every_format(kundig: Kundig, root: Path, tmp_path: Path) -> None:

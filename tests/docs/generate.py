@@ -88,7 +88,7 @@ def reasons() -> str:
     """Every reason code with its two sentences."""
     from kundig import reasons as listed
 
-    parts = ["# Reasons", "", "The closed list of reason codes: why the gate, an audience, a KPI, an urgency or the quarantine said what it said.", ""]
+    parts = ["# Reasons", "", "The closed list of reason codes: why the gate, an audience, a KPI, an urgency, a next purchase or the quarantine said what it said.", ""]
     group = ""
     for reason in listed.ALL.values():
         if reason.group != group:

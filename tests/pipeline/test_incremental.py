@@ -128,6 +128,32 @@ def test_a_skipped_touch_is_seen(tmp_path: Path, begun: Begun, monkeypatch: pyte
     place.close()
 
 
+def test_silence_alone_puts_a_person_at_risk_and_moves_the_urgency(tmp_path: Path, begun: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing lands; only the moment moves, to the last instant before the turn and to the turn itself."""
+    _eager(monkeypatch)
+    place, _ = begun(tmp_path / "silent")
+
+    causes: list[str] = []
+
+    def at(moment: dt.datetime, key: int) -> tuple[dict[str, object], dict[str, object], object]:
+        causes.append({step.table: step.cause for step in place.run(moment).steps}["lifecycle_states"])
+        state, urgent = (place.lake.duck.execute(f"SELECT * FROM {place.lake.scan(name)} WHERE person_key = {key}").to_arrow_table().to_pylist()[0] for name in ("lifecycle_states", "urgency"))
+        facts = place.lake.duck.execute(f"SELECT purchase_days, last_order_day, last_fact_at FROM {place.lake.scan('features')} WHERE person_key = {key}").fetchone()
+        return state, urgent, facts
+
+    sql = f"SELECT person_key, at_risk_at FROM {place.lake.scan('lifecycle_states')} WHERE state IN ('active', 'loyal') AND due_at IS NOT NULL ORDER BY at_risk_at, person_key LIMIT 1"
+    key, turn = place.lake.duck.execute(sql).fetchone()
+    before, waiting, known = at(turn - dt.timedelta(microseconds=1), key)
+    after, pressing, still = at(turn, key)
+    assert known == still, "an event came"
+    assert causes[-1] in ("due", "touched"), "everybody was counted anew: that due persons are found would not be seen"
+    assert before["state"] in ("active", "loyal")
+    assert (after["state"], after["since"]) == ("at_risk", turn)
+    assert waiting["reason"] in ("on_schedule", "ticket_open") and pressing["reason"] in ("overdue", "value_at_risk", "ticket_open")
+    assert (pressing["loss_rise"], pressing["urgency"]) != (waiting["loss_rise"], waiting["urgency"])
+    place.close()
+
+
 @pytest.fixture
 def folds(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, int]]:
     """Table → keys that a fold was given, and keys that it had to compute from all their facts."""

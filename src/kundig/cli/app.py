@@ -221,6 +221,28 @@ def why(
 
 
 @app.command()
+def urgency(
+    root: Root = HERE, limit: Annotated[int, typer.Option(min=1, help="Persons at most, the most urgent first.")] = 20,
+    locale: Annotated[str | None, typer.Option(help="de or en; the workspace's by default.")] = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Whom to turn to first: value at stake × rise of the loss within the next two weeks, with the reason in words."""
+    from kundig.answers.urgent import urgent
+
+    workspace = opened(root)
+    found = urgent(workspace, limit=limit, locale=locale)
+    if as_json:
+        emit([_plain(one) for one in found])
+    elif found:
+        currency = workspace.config.settings.workspace.currency
+        table(
+            ["rank", "person", "state", f"at stake {currency}", "loss rises by", f"waiting costs {currency}", "reason"],
+            [(one.rank, one.person_id, one.state.replace("_", " ") or None, f"{one.value_at_stake:,.2f}", f"{one.loss_rise:.2%}", f"{one.urgency:,.2f}", one.sentence) for one in found],
+        )
+    else:
+        line("nobody has a lifetime value yet: it takes purchases or running contracts, and kundig run")
+
+
+@app.command()
 def report(root: Root = HERE, output: Annotated[Path | None, typer.Option(help="File; report.<locale>.html in the workspace by default.")] = None, locale: Annotated[str | None, typer.Option(help="de or en; both by default.")] = None) -> None:
     """Write the report of the newest release: one self-contained HTML file a language."""
     from kundig.report import write_reports
