@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from kundig.answers import person
 from kundig.report.predictions import standings
+from kundig.report.words import Words
 from kundig.server.app import make_app
 from kundig.workspace import Workspace
 from tests.server.browser import judged
@@ -41,13 +43,36 @@ def test_the_card_says_what_the_model_says(shown: TestClient, workspace: Workspa
     assert shown.get("/predictions/nobody").status_code == 404 and shown.post("/predictions").status_code == 405
 
 
+def test_a_person_page_and_the_command_tell_the_score_of_the_table_with_its_reasons(shown: TestClient, workspace: Workspace) -> None:
+    newest = "SELECT * FROM scores WHERE model = 'buys_again' QUALIFY row_number() OVER (PARTITION BY person_key ORDER BY occurred_at DESC, seq DESC) = 1"
+    people = workspace.rows(f"SELECT p.person_id, s.value FROM ({newest}) s JOIN profiles p USING (person_key) WHERE s.value IS NOT NULL ORDER BY s.value DESC, p.person_id LIMIT 2")[1]
+    for person_id, held in people:
+        found = person(workspace, person_id, locale="en", grounds=True)
+        chance = next(one for one in found.chances if one.prediction == "buys_again")
+        assert chance.probability == pytest.approx(held, abs=1e-6) and len(chance.reasons) == 5
+        assert [abs(one.effect) for one in chance.reasons] == sorted((abs(one.effect) for one in chance.reasons), reverse=True)
+        line = next(line for line in found.lines() if "prediction buys_again" in line)
+        assert f"{held:.1%}" in line and f"{chance.reasons[0].feature} " in line and f"({chance.reasons[0].effect:+.2f})" in line
+        for locale, title in (("de", "Kauft in 60 Tagen"), ("en", "Buys within 60 days")):
+            text = shown.get(f"/people/{person_id}?lang={locale}&reasons=yes").text
+            words = Words(locale=locale, currency="EUR", zone="UTC")
+            assert words("person.chances") in text and f">{title}</a>" in text and words.percent(held) in text
+            plain = shown.get(f"/people/{person_id}?lang={locale}").text
+            assert words.percent(held) in plain and f'href="/people/{person_id}?reasons=yes&amp;lang={locale}"' in plain and f"{chance.reasons[0].feature}: " not in plain
+            effect = words.number(chance.reasons[0].effect, 2)
+            assert f"{chance.reasons[0].feature}: " in text and f"{'+' if chance.reasons[0].effect > 0 else ''}{effect})" in text
+    outside = workspace.rows(f"SELECT min(person_id) FROM profiles WHERE person_key NOT IN (SELECT person_key FROM ({newest}) s WHERE s.value IS NOT NULL)")[1][0][0]
+    assert Words(locale="en", currency="EUR", zone="UTC")("person.not_asked") in shown.get(f"/people/{outside}?lang=en&reasons=yes").text
+
+
 @pytest.mark.needs_chromium
 @pytest.mark.parametrize(("width", "dark"), ((360, True), (1280, False)))
-def test_nothing_is_found_and_nothing_scrolls_sideways(shown: TestClient, tmp_path: Path, width: int, dark: bool) -> None:
+def test_nothing_is_found_and_nothing_scrolls_sideways(shown: TestClient, workspace: Workspace, tmp_path: Path, width: int, dark: bool) -> None:
     style = shown.get("/style.css").text
+    someone = workspace.rows("SELECT min(person_id) FROM scores JOIN profiles USING (person_key) WHERE value IS NOT NULL")[1][0][0]
     sheets = {
-        f"{address}.{locale}".replace("/", "_"): shown.get(f"{address}?lang={locale}").text.replace('<link rel="stylesheet" href="/style.css">', f"<style>{style}</style>")
-        for address in ADDRESSES for locale in ("de", "en")
+        f"{address}.{locale}".replace("/", "_"): shown.get(f"{address}?lang={locale}&reasons=yes").text.replace('<link rel="stylesheet" href="/style.css">', f"<style>{style}</style>")
+        for address in (*ADDRESSES, f"/people/{someone}") for locale in ("de", "en")
     }  # fmt: skip
     verdict = judged(sheets, axe=AXE.read_text(encoding="utf-8"), folder=tmp_path, width=width, dark=dark)
     assert set(verdict) == set(sheets)

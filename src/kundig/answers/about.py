@@ -17,6 +17,7 @@ from kundig.answers.who import resolve
 from kundig.errors import ConfigError, KundigError, nearest
 
 if TYPE_CHECKING:
+    from kundig.answers.chances import Chance
     from kundig.workspace import Workspace
 
 _HIDDEN = {"person_key", "person_id", "provenance", "changed_run", "sources", "records"}
@@ -100,6 +101,8 @@ class Person:
     """The newest first."""
     answers: tuple[Answer, ...]
     timeline: tuple[Entry, ...]
+    chances: tuple[Chance, ...] = ()
+    """Scores of predictions; with their reasons where those were asked for."""
     zone: str = "UTC"
     """Zone of the workspace, whose days count."""
 
@@ -125,6 +128,7 @@ class Person:
             found.append(f"  state: {self.lifecycle['state']}" + (f" since {since:%Y-%m-%d}" if since else ""))
         if self.segment:
             found.append(f"  segment: {self.segment['segment_id']}")
+        found += [f"  {chance.line()}" for chance in self.chances]
         found += [f"  {one.purpose} by {one.channel}: {'allowed' if one.allow else 'not allowed'}. {one.sentence}" for one in self.consents]
         found += [f"  {one.at:%Y-%m-%d %H:%M}  consent   {one.purpose} by {one.channel}: {one.status}{f', {one.basis}' if one.basis else ''} ({one.record_id})" for one in self.consent_history[:15]]
         found += [f"  {answer.sentence}" for answer in self.answers]
@@ -132,8 +136,10 @@ class Person:
         return found
 
 
-def person(workspace: Workspace, identifier: str, *, locale: str | None = None, most: int = TIMELINE) -> Person:
+def person(workspace: Workspace, identifier: str, *, locale: str | None = None, most: int = TIMELINE, grounds: bool = False) -> Person:
     """Everything known of a person, by any identifier; its sentences in a language (the workspace's by default), the newest `most` entries of the timeline.
+
+    Scores of predictions are those of the release; with `grounds` they come with their reasons, for which features are made anew from the person's rows.
 
     Raises:
         IdentityError: Nobody has the identifier.
@@ -149,6 +155,7 @@ def person(workspace: Workspace, identifier: str, *, locale: str | None = None, 
         segment=one(workspace, f"SELECT * FROM segment_members WHERE person_key = {key} AND member ORDER BY occurred_at DESC LIMIT 1"),
         features=one(workspace, f"SELECT * EXCLUDE (person_key, changed_run) FROM features WHERE person_key = {key}"),
         traits=_traits(workspace, key, language), consents=_allowances(workspace, key, None, language), consent_history=_changes(workspace, key), answers=_answers(workspace, key, public, sorted(workspace.config.audiences), language), timeline=timeline(workspace, key, most=most), zone=workspace.config.settings.workspace.zone,
+        chances=_chances(workspace, key, public, grounds=grounds),
     )  # fmt: skip
 
 
@@ -163,6 +170,19 @@ def _moment(workspace: Workspace) -> dt.datetime:
     if release is None:
         raise KundigError("there is no release yet", at=str(workspace.root), mend="kundig import, then kundig run")
     return release.moment
+
+
+def _chances(workspace: Workspace, key: int, public: str, *, grounds: bool) -> tuple[Chance, ...]:
+    """Scores, with their reasons where those are asked for; nothing is loaded for them where no file asks for a prediction."""
+    asked = workspace.config.predictions
+    if not asked:
+        return ()
+    from kundig.answers.chances import Chance, chances
+
+    if grounds:
+        return chances(workspace, public)
+    sql = f"SELECT model, value, percentile FROM scores WHERE person_key = {int(key)} QUALIFY row_number() OVER (PARTITION BY model ORDER BY occurred_at DESC, seq DESC) = 1 ORDER BY model"
+    return tuple(Chance(prediction=row["model"], probability=row["value"], percentile=row["percentile"]) for row in rows(workspace, sql) if row["model"] in asked)
 
 
 def _traits(workspace: Workspace, key: int, language: str) -> tuple[Trait, ...]:

@@ -35,6 +35,13 @@ class Chance:
     percentile: float | None
     reasons: tuple[Reason, ...] = ()
 
+    def line(self) -> str:
+        """In words, for the command line."""
+        if self.probability is None:
+            return f"prediction {self.prediction}: not of the population"
+        because = "; ".join(f"{one.feature} {'unknown' if one.value is None else one.value} ({one.effect:+.2f})" for one in self.reasons)
+        return f"prediction {self.prediction}: {self.probability:.1%}, higher than {self.percentile:.0f} of 100" + (f", because of {because}" if because else "")
+
 
 def chances(workspace: Workspace, identifier: str, *, most: int = 5, only: str = "") -> tuple[Chance, ...]:
     """The scores of a person with their reasons, for each prediction that has a model, or for one alone.

@@ -191,7 +191,7 @@ def person(identifier: Annotated[str, typer.Argument(help="Any identifier (e-mai
 
     workspace = opened(root)
     try:
-        found = known(workspace, identifier, locale="en")
+        found = known(workspace, identifier, locale="en", grounds=True)
     except IdentityError:
         near = find(workspace, identifier)
         if not near:
@@ -202,7 +202,7 @@ def person(identifier: Annotated[str, typer.Argument(help="Any identifier (e-mai
                 return
             table(["person", "name", "company", "city", "email", "phone"], [(one.person_id, one.name, one.company, one.city, one.email, one.phone) for one in near])
             return
-        found = known(workspace, near[0].person_id, locale="en")
+        found = known(workspace, near[0].person_id, locale="en", grounds=True)
     emit(_plain(found)) if as_json else say(found.lines())
 
 

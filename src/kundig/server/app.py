@@ -24,6 +24,7 @@ from kundig.report import TEMPLATES, chances, environment, words
 from kundig.report.cells import Cell, address, plain
 from kundig.report.facts import Choice, Facts
 from kundig.report.pages import PAGES
+from kundig.report.predictions import title_of
 from kundig.report.views import View
 from kundig.report.words import Words
 from kundig.server import health, proofs
@@ -147,7 +148,7 @@ class Pages:
     def _person(self, request: Request) -> Response:
         w, identifier, audience = self.words(request), request.path_params["identifier"][:MOST], request.query_params.get("audience", "")
         with self.lock:
-            _, found, fresh = self._known(identifier, w)
+            _, found, fresh = self._known(identifier, w, grounds="reasons" in request.query_params)
             answers = () if found is None else found.answers
         if found is None and fresh is not None:
             if _wants_json(request):
@@ -157,15 +158,16 @@ class Pages:
             return self._show(request, "people.html.j2", "people", lambda facts, w: about.search(facts, w, note=w("people.unknown", q=identifier), asked=identifier), status=404)
         if _wants_json(request):
             return _json(_record(found) | {"answers": [_record(answer) for answer in answers], "live": _record(fresh)})
-        return self._show(request, "person.html.j2", "people", lambda facts, w: about.one(found, answers, w, audience=audience, fresh=fresh))
+        titles = {name: title_of(name, prediction, w.locale) for name, prediction in self.workspace.config.predictions.items()}
+        return self._show(request, "person.html.j2", "people", lambda facts, w: about.one(found, answers, w, audience=audience, fresh=fresh, titles=titles))
 
-    def _known(self, identifier: str, w: Words) -> tuple[str, Person | None, LivePerson | None]:
+    def _known(self, identifier: str, w: Words, *, grounds: bool = False) -> tuple[str, Person | None, LivePerson | None]:
         """The person an identifier belongs to by now: public id, what the release knows, and what was heard since."""
         key = self.now.resolve(identifier)
         public = identifier if key is None else f"p{key:015x}"
         fresh = None if key is None else self.now.person(public)
         try:
-            return public, person(self.workspace, public, locale=w.locale), fresh
+            return public, person(self.workspace, public, locale=w.locale, grounds=grounds), fresh
         except IdentityError:
             return public, None, fresh
         except KundigError:

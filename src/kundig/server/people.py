@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from kundig.answers import Answer, Found, Person
+from kundig.answers.chances import Reason
 from kundig.answers.origins import CATEGORIES, Value
 from kundig.live import LivePerson
 from kundig.report.cells import Cell, address
@@ -73,14 +75,14 @@ def _part(name: str, text: str, w: Words) -> str:
     return w.named(groups[name], text) if name in groups else text
 
 
-def one(found: Person, answers: tuple[Answer, ...], w: Words, *, audience: str = "", fresh: LivePerson | None = None) -> View:
-    """A person: the answers first, then who it is, what was heard since the release, what may be written, what is known and what happened."""
+def one(found: Person, answers: tuple[Answer, ...], w: Words, *, audience: str = "", fresh: LivePerson | None = None, titles: Mapping[str, str] | None = None) -> View:
+    """A person: the answers first, then who it is, what was heard since the release, what may be written, what is known and what happened; `titles`: what predictions are called."""
     first = [answer for answer in answers if answer.audience == audience]
     since = [] if fresh is None else _since(fresh, w)
     return {
         "title": w("person.title", person=found.person_id), "asked": [answer.sentence for answer in first], "answers": [answer.sentence for answer in answers if answer not in first],
         "answer": _summary(found, w), "aside": Cell(text=w("identity.to_graph"), href=address(f"/identity/{found.person_id}", lang=w.locale)),
-        "tables": [*since, _consents(found, w), *_values(found, w, language=w.locale), _traits(found, w), _profile(found, w), _identifiers(found, w), _expected(found, w), _numbers(found, w), _spoken(found, w), _timeline(found, w)],
+        "tables": [*since, _consents(found, w), *_values(found, w, language=w.locale), _traits(found, w), _profile(found, w), _identifiers(found, w), _expected(found, w), *_chances(found, titles or {}, w), _numbers(found, w), _spoken(found, w), _timeline(found, w)],
     }  # fmt: skip
 
 
@@ -209,6 +211,26 @@ def _expected(found: Person, w: Words) -> View:
             rows += [(w(f"person.{name}"), Cell(text=w.percent(value[name]), value=value[name])) for name in ("probability_alive", "probability_purchase")]
             rows += [(w("person.expected_purchases"), Cell(text=w.number(value["expected_purchases"], 1), value=value["expected_purchases"]))]
     return grid([(w("person.attribute"), False), (w("common.value"), False)], rows, title=w("person.expected"), note=w("person.expected_note"), empty=w("empty.expected"))
+
+
+def _chances(found: Person, titles: Mapping[str, str], w: Words) -> list[View]:
+    """What predictions say of the person, each with the features that raise or lower it most, or the way there; nothing where there is none."""
+    way = Cell(text=w("person.show_reasons"), href=address(f"/people/{found.person_id}", reasons="yes", lang=w.locale))
+    rows = [
+        (
+            Cell(text=titles.get(chance.prediction, chance.prediction), value=chance.prediction, href=address(f"/predictions/{chance.prediction}", lang=w.locale)), Cell(text=w.percent(chance.probability), value=chance.probability),
+            Cell(text=w.number(chance.percentile), value=chance.percentile), w("person.not_asked") if chance.probability is None else "; ".join(_reason(one, w) for one in chance.reasons) or way,
+        )
+        for chance in found.chances
+    ]  # fmt: skip
+    heads = [(w("predictions.prediction"), False), (w("predictions.probability"), True), (w("person.higher"), True), (w("person.because"), False)]
+    return [grid(heads, rows, title=w("person.chances"), note=w("person.chances_note") if any(chance.reasons for chance in found.chances) else "")] if rows else []
+
+
+def _reason(reason: Reason, w: Words) -> str:
+    """A feature with its value, and by how much it raises or lowers the log-odds."""
+    value = w("predictions.unknown") if reason.value is None else _trait(reason.value, "", w)
+    return f"{reason.feature}: {value} ({'+' if reason.effect > 0 else ''}{w.number(reason.effect, 2)})"
 
 
 def _timeline(found: Person, w: Words) -> View:
