@@ -183,8 +183,8 @@ def test_a_misspelt_key_in_a_guide_is_seen(tmp_path: Path) -> None:
     for block in SHOWN:
         if block.guide == "rules.md":
             continue
-        key = re.search(r"^(\w+):", block.text, re.MULTILINE)
+        key = re.search(r"^(\w+)(: | = |:$)", block.text, re.MULTILINE)
         assert key is not None
-        spoilt = replace(block, text=block.text.replace(f"{key[1]}:", f"{key[1]}x:", 1))
+        spoilt = replace(block, text=block.text.replace(key[0], f"{key[1]}x{key[2]}", 1))
         assert any(f"{key[1]}x" in fault for fault in file_faults(spoilt, tmp_path)), block.place
     assert "no kind of workspace file" in file_faults(_block("yaml", "a: 1\n"), tmp_path)[0]
