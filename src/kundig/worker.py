@@ -38,6 +38,9 @@ WRITER = "worker"
 KEPT_DAYS = 35
 """Days for which counts of sources are kept by the minute."""
 
+PAUSE, TRIES = 0.25, 240
+"""Seconds between two looks whether the writer's lease is free for joining files, and how many of them: a minute."""
+
 AGAIN = 5.0
 """Seconds after which a duty that failed is tried again, at first; each time twice as long, up to a minute."""
 
@@ -144,15 +147,34 @@ class Worker:
         self.store.did("files", at=0 if self.files.fault else micros(self.clock()), error=self.files.fault[:500])
 
     def tend(self) -> bool:
-        """Remove what a writer or a replay that died left, join small files that landing left, and counts of long ago."""
-        try:
-            with self.workspace.writing(WRITER):
-                self.workspace.lake.sweep()
-                clear(self.workspace.lake)
-                self.workspace.lake.compact()
-        except Busy:
+        """Remove what a writer or a replay that died left, join small files that landing left, and counts of long ago. Between two joins others may write."""
+        if not self._when_free(self._clean):
             return False
+        while self._when_free(self._join):
+            pass
         self.store.prune(before=int((self.clock() - dt.timedelta(days=KEPT_DAYS)).timestamp()))
+        return False
+
+    def _clean(self) -> bool:
+        self.workspace.lake.sweep()
+        clear(self.workspace.lake)
+        return True
+
+    def _join(self) -> bool:
+        return bool(self.workspace.lake.compact(joins=1))
+
+    def _when_free(self, work: Callable[[], bool]) -> bool:
+        """What the work gives, done with the writer's lease; then a pause, so that a landing that waits comes next. False where the lease is not free for long."""
+        for _ in range(TRIES):
+            if self.stop.is_set():
+                return False
+            try:
+                with self.workspace.writing(WRITER):
+                    return work()
+            except Busy:
+                continue
+            finally:
+                self.stop.wait(PAUSE)
         return False
 
     def answer_requests(self) -> bool:

@@ -437,6 +437,24 @@ def test_facts_are_joined_per_received_day_and_a_joined_day_is_left_alone(lake: 
     assert fetch(lake, f"SELECT count(*), count(DISTINCT event_id) FROM {lake.scan('events')}") == [(130, 130)]
 
 
+def test_a_long_day_is_joined_piece_by_piece_and_no_row_twice(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kundig.store.lake.compaction.SMALL_TABLE", 20)
+    monkeypatch.setattr("kundig.store.lake.compaction.ROWS_AT_ONCE", 40)
+    for part in range(15):
+        lake.commit([Append(table="events", source=events(range(part * 10, part * 10 + 10), day=1))])
+    written = []
+    while joined := lake.compact(["events"], joins=1):
+        written.append(joined["events"])
+    assert written == [40, 40], "then the day has no more small files than it may"
+    lake.commit([Append(table="events", source=events(range(500, 510), day=2))])
+    while joined := lake.compact(["events"], joins=1):
+        written.append(joined["events"])
+    assert written == [40, 40, 40, 30], "a day that has ended is joined whole, each row once, and no file is larger than it may be"
+    assert sorted(file.record_count for file in lake.files("events")[1]) == [10, 30, 40, 40, 40]
+    assert fetch(lake, f"SELECT count(*), count(DISTINCT event_id) FROM {lake.scan('events')}") == [(160, 160)]
+    assert lake.verify(deep=True) == []
+
+
 def test_compaction_gives_way_to_a_commit_meanwhile(opened: Opener) -> None:
     other = opened()
     other.commit([Append(table="persons", source=persons(range(10)))])

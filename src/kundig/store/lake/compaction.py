@@ -1,7 +1,7 @@
 """Compaction: many small files, or many hidden rows, written anew as few sorted files; no reader sees a difference.
 
-Tables of facts that are written once (`received_at`, no delete files) are joined per received day, so that an old day is written once
-more and then never again. All others become one file, sorted by subject.
+Tables of facts that are written once (`received_at`, no delete files) are joined per received day, up to a size, so that a row is written
+once more and then never again, and a join takes little memory and time. All others become one file, sorted by subject.
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ HIDDEN_SHARE = 0.1
 """A tenth of the rows in added files, or hidden by delete files."""
 SMALL_TABLE = 1_000_000
 """Up to so many rows a table of facts is joined whole."""
+ROWS_AT_ONCE = 500_000
+"""Rows of one file that a day's small files are joined to; a file of half as many is not small."""
 RECEIVED = "received_at"
 
 
-def compact(lake: Lake, names: Iterable[str] | None = None, *, force: bool = False) -> dict[str, int]:
+def compact(lake: Lake, names: Iterable[str] | None = None, *, force: bool = False, joins: int | None = None) -> dict[str, int]:
     """Join the files of tables that need it (of all tables by default; every table with more than one file, with `force`).
+
+    With `joins` at most so many files are made; who asks again until nothing was written lets others write in between.
 
     Returns:
         Rows written, per table that was joined.
@@ -41,7 +45,7 @@ def compact(lake: Lake, names: Iterable[str] | None = None, *, force: bool = Fal
         with lake.catalogue.transaction() as connection:
             state = table_states(connection, lake.data, [lake.known(name)], newest(connection))[name]
             days = _days(connection, state)
-        groups = _groups(state, days, force=force)
+        groups = _groups(state, days, force=force)[:joins]
         if not groups:
             continue
         changes = [Swap(table=name, file_ids=tuple(file.id for file in group), source=f"SELECT * FROM {select(state.fields, group)}") for group in groups]
@@ -50,6 +54,8 @@ def compact(lake: Lake, names: Iterable[str] | None = None, *, force: bool = Fal
         except Conflict:  # somebody wrote meanwhile: the next compaction joins what there is then
             continue
         written[name] = sum(file.record_count - file.deleted for group in groups for file in group)
+        if joins is not None and not (joins := joins - len(groups)):
+            break
     return written
 
 
@@ -70,7 +76,18 @@ def _groups(state: TableState, days: dict[int, dt.date], *, force: bool) -> list
     for file in files:
         if file.id in days:
             groups.setdefault(days[file.id], []).append(file)
-    return [tuple(group) for day, group in sorted(groups.items()) if len(group) > (1 if day < last else MOST_FILES)]
+    small = {day: [file for file in group if file.record_count < ROWS_AT_ONCE // 2] for day, group in sorted(groups.items())}
+    return [part for day, group in small.items() if len(group) > (1 if day < last else MOST_FILES) for part in _parts(group)]
+
+
+def _parts(files: list[FileRow]) -> list[tuple[FileRow, ...]]:
+    """Small files in their order, put together to files of `ROWS_AT_ONCE` rows at most; what is left alone is left."""
+    parts: list[list[FileRow]] = [[]]
+    for file in files:
+        if sum(one.record_count for one in parts[-1]) + file.record_count > ROWS_AT_ONCE:
+            parts.append([])
+        parts[-1].append(file)
+    return [tuple(part) for part in parts if len(part) > 1]
 
 
 def _days(connection: sa.Connection, state: TableState) -> dict[int, dt.date]:

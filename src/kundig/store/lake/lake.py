@@ -341,11 +341,11 @@ class Lake:
 
         return erase(self, wanted)
 
-    def compact(self, names: Iterable[str] | None = None, *, force: bool = False) -> dict[str, int]:
+    def compact(self, names: Iterable[str] | None = None, *, force: bool = False, joins: int | None = None) -> dict[str, int]:
         """Write tables of many small files or many hidden rows anew; see `compaction.compact`."""
         from kundig.store.lake.compaction import compact
 
-        return compact(self, names, force=force)
+        return compact(self, names, force=force, joins=joins)
 
     def sweep(self) -> list[str]:
         """Remove what dead writers left; see `sweeping.sweep`."""
