@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     root = Path(tempfile.mkdtemp(prefix="kundig-bench-"))
     processes: list[subprocess.Popen[str]] = []
     try:
-        (root / "kundig.toml").write_text(f"[serve]\nintake_port = 0\n[worker]\nland_seconds = 1\nlive = {str(given.live).lower()}\n")
+        (root / "kundig.toml").write_text(f"[serve]\nintake_port = 0\n[worker]\nland_seconds = 1\ntend_seconds = 60\nlive = {str(given.live).lower()}\n")
         workspace = Workspace(root)
         file = root / "batch.http"
         file.write_bytes(unlike(keys.create(workspace.state, "web")))
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     rows, ids = workspace.lake.duck.execute(f"SELECT count(*), count(DISTINCT event_id) FROM {workspace.lake.scan('events')}").fetchone()
     shutil.rmtree(root, ignore_errors=True)
     print(f"{given.seconds:.0f} s: {sent / given.seconds:,.0f} events/s acknowledged (asked {given.rate:,.0f}), p99 {told['p99']:.0f} ms; {rows:,} landed of {sent:,}, {rows - ids} twice")
-    print(f"  oldest in the inbox: median {sorted(ages)[len(ages) // 2]:.1f} s, most {max(ages):.1f} s (budget 5); memory of intake and worker {memory[len(memory) // 4]:.0f} MB after a quarter, {memory[-1]:.0f} MB at the end")
+    print(f"  oldest in the inbox: median {sorted(ages)[len(ages) // 2]:.1f} s, most {max(ages):.1f} s (budget 5); memory of intake and worker {memory[len(memory) // 4]:.0f} MB after a quarter, {memory[-1]:.0f} MB at the end, {max(memory):.0f} MB at most (small files are joined every minute)")
     print(f"  cores: intake {cores['intake']:.2f}, worker {cores['worker']:.2f}, load {told['cores']:.2f}")
     assert rows == ids == sent, "every acknowledged event lands, and lands once"
     return {"events_per_second": sent / given.seconds, "age_seconds": max(ages), "memory_growth_mb": memory[-1] - memory[len(memory) // 4]}
