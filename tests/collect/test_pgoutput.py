@@ -57,6 +57,11 @@ def test_a_cut_message_is_told(data: bytes) -> None:
             decode(data[:end])
 
 
+def test_a_moment_that_no_calendar_has_is_told() -> None:
+    with pytest.raises(SourceError, match="cannot be read"):
+        decode(b"B" + bytes(8) + (2**58).to_bytes(8, "big") + bytes(4))
+
+
 @given(st.binary(max_size=60))
 def test_whatever_comes_is_a_message_or_a_fault(data: bytes) -> None:
     with contextlib.suppress(SourceError):

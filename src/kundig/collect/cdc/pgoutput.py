@@ -149,7 +149,7 @@ def decode(data: bytes) -> Message:
     tag = chr(data[0]) if data else ""
     try:
         return _decoded(tag, cursor)
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
         raise SourceError(f"a replication message '{tag}' of {len(data)} bytes cannot be read: {error}", at="pgoutput", mend="use a server of PostgreSQL 10 or newer") from error
 
 
