@@ -10,7 +10,6 @@ import pytest
 from tests.privacy.test_erasing import Stop, buyer
 from tests.privacy.test_interfaces import asked
 
-import kundig as kd
 from kundig.clock import now
 from kundig.errors import IdentityError, PrivacyError
 from kundig.privacy import erase, erasing, fulfil, resume
@@ -18,17 +17,6 @@ from kundig.privacy.callers import Caller
 from kundig.privacy.opendsr import create
 from kundig.privacy.waiting import fulfil_waiting
 from kundig.store.inbox import Inbox
-
-
-@pytest.fixture
-def shop(copy, monkeypatch):
-    monkeypatch.delenv("KUNDIG_SUPPRESSION_KEY", raising=False)
-    workspace = kd.open(copy)
-    for path in (copy / "exports", copy / "out"):
-        __import__("shutil").rmtree(path, ignore_errors=True)
-    yield workspace
-    workspace.state.close()
-    workspace.lake.close()
 
 
 def two(workspace):

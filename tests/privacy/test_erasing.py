@@ -10,7 +10,6 @@ import os
 import pypdfium2
 import pytest
 
-import kundig as kd
 from kundig.errors import IdentityError
 from kundig.privacy import erase, resume, search
 from kundig.store.inbox import Inbox
@@ -21,17 +20,6 @@ BY_DAY = "SELECT local_day, channel, sum(gross) FROM orders GROUP BY ALL ORDER B
 
 class Stop(Exception):
     """Where a test cuts an erasure off."""
-
-
-@pytest.fixture
-def shop(copy, monkeypatch):
-    monkeypatch.delenv("KUNDIG_SUPPRESSION_KEY", raising=False)
-    workspace = kd.open(copy)
-    for path in (copy / "exports", copy / "out"):
-        __import__("shutil").rmtree(path, ignore_errors=True)
-    yield workspace
-    workspace.state.close()
-    workspace.lake.close()
 
 
 def buyer(workspace):

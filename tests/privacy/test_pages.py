@@ -10,21 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 from tests.privacy.test_erasing import buyer
 
-import kundig as kd
 from kundig.errors import IdentityError
 from kundig.privacy import requests
 from kundig.server.app import make_app
-
-
-@pytest.fixture
-def shop(copy, monkeypatch):
-    monkeypatch.delenv("KUNDIG_SUPPRESSION_KEY", raising=False)
-    workspace = kd.open(copy)
-    for path in (copy / "exports", copy / "out"):
-        __import__("shutil").rmtree(path, ignore_errors=True)
-    yield workspace
-    workspace.state.close()
-    workspace.lake.close()
 
 
 @pytest.fixture
