@@ -53,7 +53,7 @@ def standings(records, person, at):
 @LAW
 @given(histories, ledgers, moments)
 def test_a_person_is_never_allowed_more_than_any_of_its_parts(records, ledger, at):
-    """What a part alone denies, with all that was said to it and, since it joined, to the whole, the whole denies."""
+    """What a part alone denies, with all that was said to it and, since it joined, to the whole, the whole denies; where it was silent until it joined, it denies nothing."""
     for person in groups(ledger, at):
         whole = standings(records, person, at)
         for part, joined in person.items():
@@ -61,7 +61,8 @@ def test_a_person_is_never_allowed_more_than_any_of_its_parts(records, ledger, a
             own = [one for one in records if one.part == part]
             later = [dataclasses.replace(one, part=part) for one in records if one.part in person and one.part != part and since is not None and one.effective_at >= since]
             alone = consent.fold([*own, *later], purposes=PURPOSES, at=at)
-            spoken = {(row.purpose, row.channel) for row in consent.fold(own, purposes=PURPOSES, at=at)}
+            before = [one for one in own if since is None or one.effective_at < since]
+            spoken = {(row.purpose, row.channel) for row in consent.fold(before, purposes=PURPOSES, at=at)}
             for purpose, channel in spoken:
                 assert consent.standing(alone, purpose=purpose, channel=channel, at=at).allowed or not whole[purpose, channel].allowed
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from kundig.clock import Clock, micros, now
 from kundig.errors import Conflict, StoreError, nearest
+from kundig.store.sqlite import prepare
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS requests (
@@ -362,8 +363,7 @@ class Inbox:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=60, cached_statements=_AT_ONCE + 16)
-        for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL", "secure_delete=FAST"):
-            connection.execute(f"PRAGMA {pragma}")
+        prepare(connection, secure_delete="FAST")
         return connection
 
     @staticmethod

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from kundig.errors import StoreError
+from kundig.store.sqlite import prepare
 
 Connection = sqlite3.Connection
 """A connection of the live store, within one of its transactions."""
@@ -127,19 +128,24 @@ class LiveStore:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.reading() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, 1, VERSION):
-                raise StoreError(f"the live store has version {version}, which this release does not know", at=str(self.path), mend="stop kundig serve and delete the file: it is made again from the log")
-            if version == 0:
-                connection.executescript(f"{_TABLES} PRAGMA user_version = {VERSION};")
-            elif version == 1:
-                connection.executescript(f"BEGIN IMMEDIATE; {_EMPTIED} PRAGMA user_version = {VERSION}; COMMIT;")
+        if version not in (0, 1, VERSION):
+            raise StoreError(f"the live store has version {version}, which this release does not know", at=str(self.path), mend="stop kundig serve and delete the file: it is made again from the log")
+        if version != VERSION:
+            self._make()
+
+    def _make(self) -> None:
+        """Tables of this version. Several processes may open a new store at the same moment: the first makes them."""
+        with self.transaction() as connection:
+            made = {0: _TABLES, 1: _EMPTIED}.get(connection.execute("PRAGMA user_version").fetchone()[0])
+            if made is not None:
+                for statement in (*made.split(";"), f"PRAGMA user_version = {VERSION}"):
+                    connection.execute(statement)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection that sees what is committed."""
         with closing(sqlite3.connect(self.path, isolation_level=None, timeout=60)) as connection:
-            for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
-                connection.execute(f"PRAGMA {pragma}")
+            prepare(connection, synchronous="NORMAL")
             yield connection
 
     @contextmanager

@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from kundig.clock import Clock, now
 from kundig.errors import Busy, MissingExtra, StoreError
 from kundig.schema import Column, Table
+from kundig.store.sqlite import prepare
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -434,5 +435,6 @@ def _dead(holder: str) -> bool:
 
 
 def _pragmas(raw: Any, _: Any) -> None:
-    for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", f"cache_size=-{_CACHE_KIB}"):
-        raw.execute(f"PRAGMA {pragma}")
+    prepare(raw)
+    raw.execute("PRAGMA foreign_keys=ON")
+    raw.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")

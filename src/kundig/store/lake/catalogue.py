@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kundig.errors import ForeignFormat, StoreError
+from kundig.store.sqlite import prepare
 
 FORMAT = "1.0"
 
@@ -268,5 +269,4 @@ def moment(value: Any) -> dt.datetime:
 
 
 def _pragmas(raw: Any, _: Any) -> None:
-    for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
-        raw.execute(f"PRAGMA {pragma}")
+    prepare(raw)

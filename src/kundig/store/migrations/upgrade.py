@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Alembic keeps its context in the module."""
 
 
 def upgrade(engine: sa.Engine, folder: Path, revision: str = "head") -> None:
@@ -16,6 +20,6 @@ def upgrade(engine: sa.Engine, folder: Path, revision: str = "head") -> None:
 
     settings = Config()
     settings.set_main_option("script_location", str(folder).replace("%", "%%"))
-    with engine.connect() as connection:
+    with _ONE_AT_A_TIME, engine.connect() as connection:
         settings.attributes["connection"] = connection
         command.upgrade(settings, revision)
