@@ -39,7 +39,10 @@ KEPT_DAYS = 35
 """Days for which counts of sources are kept by the minute."""
 
 PAUSE, TRIES = 0.25, 240
-"""Seconds between two looks whether the writer's lease is free for joining files, and how many of them: a minute."""
+"""Seconds between two looks whether files may be joined (landing keeps up, the writer's lease is free), and how many of them: a minute."""
+
+FRESH = 1.5
+"""Seconds that the oldest call may wait beyond its time to land while files are joined."""
 
 AGAIN = 5.0
 """Seconds after which a duty that failed is tried again, at first; each time twice as long, up to a minute."""
@@ -164,10 +167,13 @@ class Worker:
         return bool(self.workspace.lake.compact(joins=1))
 
     def _when_free(self, work: Callable[[], bool]) -> bool:
-        """What the work gives, done with the writer's lease; then a pause, so that a landing that waits comes next. False where the lease is not free for long."""
-        for _ in range(TRIES):
+        """What the work gives, done with the writer's lease, once landing keeps up (or after a minute); False where the lease is not free for long."""
+        for number in range(2 * TRIES):
             if self.stop.is_set():
                 return False
+            if number < TRIES and self._behind():
+                self.stop.wait(PAUSE)
+                continue
             try:
                 with self.workspace.writing(WRITER):
                     return work()
@@ -176,6 +182,11 @@ class Worker:
             finally:
                 self.stop.wait(PAUSE)
         return False
+
+    def _behind(self) -> bool:
+        """Whether calls wait for longer than it takes to land them."""
+        oldest = self.inbox.oldest(LANDING)
+        return oldest is not None and micros(self.clock()) - oldest > (self.workspace.config.settings.worker.land_seconds + FRESH) * 1_000_000
 
     def answer_requests(self) -> bool:
         """Do what interfaces asked about people's data, and report how it stands."""

@@ -25,7 +25,7 @@ HIDDEN_SHARE = 0.1
 """A tenth of the rows in added files, or hidden by delete files."""
 SMALL_TABLE = 1_000_000
 """Up to so many rows a table of facts is joined whole."""
-ROWS_AT_ONCE = 500_000
+ROWS_AT_ONCE = 250_000
 """Rows of one file that a day's small files are joined to; a file of half as many is not small."""
 RECEIVED = "received_at"
 
