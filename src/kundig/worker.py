@@ -41,7 +41,7 @@ KEPT_DAYS = 35
 PAUSE, TRIES = 0.25, 240
 """Seconds between two looks whether files may be joined (landing keeps up, the writer's lease is free), and how many of them: a minute."""
 
-FRESH = 1.5
+FRESH = 1.0
 """Seconds that the oldest call may wait beyond its time to land while files are joined."""
 
 AGAIN = 5.0

@@ -159,7 +159,7 @@ def portions(lake: Lake, config: Config, batch: Batch, *, now: dt.datetime, stat
 
 
 def land_inbox(
-    lake: Lake, config: Config, inbox: Inbox, *, state: Any = None, clock: Clock = present, most: int = 100_000, bytes: int = 64 << 20, batches: int | None = None, trim: bool = True,
+    lake: Lake, config: Config, inbox: Inbox, *, state: Any = None, clock: Clock = present, most: int = 100_000, bytes: int = 32 << 20, batches: int | None = None, trim: bool = True,
     known: KnownIds | None = None, told: Callable[[str], None] = lambda step: None,
 ) -> tuple[Landed, ...]:  # fmt: skip
     """Land what waits in the inbox, batch by batch: commit, then advance, then trim.
