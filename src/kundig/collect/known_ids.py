@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 MOST = 100_000_000
 """Ids beyond which none are kept (0.8 GB of memory): the log itself is asked then."""
 
+MOST_OF_RUN = 4_000_000
+"""Ids of a sorted run, beyond which it is joined with no other: a join takes as long as the run is, and nothing lands meanwhile."""
+
+BITS = 29
+"""Leading bits of a hash by which a bitmap (64 MB) rules most of the new ones out, before any run is searched."""
+
 TABLE = "events"
 KEY = "event_id"
 
@@ -41,6 +47,7 @@ class KnownIds:
         self.most = most
         self._files: frozenset[int] = frozenset()
         self._runs: list[Hashes] = []
+        self._bitmap = np.zeros(0, dtype=np.uint8)
         self._full = False
 
     def __len__(self) -> int:
@@ -57,26 +64,41 @@ class KnownIds:
         if self._full or not fresh:
             return
         if sum(file.record_count for file in files) > self.most:
-            self._full, self._runs = True, []
+            self._full, self._runs, self._bitmap = True, [], np.zeros(0, dtype=np.uint8)
             return
-        told = hashes(con, lake.scan(TABLE, snapshot, files=frozenset(file.id for file in fresh)))
-        self._add(_each_once(told[~self.holds(told)]))
+        told = _each_once(hashes(con, lake.scan(TABLE, snapshot, files=frozenset(file.id for file in fresh))))
+        self._add(told[~self.holds(told)])
 
     def holds(self, asked: Hashes) -> npt.NDArray[np.bool_]:
         """Which of these hashes may be those of rows that have landed."""
         if self._full:
             return np.ones(len(asked), dtype=bool)
         found = np.zeros(len(asked), dtype=bool)
+        if not self._runs:
+            return found
+        places, bits = _place(asked)
+        perhaps = np.flatnonzero(self._bitmap[places] & bits)
+        rest = asked[perhaps]
         for run in self._runs:
-            place = np.minimum(np.searchsorted(run, asked), len(run) - 1)
-            found |= run[place] == asked
+            place = np.minimum(np.searchsorted(run, rest), len(run) - 1)
+            found[perhaps] |= run[place] == rest
         return found
 
     def _add(self, fresh: Hashes) -> None:
         """Keep few sorted runs: one is joined with the next as soon as it is no smaller, so that each id is sorted again few times."""
-        while len(fresh) and self._runs and len(self._runs[-1]) <= len(fresh):
+        if len(fresh) and not len(self._bitmap):
+            self._bitmap = np.zeros(1 << BITS - 3, dtype=np.uint8)
+        places, bits = _place(fresh)
+        np.bitwise_or.at(self._bitmap, places, bits)
+        while len(fresh) and self._runs and len(self._runs[-1]) <= len(fresh) and len(self._runs[-1]) + len(fresh) <= MOST_OF_RUN:
             fresh = np.sort(np.concatenate((self._runs.pop(), fresh)))
         self._runs += [fresh] if len(fresh) else []
+
+
+def _place(asked: Hashes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]]:
+    """Byte and bit of each hash in the bitmap."""
+    leading = asked >> np.uint64(64 - BITS)
+    return (leading >> np.uint64(3)).astype(np.intp), np.left_shift(np.uint8(1), (leading & np.uint64(7)).astype(np.uint8))
 
 
 def hashes(con: Connection, relation: str, column: str = KEY) -> Hashes:
