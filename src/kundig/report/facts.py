@@ -193,6 +193,11 @@ class Facts:
         return self.rows("SELECT * FROM personas ORDER BY origin, file, size DESC, persona_id")
 
     @cached_property
+    def persona_stream(self) -> list[Row]:
+        """What personas do from day to day since their fit; nothing where the release is older than the table."""
+        return self.rows("SELECT * FROM persona_stream ORDER BY persona_id, measure")
+
+    @cached_property
     def persona_attributes(self) -> list[Row]:
         """What sets personas apart, the most telling first."""
         return self.rows("SELECT * FROM persona_attributes ORDER BY persona_id, weight DESC, attribute, level")

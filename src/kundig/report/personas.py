@@ -22,10 +22,10 @@ SHARES = ("discount_share", "returned_share", "open_rate", "click_rate", "regula
 def cards(facts: Facts, w: Words) -> list[View]:
     """A card for each persona, as `personas/` orders them, the largest first."""
     answers = facts.workspace.config.persona_answers
-    return [card(row, [one for one in facts.persona_attributes if one["persona_id"] == row["persona_id"]], w, answers.get(row["persona_id"])) for row in facts.personas]
+    return [card(row, [one for one in facts.persona_attributes if one["persona_id"] == row["persona_id"]], w, answers.get(row["persona_id"]), [one for one in facts.persona_stream if one["persona_id"] == row["persona_id"]]) for row in facts.personas]
 
 
-def card(row: Row, attributes: Sequence[Row], w: Words, answers: Any = None) -> View:
+def card(row: Row, attributes: Sequence[Row], w: Words, answers: Any = None, stream: Sequence[Row] = ()) -> View:
     """What one card says, worded."""
     told = row["origin"] == "told"
     title = answers.title.get(w.locale, row["name"]) if answers is not None else named(row, w)
@@ -41,6 +41,8 @@ def card(row: Row, attributes: Sequence[Row], w: Words, answers: Any = None) -> 
     if not told:
         facts.append((w("personas.rule"), rule(row, w)))
         facts.append((w("personas.change"), change(row, w)))
+    if stream:
+        facts.append((w("personas.stream"), since_then(stream, w)))
     return {
         "id": row["persona_id"], "title": title, "origin": w.named("persona_origins", row["origin"]), "size": Cell(text=w.number(row["size"]), value=row["size"]),
         "share": Cell(text=w.percent(row["share"]), value=row["share"]), "value": Cell(text=w.money(row["value"]), value=row["value"]),
@@ -103,6 +105,22 @@ def change(row: Row, w: Words) -> str:
     """What became of the persona since the fit before, in words."""
     kind = row["drift"] or "new"
     return w(f"personas.drift_{kind}", share=w.percent(row["share"]), before=w.percent(row["share_before"]))
+
+
+def since_then(stream: Sequence[Row], w: Words) -> str:
+    """What its people do differently since the fit, day by day, in words."""
+    moved = [one for one in stream if one["level"] in ("risen", "fallen")]
+    if moved:
+        said = [w(f"personas.stream_{one['measure']}_{one['level']}", since=w.day(one["since"]), now=_measured(one, "now", w), before=_measured(one, "at_fit", w)) for one in moved]
+        return "; ".join(said) + "."
+    days = max(one["days"] for one in stream)
+    return w("personas.stream_steady" if any(one["level"] == "steady" for one in stream) else "personas.stream_unknown", days=w.number(days))
+
+
+def _measured(one: Row, name: str, w: Words) -> str:
+    if one["measure"] == "hour":
+        return level("hour", str(one[name]), w)
+    return w.money(one[name]) if one["measure"] == "order_value" else w.percent(one[name])
 
 
 def next_step(side: str, row: Row, w: Words) -> str:

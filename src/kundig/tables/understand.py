@@ -127,6 +127,13 @@ PERSONA_MEMBERS = table(
     person(), col("persona_id", "string", "Persona."), fact("probability", "float64", "Probability; 1 for told ones."), changed(), subject="person_key", purpose="marketing",
 )  # fmt: skip
 
+PERSONA_STREAM = table(
+    "understand", "persona_stream", "What each persona does from day to day since its fit, and whether it still does what it did.", ("persona_id", "measure"),
+    col("persona_id", "string", "Persona."), col("measure", "string", "visits and purchases (share of its members a day), order_value (of a buyer's day), hour (first sign of a day, local) or opens (opened messages by those sent)."),
+    fact("days", "int64", "Days read."), fact("at_fit", "float64", "Mean of the days up to the fit; null: too few of them."), fact("now", "float64", "Mean of the newest days that are alike."),
+    col("since", "date", "First of these days, where it changed after the fit."), fact("level", "string", "risen, fallen, steady, or unknown (too few days before the fit, or none after)."),
+)  # fmt: skip
+
 LEAD_LOG = table(
     "understand", "lead_log", "What sales did with leads and what came of it: append only, the last entry holds.", ("entry_id",),
     col("entry_id", "string", "Number in the order of writing."), col("identifier_key", "int64", "An identifier of the lead; who that is, identities say.", "pseudonym"),
@@ -179,5 +186,5 @@ USE_CASES = table(
 )  # fmt: skip
 
 UNDERSTAND = (
-    FEATURES, LIFECYCLE_STATES, CONTRACT_VALUES, LIFETIME_VALUES, TRAITS, SCORES, URGENCY, SEGMENT_MEMBERS, RULE_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, LEAD_LOG, LEAD_RATES, LEAD_SCORES, MODELS, PERSONA_MODELS, PREDICTION_MODELS, USE_CASES,
+    FEATURES, LIFECYCLE_STATES, CONTRACT_VALUES, LIFETIME_VALUES, TRAITS, SCORES, URGENCY, SEGMENT_MEMBERS, RULE_MEMBERS, LIST_MEMBERS, PERSONAS, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, PERSONA_STREAM, LEAD_LOG, LEAD_RATES, LEAD_SCORES, MODELS, PERSONA_MODELS, PREDICTION_MODELS, USE_CASES,
 )  # fmt: skip

@@ -11,18 +11,32 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 
+from kundig.clock import local_day
 from kundig.config.personas import Answers, Finding
 from kundig.config.traits import Trait
 from kundig.config.unify import Attribute, ProfileRules
 from kundig.schema import step
 from kundig.store.engines.session import arrow_schema
-from kundig.tables.understand import FEATURES, LIFETIME_VALUES, PERSONA_ATTRIBUTES, PERSONA_MEMBERS, PERSONA_MODELS, PERSONAS, SEGMENT_MEMBERS, TRAITS
-from kundig.tables.unify import PERSON_DAYS, PROFILES
+from kundig.tables.collect import CAMPAIGN_MESSAGES
+from kundig.tables.understand import (
+    FEATURES,
+    LIFETIME_VALUES,
+    PERSONA_ATTRIBUTES,
+    PERSONA_MEMBERS,
+    PERSONA_MODELS,
+    PERSONA_STREAM,
+    PERSONAS,
+    SEGMENT_MEMBERS,
+    TRAITS,
+)
+from kundig.tables.unify import IDENTITIES, PERSON_DAYS, PROFILES
 from kundig.understand.models import model_row
+from kundig.understand.personas import stream
 from kundig.understand.personas.finding import Model
 from kundig.understand.personas.fitting import ANSWERS, FOUND, current, find_in, newest, tell_of
 from kundig.understand.personas.knowing import among, flat, known
 from kundig.understand.personas.told import holds
+from kundig.understand.purchases import of_persons
 
 FILES = ("personas", "persona_answers")
 PERSONS = 40_000
@@ -155,3 +169,42 @@ def persona_attributes(models: pa.Table, *, personas: Mapping[str, Finding], per
                 for one in json.loads(row["parameters"])["stories"]:
                     rows += [{"persona_id": one["id"], **dict(zip(("attribute", "level", "weight", "share", "share_elsewhere", "used"), told, strict=True))} for told in one["attributes"]]
     return pa.Table.from_pylist(rows, schema=arrow_schema(PERSONA_ATTRIBUTES))
+
+
+@step(reads=(PERSONA_MEMBERS, PERSONA_MODELS, PROFILES, PERSON_DAYS, CAMPAIGN_MESSAGES, IDENTITIES), writes=PERSONA_STREAM, kind="array", bound=200, needs=FILES)
+def persona_stream(
+    members: ir.Table, models: ir.Table, people: ir.Table, person_days: ir.Table, campaign_messages: ir.Table, identities: ir.Table,
+    *, zone: str, personas: Mapping[str, Finding], persona_answers: Mapping[str, Answers],
+) -> pa.Table:  # fmt: skip
+    """What each persona does from day to day since its fit, and whether it still does what it did: a row for each measure."""
+    rows: list[dict[str, Any]] = []
+    fitted = _fitted(models.to_pyarrow(), personas, persona_answers, zone) if personas or persona_answers else {}
+    if fitted:
+        until = person_days.local_day.max().to_pyarrow().as_py()
+        since = min(fitted.values()) - dt.timedelta(days=stream.LOOK_BACK)
+        sums = _by_persona(stream.daily(members, person_days, of_persons(campaign_messages, identities), zone=zone, since=since))
+        known = _by_persona(stream.known_from(members, people, zone=zone))
+        for persona, day in sorted(fitted.items()):
+            began = {row["local_day"]: row["persons"] for row in known.get(persona, [])}
+            own = [row for row in sums.get(persona, []) if row["local_day"] >= day - dt.timedelta(days=stream.LOOK_BACK)]
+            for measure, days in stream.series(own, began, until).items() if own else ():
+                found = stream.learnt(days, day)
+                rows.append({"persona_id": persona, "measure": measure, "days": found.days, "at_fit": found.at_fit, "now": found.now, "since": found.since, "level": found.level})
+    return pa.Table.from_pylist(rows, schema=arrow_schema(PERSONA_STREAM))
+
+
+def _fitted(models: pa.Table, personas: Mapping[str, Finding], persona_answers: Mapping[str, Answers], zone: str) -> dict[str, dt.date]:
+    """The local day of the fit that each persona comes from."""
+    found = {}
+    for row in current(models):
+        kind, _, file = row["model"].partition(":")
+        if file in (personas if f"{kind}:" == FOUND else persona_answers):
+            found |= {one["id"]: local_day(row["fitted_at"], zone) for one in json.loads(row["parameters"])["stories"]}
+    return found
+
+
+def _by_persona(rows: ir.Table) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows.to_pyarrow().to_pylist():
+        found.setdefault(row["persona_id"], []).append(row)
+    return found
