@@ -1,4 +1,4 @@
-"""Lifetime value: published figures reproduced, and seconds for a million persons (`--large`: ten million), beside `lifetimes` where installed.
+"""Lifetime value: published figures reproduced, and seconds for a million persons (`--large`: ten million), beside `lifetimes` and `pymc-marketing` where installed.
 
     python bench/lifetime_value.py [--persons N] [--large] [--orders FILE]
 """
@@ -127,6 +127,7 @@ def show_speed(persons: int) -> None:
     print(f"  total {total:.2f} s" + (f", budget {budget:.0f} s" if budget else "") + f"; peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
     print(f"  r {process.r:.3f} (0.55), alpha {np.exp(process.z[3]):.3f} (8), a {process.a:.3f} (0.8), b {process.b:.3f} (2.5); p {spending.p:.2f} (6), q {spending.q:.2f} (4), gamma {spending.gamma:.2f} (15)")
     _beside_lifetimes(summary, end, total)
+    _beside_pymc_marketing(summary, end, total)
 
 
 def _beside_lifetimes(summary: Summary, end: int, ours: float) -> None:
@@ -138,6 +139,23 @@ def _beside_lifetimes(summary: Summary, end: int, ours: float) -> None:
     weeks = (summary.count - 1, (summary.last - summary.first) / 7, (end - summary.first) / 7)
     _, seconds = timed("lifetimes: BG/NBD fit alone", lambda: BetaGeoFitter(penalizer_coef=0.0).fit(*weeks))
     print(f"  ratio of our whole work to its fit: {ours / seconds:.2f}")
+
+
+def _beside_pymc_marketing(summary: Summary, end: int, ours: float) -> None:
+    """Its most probable parameters (MAP) with its own priors; a second fit finds the compiled model in its cache."""
+    if importlib.util.find_spec("pymc_marketing") is None:
+        print("  pymc-marketing is not installed here: no ratio")
+        return
+    import pandas as pd
+    from pymc_marketing.clv import BetaGeoModel
+
+    weeks = {"frequency": summary.count - 1, "recency": (summary.last - summary.first) / 7, "T": (end - summary.first) / 7}
+    frame = pd.DataFrame({"customer_id": np.arange(len(summary)), **weeks})
+    for cache in ("first", "compiled before"):
+        model = BetaGeoModel()
+        found, seconds = timed(f"pymc-marketing: BG/NBD by MAP ({cache})", lambda model=model: model.fit(frame, method="map", progressbar=False))
+        told = {name: float(found.posterior[name].values.ravel()[0]) for name in ("r", "alpha", "a", "b")}  # type: ignore[attr-defined]  # ArviZ is untyped
+        print(f"  ratio of our whole work to its fit: {ours / seconds:.2f}; " + ", ".join(f"{name} {value:.3f}" for name, value in told.items()))
 
 
 def main() -> None:

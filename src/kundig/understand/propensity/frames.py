@@ -99,6 +99,31 @@ class Encoder:
             start += feature.width
         return out
 
+    def weighed(self, matrix: Floats, coefficients: Floats) -> Floats:
+        """`design(matrix) @ coefficients`, a feature at a time: the design of many rows is never laid down."""
+        total = np.zeros(len(matrix))
+        start = 0
+        for place, feature in enumerate(self.features):
+            column = np.ascontiguousarray(matrix[:, place])
+            own = coefficients[start : start + feature.width]
+            if feature.kind == "category":
+                missing = own[-1] if feature.gaps else 0.0
+                levels = len(feature.levels) + 1
+                codes = np.where(np.isfinite(column), column, levels).astype(np.int64)
+                total += np.append(own[:levels], missing)[codes]
+            else:
+                seen = _bent(column, feature)
+                seen -= feature.centre
+                seen *= own[0] / feature.scale
+                edge = 6.0 * abs(own[0])
+                np.clip(seen, -edge, edge, out=seen)
+                known = np.isfinite(column)
+                if not known.all():
+                    seen[~known] = own[-1] if feature.gaps else 0.0
+                total += seen
+            start += feature.width
+        return total
+
     def spread(self, effects: Floats) -> Floats:
         """Effects of the linear model's columns, added up by feature."""
         starts = np.cumsum([0, *(feature.width for feature in self.features)])[:-1]
@@ -143,7 +168,7 @@ def _number_feature(reader: Encoder, table: pa.Table, plain: Feature) -> Feature
 
 
 def _bent(values: Floats, feature: Feature) -> Floats:
-    return np.sign(values) * np.log1p(np.abs(values)) if feature.logarithm else values
+    return np.sign(values) * np.log1p(np.abs(values)) if feature.logarithm else values.copy()
 
 
 def _codes(table: pa.Table, feature: Feature) -> Floats:

@@ -40,7 +40,7 @@ class Linear:
 
     def odds(self, matrix: Floats) -> Floats:
         """Log-odds of the rows."""
-        return self.intercept + self.encoder.design(matrix) @ self.coefficients
+        return self.intercept + self.encoder.weighed(matrix, self.coefficients)
 
     def effects(self, matrix: Floats) -> Floats:
         """What each feature adds to the log-odds of a mean row (Shapley values of a linear model)."""
