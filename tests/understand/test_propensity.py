@@ -15,7 +15,7 @@ from bench.prediction_frames import bank, coupons, mapping
 
 import kundig
 from kundig.errors import EstimateError, MissingExtra
-from kundig.understand.propensity import Propensity, judging
+from kundig.understand.propensity import Propensity, frames, judging
 from kundig.understand.propensity.calibrating import Calibration, steps
 from kundig.understand.propensity.card import _texts
 from kundig.understand.propensity.folds import by_time, stratified
@@ -209,3 +209,19 @@ def test_the_card_tells_the_figures_in_both_languages() -> None:
     assert _keys(dict(_texts("de"))) == _keys(dict(_texts("en")))
     few = kundig.propensity.fit(pa.table({"y": [n < 9 for n in range(500)], "x": list(range(500))}), target="y")
     assert "Nicht verwendbar." in few.card(language="de").markdown()
+
+
+def test_the_linear_model_weighs_features_as_its_design_does():
+    """What is scored a feature at a time is what the model learnt on: gaps, rare texts, skewed numbers and infinite ones."""
+    draw = np.random.default_rng(5)
+    numbers, skewed = draw.normal(size=400), draw.lognormal(0, 2, 400)
+    numbers[::9], skewed[3] = np.nan, np.inf
+    texts = [None if place % 11 == 0 else f"level {draw.integers(4)}" for place in range(399)] + ["seen once"]
+    frame = pa.table({"number": numbers, "skewed": skewed, "text": texts, "whole": draw.integers(0, 9, 400)})
+    encoder = frames.learn(frame.slice(0, 350), frame.column_names, None)
+    assert {feature.kind for feature in encoder.features} == {"number", "category"}
+    assert any(feature.logarithm for feature in encoder.features)
+    coefficients = draw.normal(size=sum(feature.width for feature in encoder.features))
+    matrix = encoder.matrix(frame)
+    assert np.allclose(encoder.weighed(matrix, coefficients), encoder.design(matrix) @ coefficients, atol=1e-12)
+    assert not np.allclose(encoder.weighed(matrix, coefficients), encoder.design(matrix) @ coefficients[::-1])

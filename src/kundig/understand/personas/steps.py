@@ -195,7 +195,7 @@ def persona_stream(
 
 def _fitted(models: pa.Table, personas: Mapping[str, Finding], persona_answers: Mapping[str, Answers], zone: str) -> dict[str, dt.date]:
     """The local day of the fit that each persona comes from."""
-    found = {}
+    found: dict[str, dt.date] = {}
     for row in current(models):
         kind, _, file = row["model"].partition(":")
         if file in (personas if f"{kind}:" == FOUND else persona_answers):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -86,7 +87,7 @@ def known_from(members: ir.Table, profiles: ir.Table, *, zone: str) -> ir.Table:
     return joined.group_by("persona_id", "local_day").aggregate(persons=joined.count().cast("int64"))
 
 
-def series(rows: Sequence[Mapping[str, object]], known: Mapping[dt.date, int], until: dt.date) -> dict[str, list[tuple[dt.date, float]]]:
+def series(rows: Sequence[Mapping[str, Any]], known: Mapping[dt.date, int], until: dt.date) -> dict[str, list[tuple[dt.date, float]]]:
     """The days of each measure, in order and without the last one, which is not over; `known`: members first seen on each day."""
     found: dict[str, list[tuple[dt.date, float]]] = {name: [] for name in MEASURES}
     for row in _whole(rows, until):
@@ -102,7 +103,7 @@ def series(rows: Sequence[Mapping[str, object]], known: Mapping[dt.date, int], u
     return found
 
 
-def _whole(rows: Sequence[Mapping[str, object]], until: dt.date) -> Iterator[dict[str, object]]:
+def _whole(rows: Sequence[Mapping[str, Any]], until: dt.date) -> Iterator[dict[str, Any]]:
     """All days from the first to the one before `until`; a day without rows is one on which nobody came."""
     by_day = {row["local_day"]: row for row in rows}
     day = min(by_day, default=until)
