@@ -27,6 +27,10 @@ class Delivery:
     """Format the records first came in, where these files are a replay of theirs, or were written of them."""
     marks: tuple[Mark, ...] = ()
     """How far the source was read with these files; kept in the commit that lands them."""
+    rows: tuple[int, int] | None = None
+    """Of the one file, the rows from the first number up to before the second alone: a file of Parquet too large to land at once."""
+    last: bool = True
+    """Whether the files have landed with it; of a file that lands in parts, the last one."""
 
 
 def deliveries(root: Path, name: str, source: Source, files: Sequence[Path | str] | None) -> Iterator[Delivery]:
@@ -67,7 +71,11 @@ def _shaped(number: int, given: Input, paths: Sequence[Path]) -> Iterator[Delive
     for group in _groups(stored):
         yield Delivery(number=number, given=given.model_copy(update={"format": "parquet"}), paths=group, format=given.format)
     for group in _groups(sorted(plain, key=lambda path: path.suffix == ".parquet")):
-        yield Delivery(number=number, given=given, paths=group)
+        parts = _parts(group[0]) if len(group) == 1 and given.format == "segment_ndjson" else ()
+        for rows in parts:
+            yield Delivery(number=number, given=given, paths=group, rows=rows, last=rows == parts[-1])
+        if not parts:
+            yield Delivery(number=number, given=given, paths=group)
 
 
 def _matches(root: Path, path: Path, glob: str) -> bool:
@@ -101,15 +109,33 @@ def _groups(paths: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
 
 
 def _held(path: Path) -> int:
-    """Bytes of what a file holds: of Parquet, which is packed, its columns unpacked, as its footer tells; what cannot be read is refused where it is read."""
-    size = path.stat().st_size
+    """Bytes of what a file holds: of Parquet, which is packed, its columns unpacked."""
+    return max(path.stat().st_size, sum(bytes for _, bytes in _row_groups(path)))
+
+
+def _row_groups(path: Path) -> list[tuple[int, int]]:
+    """Rows and unpacked bytes of each row group, as the footer tells; none where it is no Parquet: what cannot be read is refused where it is read."""
     if path.suffix != ".parquet":
-        return size
+        return []
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         footer = pq.read_metadata(path)
     except (pa.ArrowException, OSError):
-        return size
-    return max(size, sum(int(footer.row_group(number).total_byte_size) for number in range(footer.num_row_groups)))
+        return []
+    found = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    return [(int(group.num_rows), int(group.total_byte_size)) for group in found]
+
+
+def _parts(path: Path) -> tuple[tuple[int, int], ...]:
+    """Ranges of rows of a file that holds more than lands at once, cut between row groups; none where it need not be cut."""
+    parts: list[list[int]] = []
+    size, row = 0, 0
+    for rows, held in _row_groups(path):
+        if not parts or size + held > GROUP_BYTES:
+            parts.append([row, row])
+            size = 0
+        row, size = row + rows, size + held
+        parts[-1][1] = row
+    return tuple((first, past) for first, past in parts) if len(parts) > 1 else ()

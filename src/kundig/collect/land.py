@@ -128,7 +128,8 @@ def import_source(
             landed = landed.with_(Landed(source=name, skipped=tuple(map(str, again))))
             if not delivery.paths:
                 continue
-            progress(f"{name}: {len(delivery.paths)} {'file' if len(delivery.paths) == 1 else 'files'} of {delivery.given.place}")
+            rows = f", rows {delivery.rows[0] + 1:,} to {delivery.rows[1]:,}" if delivery.rows else ""
+            progress(f"{name}: {len(delivery.paths)} {'file' if len(delivery.paths) == 1 else 'files'} of {delivery.given.place}{rows}")
             landed = landed.with_(land(lake, config, name, delivery, now=now or present(), state=state))
     for number, given in enumerate(source.inputs):
         if given.format == "postgres_changes" and files is None:
@@ -200,11 +201,12 @@ def land(
     digest = digest or (hashlib.sha256(batch_id.encode()).hexdigest() if batch_id else memory.digest(delivery.paths))
     versions = versions or (Versions(ordered=False) if delivery.given.tables else None)
     asked = f"-{now:%Y%m%dT%H%M%S%f}" if delivery.format in FETCHED and all(landing.table == "source_totals" for landing in delivery.given.lands) else ""  # a total may come back to what it was
-    batch = Batch(id=batch_id or f"{name}-{digest[:16]}{asked}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now, versions=versions, known=known)
+    part = f".{delivery.rows[0]}-{delivery.rows[1]}" if delivery.rows else ""
+    batch = Batch(id=batch_id or f"{name}-{digest[:16]}{part}{asked}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now, versions=versions, known=known)
     batch.broken += [("before", one, "inbox") for one in broken]
     shown = tuple(str(path) for path in delivery.paths)
     if lake.has_batch(batch.id):
-        memory.landed(delivery.paths, batch.id)
+        memory.landed(delivery.paths if delivery.last else (), batch.id)
         cursors.move(lake, delivery.marks, batch.id, now)
         return Landed(source=name, skipped=shown)
     con = native(lake.duck)
@@ -228,7 +230,7 @@ def land(
             _append_consents(con, state, batch.final["consent_records"])
         if changes or versions is not None:
             lake.commit(changes, batch=batch.id, message=f"import of {name}", expect=expect)
-            memory.landed(delivery.paths, batch.id)
+            memory.landed(delivery.paths if delivery.last else (), batch.id)
     except AlreadyLanded:
         return Landed(source=name, skipped=shown)
     finally:
@@ -268,7 +270,7 @@ def _collect_segment(con: Connection, context: mapping.Context, plan: Plan, deli
     missing = [column.name for column in plan.columns if column.name not in events.names]
     if missing:
         raise ContractError(f"the lake's events lack the planned columns {', '.join(missing)}", at="events", mend="open the lake with EVENTS.with_columns(event_columns(plan))")
-    rows, contacts = read_segment(con, context, plan, delivery.paths, existing, table=events, name="_events", strict=strict)
+    rows, contacts = read_segment(con, context, plan, delivery.paths, existing, table=events, name="_events", strict=strict, part=delivery.rows)
     batch.add(rows)
     if contacts is not None:
         batch.add(contacts)

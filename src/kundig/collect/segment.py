@@ -69,7 +69,7 @@ TRAITS: dict[str, tuple[str, ...]] = {
 """Columns of contacts and the traits they are read from, first that is there."""
 
 
-def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[Path], existing: Existing, *, table: Table, name: str, strict: bool = True) -> tuple[Canonical, Canonical | None]:
+def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[Path], existing: Existing, *, table: Table, name: str, strict: bool = True, part: tuple[int, int] | None = None) -> tuple[Canonical, Canonical | None]:
     """Events (temporary view `name` over the lines, which are read once and written once), and the contacts of identify calls (`name`_contacts) where they are kept.
 
     Args:
@@ -81,6 +81,7 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
         table: `events` with the plan's columns.
         name: Name of the temporary view.
         strict: Refuse files most of whose lines are no calls; without it each stands alone (replay).
+        part: Of one file of Parquet, the rows from the first number up to before the second alone.
 
     Raises:
         SourceError: A file is empty, cut, or not made of JSON lines.
@@ -89,14 +90,14 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
     paths = sorted(paths, key=lambda path: path.suffix == ".parquet")
     _refuse_empty(paths)
     try:
-        faulty = _judge(con, context, given, plan, existing, table, name, _given_columns(paths, LINE_USUAL), numbered=False)
+        faulty = _judge(con, context, given, plan, existing, table, name, _given_columns(paths, LINE_USUAL, part), numbered=False)
     except Exception as error:
         if "maximum_object_size" not in str(error):
             raise
-        faulty = _judge(con, context, given, plan, existing, table, name, _given_columns(paths, LINE_LIMIT), numbered=False)
+        faulty = _judge(con, context, given, plan, existing, table, name, _given_columns(paths, LINE_LIMIT, part), numbered=False)
     broken: tuple[Broken, ...] = ()
     if faulty:
-        _judge(con, context, given, plan, existing, table, name, _numbered_lines(con, paths), numbered=True)
+        _judge(con, context, given, plan, existing, table, name, _numbered_lines(con, paths, part), numbered=True)
         broken = tuple(_explained(con))
         if strict:
             _refuse_foreign(con, broken, paths)
@@ -151,7 +152,7 @@ def _tell_apart(con: Connection, values: str, number: str, columns: Sequence[str
     con.execute(f"UPDATE _lines l SET {number} = v.{number} FROM {values} v WHERE {same}")
 
 
-def _given_columns(paths: Sequence[Path], longest: int) -> str:
+def _given_columns(paths: Sequence[Path], longest: int, part: tuple[int, int] | None) -> str:
     """The files parsed with given columns: what is broken beyond parsing comes as a row of nulls. `longest` is the longest line in bytes."""
     lines = [path for path in paths if path.suffix != ".parquet"]
     stored = [path for path in paths if path.suffix == ".parquet"]
@@ -161,8 +162,12 @@ def _given_columns(paths: Sequence[Path], longest: int) -> str:
         parts.append(f"SELECT * FROM read_json([{_listed(lines)}], format='newline_delimited', columns={{{columns}}}, ignore_errors=true, maximum_object_size={longest})")
     if stored:
         body = "CASE WHEN json_valid(body) THEN body ELSE '{}' END"
-        parts.append(f"SELECT unnest(from_json({body}, {literal(json.dumps(STRUCTURE))})) FROM read_parquet([{_listed(stored)}])")
+        parts.append(f"SELECT unnest(from_json({body}, {literal(json.dumps(STRUCTURE))})) FROM read_parquet([{_listed(stored)}], file_row_number=true){_within(part)}")
     return "(" + " UNION ALL ".join(parts) + ")"
+
+
+def _within(part: tuple[int, int] | None) -> str:
+    return f" WHERE file_row_number >= {part[0]} AND file_row_number < {part[1]}" if part is not None else ""
 
 
 def _listed(paths: Sequence[Path]) -> str:
@@ -175,13 +180,13 @@ def _type(structure: object) -> str:
     return str(structure)
 
 
-def _numbered_lines(con: Connection, paths: Sequence[Path]) -> str:
+def _numbered_lines(con: Connection, paths: Sequence[Path], part: tuple[int, int] | None) -> str:
     """The same columns beside each line and its number; slower."""
     plain = [path for path in paths if path.suffix != ".parquet"]
     store_lines(con, "_text_lines", plain)
     for path in paths:
         if path.suffix == ".parquet":
-            con.execute(f"INSERT INTO _text_lines SELECT {paths.index(path)}, file_row_number + 1, body, true FROM read_parquet({literal(str(path))}, file_row_number=true)")
+            con.execute(f"INSERT INTO _text_lines SELECT {paths.index(path)}, file_row_number + 1, body, true FROM read_parquet({literal(str(path))}, file_row_number=true){_within(part)}")
     whole = "readable AND CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
     con.execute(f"CREATE OR REPLACE TEMP TABLE _numbered AS SELECT _file, _row, line, {whole} AS whole FROM _text_lines")
     con.execute("DROP TABLE _text_lines")
