@@ -1,13 +1,19 @@
-"""What all tests share: marks that say what a test needs, and skip it with the reason where that is not found."""
+"""What all tests share: laws with fixed seeds at small counts, and marks that say what a test needs, and skip it with the reason where that is not found."""
 
 from __future__ import annotations
 
 import gc
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("small", derandomize=True, database=None)
+if os.environ.get("KUNDIG_FULL") != "1":
+    settings.load_profile("small")  # before any module of tests is imported: their own settings(...) begin from it
 
 _NEEDS = {
     "needs_java": lambda: "Java and pyspark" if shutil.which("java") is None or importlib.util.find_spec("pyspark") is None else "",

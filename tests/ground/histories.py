@@ -12,7 +12,7 @@ from kundig.config.law import ChannelRule, Purpose, Purposes
 from kundig.consent import SPOKEN, ConsentRecord
 
 FULL = os.environ.get("KUNDIG_FULL") == "1"
-LAW = settings(max_examples=4_000 if FULL else 150, derandomize=not FULL, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+LAW = settings(max_examples=4_000 if FULL else 150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 PURPOSES = Purposes(
