@@ -19,8 +19,10 @@ from tests.forks import Crash, serve
 
 
 def run(root: Path, lake: Lake, state: State, argument: str, crash: Crash) -> None:
-    """Run the workspace as of a moment."""
-    pipeline.run(lake, state, load(root), ALL, as_of=dt.datetime.fromisoformat(argument), progress=lambda step: crash(f"after step {step.table}"))
+    """Run the workspace: the argument is `moment|table,…`, the moment it is run as of and the tables it is limited to (none: all)."""
+    moment, _, tables = argument.partition("|")
+    only = tuple(tables.split(",")) if tables else ()
+    pipeline.run(lake, state, load(root), ALL, as_of=dt.datetime.fromisoformat(moment), only=only, progress=lambda step: crash(f"after step {step.table}"))
 
 
 def fix(root: Path, lake: Lake, state: State, argument: str, crash: Crash) -> None:
