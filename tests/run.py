@@ -15,14 +15,15 @@ STAGES: tuple[tuple[str, list[str]], ...] = (
     ("imports", [str(BIN / "lint-imports"), "--no-cache"]),
     ("style", [str(BIN / "ruff"), "check", "--no-cache", "src", "tests", "bench"]),
     ("types", [str(BIN / "mypy"), "--no-error-summary"]),
-    ("tests", [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-rs"]),
+    ("tests", [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-rs"]),
 )
 
 
 def main() -> int:
     """Run every stage, also after one failed; returns 1 when any failed."""
     os.chdir(ROOT)
-    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # many processes import the same modules
+    environment = kept | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
     results = []
     for name, command in STAGES:
         print(f"── {name}: {' '.join(Path(word).name if word.startswith('/') else word for word in command)}", flush=True)
