@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -68,3 +70,19 @@ def test_the_store_names_what_it_brings_only_when_asked() -> None:
     text = "import sys, kundig.store; print('duckdb' in sys.modules, 'sqlalchemy' in sys.modules); kundig.store.Lake; print('sqlalchemy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
     assert done.stdout.split() == ["False", "False", "True"]
+
+
+def test_the_sql_of_an_expression_is_kept_and_that_of_another_is_not_taken_for_it() -> None:
+    """Over tables alike on two connections it is the same text, which each runs for itself; values that Python takes for equal stay apart."""
+    backends = [ibis_backend(connect(threads=1, memory="200MB")) for _ in range(2)]
+    for number, backend in enumerate(backends):
+        backend.con.execute(f"CREATE TEMP TABLE facts AS SELECT {number}::BIGINT AS a, true AS b")
+    tables = [backend.table("facts") for backend in backends]
+    texts = [backend.compile(table.filter(table.a >= 0)) for backend, table in zip(backends, tables, strict=True)]
+    assert texts[0] is texts[1]
+    assert [table.filter(table.a >= 0).to_pyarrow()["a"].to_pylist() for table in tables] == [[0], [1]]
+    values = (1, 1.0, True, -1, -2, Decimal("1.0"), "1", dt.date(2026, 1, 1), dt.datetime(2026, 1, 1, tzinfo=dt.UTC), None)
+    first = tables[0]
+    assert [first.select(value=ibis.literal(value)).to_pyarrow()["value"].to_pylist() for value in values] == [[value] for value in values]
+    assert [len(first.limit(number).to_pyarrow()) for number in (0, 1)] == [0, 1]
+    assert [first.cross_join(ibis.memtable({"c": [number]})).to_pyarrow()["c"].to_pylist() for number in (5, 6)] == [[5], [6]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import duckdb
 
 _PREFIX = "kundig-duckdb-"
+_SPELT = 1_000
+"""So many expressions are kept with their SQL."""
 
 
 def connect(*, threads: int = 0, memory: str = "60%", spill: Path | None = None) -> duckdb.DuckDBPyConnection:
@@ -41,13 +44,30 @@ def connect(*, threads: int = 0, memory: str = "60%", spill: Path | None = None)
 
 def ibis_backend(connection: duckdb.DuckDBPyConnection) -> Any:
     """Ibis over a connection of `connect`; Ibis' own way would set what is set already, and the door is locked."""
+    return _locked().from_connection(connection)
+
+
+@functools.cache
+def _locked() -> Any:
+    """The class of these backends: one, so that expressions over tables alike are equal whatever connection they stand on, and are put into SQL once."""
     from ibis.backends.duckdb import Backend
+    from ibis.expr.operations import InMemoryTable
+
+    @functools.lru_cache(maxsize=_SPELT)
+    def spelt(compiler: Any, operation: Any, limit: int | None) -> str:
+        return str(Backend.compile(compiler, operation.to_expr(), limit=limit))
 
     class Locked(Backend):  # type: ignore[misc]  # Ibis is untyped
         def _post_connect(self, extensions: Any = None) -> None:
             self._record_batch_readers_consumed: dict[str, Any] = {}
 
-    return Locked.from_connection(connection)
+        def compile(self, expr: Any, /, *, limit: int | None = None, params: Any = None, pretty: bool = False) -> str:
+            operation = expr.op()
+            if params or pretty or operation.find(InMemoryTable):
+                return str(super().compile(expr, limit=limit, params=params, pretty=pretty))
+            return spelt(self, operation, limit)
+
+    return Locked
 
 
 def native(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
