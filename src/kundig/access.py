@@ -15,7 +15,7 @@ ROLES: tuple[str, ...] = get_args(Role)
 Action = Literal["read", "propose", "approve", "reject", "run", "send", "export", "correct", "erase", "manage"]
 ACTIONS: tuple[str, ...] = get_args(Action)
 KINDS = (
-    "workspace", "report", "table", "person", "audience", "scenario", "campaign", "creative", "experiment", "segment", "consent", "privacy_request", "audit_log", "source",
+    "workspace", "report", "table", "person", "audience", "scenario", "campaign", "creative", "experiment", "segment", "prediction", "consent", "privacy_request", "audit_log", "source",
     "key", "user",
 )  # fmt: skip
 

@@ -10,16 +10,16 @@ from kundig.access import ACTIONS, KINDS, ROLES, Object, allowed, demand
 from kundig.errors import AccessDenied
 
 MATRIX = {
-    ("reader", "read"): {"workspace", "report", "table", "audience", "scenario", "campaign", "creative", "experiment", "segment", "source"},
-    ("designer", "read"): {"workspace", "report", "table", "audience", "scenario", "campaign", "creative", "experiment", "segment", "source"},
+    ("reader", "read"): {"workspace", "report", "table", "audience", "scenario", "campaign", "creative", "experiment", "segment", "prediction", "source"},
+    ("designer", "read"): {"workspace", "report", "table", "audience", "scenario", "campaign", "creative", "experiment", "segment", "prediction", "source"},
     ("designer", "propose"): {"creative"},
     ("designer", "reject"): {"creative"},
     ("analyst", "read"): set(KINDS) - {"user", "key"},
     ("analyst", "run"): {"workspace", "table", "report"},
     ("analyst", "export"): {"workspace", "table", "report"},
-    ("analyst", "propose"): {"segment", "audience", "experiment", "scenario", "source"},
+    ("analyst", "propose"): {"segment", "prediction", "audience", "experiment", "scenario", "source"},
     ("crm_manager", "read"): set(KINDS) - {"user", "key"},
-    ("crm_manager", "propose"): {"segment", "audience", "experiment", "scenario", "campaign", "creative"},
+    ("crm_manager", "propose"): {"segment", "prediction", "audience", "experiment", "scenario", "campaign", "creative"},
     ("crm_manager", "approve"): {"audience", "campaign", "creative", "experiment", "segment"},
     ("crm_manager", "reject"): {"audience", "campaign", "creative", "experiment", "segment"},
     ("crm_manager", "run"): {"workspace", "audience", "campaign"},

@@ -40,7 +40,7 @@ def test_the_card_says_what_the_model_says(shown: TestClient, workspace: Workspa
     page = shown.get("/predictions/buys_again?lang=en").text
     assert page.count('class="chart wide"') == 3 and "Buys within 60 days" in page and not any(f">{bad}<" in page for bad in ("nan", "None", "inf"))
     assert "/predictions/buys_again?lang=de" in shown.get("/segments?lang=de").text and "/predictions/buys_again?lang=de" in shown.get("/predictions?lang=de").text
-    assert shown.get("/predictions/nobody").status_code == 404 and shown.post("/predictions").status_code == 405
+    assert shown.get("/predictions/nobody").status_code == 404 and shown.post("/predictions").status_code == 403
 
 
 def test_a_person_page_and_the_command_tell_the_score_of_the_table_with_its_reasons(shown: TestClient, workspace: Workspace) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from kundig.clock import time_zones
 from kundig.config.base import FileKind, Record
+from kundig.config.law import Role
 from kundig.errors import nearest
 
 
@@ -73,6 +74,7 @@ class ServeSettings(Record):
     host: str = Field(default="127.0.0.1", description="Address; any but loopback demands a login.")
     port: int = Field(default=8700, ge=0, le=65_535, description="Port of pages and API.")
     intake_port: int = Field(default=8701, ge=0, le=65_535, description="Port of the intake.")
+    role: Role = Field(default="owner", description="Whose rights the pages have, as they know no login: forms that write files ask whether this role may.")
 
 
 class IntakeSettings(Record):

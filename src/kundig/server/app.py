@@ -34,6 +34,7 @@ from kundig.server.health import Watch
 from kundig.server.identity_pages import IdentityPages
 from kundig.server.lead_pages import LeadPages
 from kundig.server.loopback import LoopbackOnly
+from kundig.server.prediction_pages import PredictionPages
 from kundig.server.subject_api import SubjectApi
 from kundig.server.subject_pages import SubjectPages
 
@@ -61,7 +62,8 @@ def make_app(workspace: Workspace) -> Starlette:
     routes += IdentityPages(workspace, words=pages.words, shown=pages.formed("identity.html.j2", "people", hidden=("token", "undoable")), headers=HEADERS).routes()
     routes += LeadPages(workspace, words=pages.words, shown=pages.formed("leads.html.j2", "people", hidden=("token", "owners", "statuses")), headers=HEADERS).routes()
     routes += SubjectApi(workspace).routes() + SubjectPages(workspace, words=pages.words, shown=pages.formed("requests.html.j2", "consent", hidden=("token",)), headers=HEADERS).routes()
-    routes += [Route("/predictions", pages.predictions), Route("/predictions/{name}", pages.prediction)]
+    routes += PredictionPages(workspace, words=pages.words, shown=pages.formed("predictions.html.j2", "segments", hidden=("token", "form", "written"), dated=True), headers=HEADERS).routes()
+    routes += [Route("/predictions/{name}", pages.prediction)]
     routes += [Route("/legal", pages.proofs), Route("/legal/folder.pdf", pages.proofs_file), Route("/{page}", pages.page)]
     return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly)], exception_handlers={404: pages.missing, KundigError: pages.failed})
 
@@ -116,10 +118,6 @@ class Pages:
         if choice.given():
             return await self._shown(request, "tables.html.j2", "people", lambda facts, w: about.chosen(facts, w, choice))
         return await self._shown(request, "people.html.j2", "people", about.search)
-
-    async def predictions(self, request: Request) -> Response:
-        """What people will probably do."""
-        return await self._shown(request, "tables.html.j2", "segments", chances.listed)
 
     async def prediction(self, request: Request) -> Response:
         """The card of one prediction."""
@@ -279,13 +277,15 @@ class Pages:
 
     # making them
 
-    def formed(self, template: str, current: str, *, hidden: tuple[str, ...]) -> Shown:
-        """What shows a page with forms, or its JSON without what is only for the forms."""
+    def formed(self, template: str, current: str, *, hidden: tuple[str, ...], dated: bool = False) -> Shown:
+        """What shows a page with forms, or its JSON without what is only for the forms; `dated`: it says of which release it is."""
 
         def shown(request: Request, w: Words, view: View, status: int) -> Response:
             if _wants_json(request):
                 return _json(_told({name: given for name, given in view.items() if name not in hidden}), status=status)
-            return self._html(template, request, w, view, current, json=True, status=status)
+            with self.lock:
+                facts = self.facts() if dated else None
+            return self._html(template, request, w, view, current, facts=facts, json=True, status=status)
 
         return shown
 

@@ -73,10 +73,17 @@ def present(facts: Facts, asked: Asked, plan: Plan, place: Place, *, at: dt.date
     """The population at a moment with its features, in the order of persons; facts count that had happened by then and were known at `heard`."""
     then = known(facts, at, heard=heard)
     mine = owned(then, facts["identities"])
-    people = targets.of_population(asked.population, mine | {"profiles": facts["profiles"]}, at).semi_join(_seen(mine), "person_key")
-    keys = np.sort(np.asarray(people.to_pyarrow()["person_key"].to_numpy(), np.int64))
+    keys = np.sort(np.asarray(_population(mine, asked, at).to_pyarrow()["person_key"].to_numpy(), np.int64))
     found = made(then, mine, plan, keys, at=at, zone=place.zone, costs=place.costs)
     return found.append_column(CUT_OFF, pa.repeat(pa.scalar(at, MOMENT), found.num_rows))
+
+
+def counted(facts: Facts, asked: Asked, start: dt.datetime, end: dt.datetime) -> tuple[int, int]:
+    """Persons of the population at a past cut-off as known then, and those of them who did it until the end of the horizon, as known now."""
+    people = _population(owned(known(facts, start), facts["identities"]), asked, start)
+    told = targets.done(asked.target, owned(facts, facts["identities"]), start, end)
+    did = people.semi_join(told.filter(told[OUTCOME]), "person_key")
+    return int(people.count().to_pyarrow().as_py()), int(did.count().to_pyarrow().as_py())
 
 
 def learnt(facts: Facts, asked: Asked, plan: Plan, place: Place, cuts: Sequence[tuple[dt.datetime, dt.datetime]]) -> pa.Table:
@@ -107,6 +114,11 @@ def until(facts: Mapping[str, ir.Table], as_of: dt.datetime) -> dict[str, ir.Tab
     """The tables as known at a moment, for those who have the whole lake before them."""
     moment = literal(as_of)
     return dict(facts) | {name: facts[name].filter(facts[name].received_at <= moment, facts[name].occurred_at <= moment) for name in (*LANDED, *OF_PERSONS)}
+
+
+def _population(mine: Facts, asked: Asked, at: dt.datetime) -> ir.Table:
+    """`person_key` of whom the prediction is made at a moment, given the tables with their persons as known then."""
+    return targets.of_population(asked.population, mine, at).semi_join(_seen(mine), "person_key")
 
 
 def _seen(mine: Facts) -> ir.Table:

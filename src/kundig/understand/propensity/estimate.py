@@ -171,7 +171,7 @@ def fit(
     encoder = learn(small, names, time if time is not None and kind_of(table[time].type) == "moment" else None)
     matrix = encoder.matrix(small)
     facts: dict[str, Any] = {"target": target, "rows": len(outcome), "positives": int(outcome.sum()), "rows_trained": len(own), "refused": refused, "folds": "stratified" if time is None else "time", "gain": gain, "cost": cost}
-    few = min(own.sum(), len(own) - own.sum()) < 20
+    few = min(own.sum(), len(own) - own.sum()) < judging.FEWEST
     many = len(own) >= election.MANY
     held = np.arange(len(own)) if len(own) <= JUDGED else np.sort(np.random.default_rng(seed).choice(len(own), JUDGED_OF_MANY, replace=False))
     electorate = small if len(held) == len(own) else small.take(pa.array(held))

@@ -9,6 +9,8 @@ import numpy as np
 from kundig.understand.propensity.frames import Bools, Floats
 
 TINY = 1e-9
+FEWEST = 20
+"""Outcomes of either kind without which nothing can be learnt."""
 PSI_MOVED, PSI_DRIFTED = 0.1, 0.25
 """From these population stability indices on, a column has moved a little, and has drifted (the field's usual bounds)."""
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from kundig.understand.propensity.election import Candidate
-from kundig.understand.propensity.judging import Choice, Group
+from kundig.understand.propensity.judging import FEWEST, Choice, Group
 from kundig.understand.propensity.leaks import Refusal
 
 Level = Literal["usable", "weak", "not_usable"]
@@ -67,7 +67,7 @@ def judged(positives: int, negatives: int, auc_low: float | None, slope: float |
         >>> judged(500, 900, 0.71, 1.02)
         ('usable', ())
     """
-    if min(positives, negatives) < 20 or auc_low is None or slope is None:
+    if min(positives, negatives) < FEWEST or auc_low is None or slope is None:
         return "not_usable", ("too_few_outcomes",)
     if auc_low <= 0.5:
         return "not_usable", ("ranks_like_chance",)
