@@ -175,6 +175,9 @@ class Lease:
     fence: int
 
 
+_LOADED_AT_ONCE = 200_000
+"""Rows that are Python's at a time where many are inserted: a million of twenty columns take more than a gigabyte."""
+
 _CACHE_KIB = 32_768
 """Most memory a connection keeps pages of SQLite in: with the default of 2 MiB, a long transaction writes each page of an index many times."""
 
@@ -252,8 +255,10 @@ class State:
             names = ", ".join(self.engine.dialect.identifier_preparer.quote(column) for column in rows.column_names)
             places = ", ".join(["?" if self.engine.dialect.name == "sqlite" else "%s"] * rows.num_columns)
             table = self.engine.dialect.identifier_preparer.quote(name)
-            stored = [_stored(rows[column], self.declared[name].column(column).type) for column in rows.column_names]
-            connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({places})", list(zip(*stored, strict=True)))
+            for start in range(0, rows.num_rows, _LOADED_AT_ONCE):
+                part = rows.slice(start, _LOADED_AT_ONCE)
+                stored = [_stored(part[column], self.declared[name].column(column).type) for column in part.column_names]
+                connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({places})", list(zip(*stored, strict=True)))
         return int(rows.num_rows)
 
     def insert(self, name: str, values: Iterable[Mapping[str, Any]], *, connection: sa.Connection | None = None, ignore_known: bool = False) -> int:
