@@ -97,6 +97,14 @@ def test_every_value_comes_back_as_it_went_in(state, data, name, many):
     assert {key: arrow[key] for key in row} == row
 
 
+def test_many_rows_are_inserted_a_part_at_a_time(state, monkeypatch):
+    monkeypatch.setattr("kundig.store.state._LOADED_AT_ONCE", 7)
+    rows = pa.table({"identifier_key": pa.array(range(30), pa.int64()), "seq": pa.array(range(100, 130), pa.int64())})
+    with state.transaction() as connection:
+        assert state.load("consent_keys", rows, connection=connection) == 30
+    assert sorted((row["identifier_key"], row["seq"]) for row in state.select("consent_keys")) == list(zip(range(30), range(100, 130), strict=True))
+
+
 @pytest.mark.parametrize(
     ("table", "row", "message"),
     [
