@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("small", derandomize=True, database=None)
+settings.register_profile("small", derandomize=True, database=None, deadline=None)
 if os.environ.get("KUNDIG_FULL") != "1":
     settings.load_profile("small")  # before any module of tests is imported: their own settings(...) begin from it
 
