@@ -111,7 +111,8 @@ def fitted(
 
 
 def _is(test: ir.Value, wanted: bool | None) -> ir.Value:
-    return test.isnull() if wanted is None else (test == ibis.literal(wanted)).fill_null(False)
+    held = test.cast("int64")  # Spark parses no predicate of a predicate: x IN (…) = TRUE
+    return held.isnull() if wanted is None else (held == int(wanted)).fill_null(False)
 
 
 def _holds(wide: ir.Table, about: str, said: Said) -> ir.Value:
