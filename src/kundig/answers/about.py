@@ -329,8 +329,8 @@ def _spoken(code: str, locale: str, values: dict[str, Any]) -> str:
 def _rule_text(workspace: Workspace, name: str, locale: str) -> str:
     from kundig import rules
 
-    parsed = rules.parse(workspace.config.audiences[name].rule, rules.schema_of(workspace.config))
-    sentence = parsed.sentence(locale)
+    config = workspace.config
+    sentence = rules.audience_rules({name: config.audiences[name]}, config.rule_segments, rules.schema_of(config))[name].sentence(locale)
     return f"die Regel trifft nicht zu ({sentence})" if locale == "de" else f"its rule does not hold ({sentence})"
 
 

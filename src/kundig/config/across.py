@@ -37,6 +37,12 @@ def _audiences(values: Mapping[str, Any], broken: Collection[str]) -> Iterator[F
         ):  # fmt: skip
             if given not in known and kinds[what] not in broken:
                 yield Fault(what=f"there is no {what} '{given}'", at=at, mend=nearest(given, known))
+        if not {"rule_segments", "matrix"} & set(broken):
+            segments = (*values["rule_segments"], *values["matrix"].segments)
+            for part, names in (("include", audience.include), ("exclude", audience.exclude)):
+                for segment in names:
+                    if segment not in segments:
+                        yield Fault(what=f"there is no segment '{segment}'", at=f"{at}, {part}", mend=nearest(segment, segments, most=40))
         for channel in audience.channels:
             if channel not in values["channels"].channels and "channels" not in broken:
                 yield Fault(what=f"there is no channel '{channel}'", at=at, mend=nearest(channel, values["channels"].channels))

@@ -23,6 +23,8 @@ class Audience(Record):
 
     meaning: str = Field(min_length=1, description="Whom it reaches and why, for people.")
     rule: Any = Field(description="Who is a candidate (docs/rules.md).")
+    include: tuple[str, ...] = Field(default=(), description="Segments (rows of persona_matrix.csv or files of segments/rules): only who is in one of them is a candidate; empty: no matter which.")
+    exclude: tuple[str, ...] = Field(default=(), description="Segments whose members are no candidates.")
     purpose: str = Field(min_length=1, description="Purpose (purposes.yaml).")
     channels: tuple[str, ...] = Field(min_length=1, description="Channels in order of preference; each person gets the first the gate allows.")
     scenario: str = Field(min_length=1, description="Targeting scenario (policies/<name>.yaml).")
@@ -39,6 +41,9 @@ class Audience(Record):
         twice = sorted({channel for channel in self.channels if self.channels.count(channel) > 1})
         if twice:
             raise ValueError(f"the channel '{twice[0]}' stands twice; name each channel once")
+        both = sorted(set(self.include) & set(self.exclude))
+        if both:
+            raise ValueError(f"the segment '{both[0]}' is included and excluded; nobody would be left of it, name it once")
         return self
 
     @property

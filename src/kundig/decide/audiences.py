@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import ibis
 
 from kundig.config.decide import Audience
+from kundig.config.understand import SegmentRule
 from kundig.decide.selection import selected
 from kundig.decide.standing import cells, languages
 from kundig.schema import step
@@ -29,6 +31,7 @@ def audience_candidates(
     profiles: ir.Table, events: ir.Table, identities: ir.Table, measure_days: ir.Table, trait_changes: ir.Table, scores: ir.Table, consents: ir.Table,
     segment_members: ir.Table, list_members: ir.Table, urgency: ir.Table, lifetime_values: ir.Table,
     *, as_of: dt.datetime, config: Any, audiences: Mapping[str, Audience], matrix: Any, locale: str, locales: tuple[str, ...],
+    rule_segments: Mapping[str, SegmentRule] = MappingProxyType({}),
 ) -> ir.Table:  # fmt: skip
     """Whom each audience's rule selects at `as_of`, with matrix cell, language, and what the audience ranks by.
 
@@ -39,7 +42,7 @@ def audience_candidates(
         "profiles": profiles, "events": events, "identities": identities, "measure_days": measure_days, "trait_changes": trait_changes, "scores": scores,
         "consents": consents, "segment_members": segment_members, "list_members": list_members,
     }  # fmt: skip
-    people = selected(audiences, tables, as_of=as_of, config=config)
+    people = selected(audiences, tables, as_of=as_of, config=config, rule_segments=rule_segments)
     standing = languages(profiles, locales, locale)
     standing = standing.left_join(cells(segment_members, [row["segment_id"] for row in matrix.rows], as_of), "person_key").drop("person_key_right")
     standing = standing.left_join(urgency.select("person_key", "urgency", "loss_rise"), "person_key").drop("person_key_right")

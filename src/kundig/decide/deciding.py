@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 from kundig import gate
 from kundig.config.decide import Audience
 from kundig.config.law import Channels, Policy, Purposes
+from kundig.config.understand import SegmentRule
 from kundig.consent import suppression
 from kundig.decide.policy import parsed_rules, requests
 from kundig.schema import step
@@ -35,6 +37,7 @@ Places = npt.NDArray[np.int64]
 def decisions(
     gate_facts: ir.Table, audience_candidates: ir.Table, identities: ir.Table, identifiers: ir.Table, suppressions: ir.Table,
     *, as_of: dt.datetime, config: Any, audiences: Mapping[str, Audience], policies: Mapping[str, Policy], purposes: Purposes, channels: Channels, zone: str,
+    rule_segments: Mapping[str, SegmentRule] = MappingProxyType({}),
 ) -> pa.Table:  # fmt: skip
     """One row per candidate and channel: allowed or not, the reason, and what it rests on.
 
@@ -44,7 +47,7 @@ def decisions(
     Raises:
         PolicyError: An audience names a scenario, purpose or channel that is not there.
     """
-    asked = requests(audiences, parsed_rules(audiences, config), policies=policies, purposes=purposes, channels=channels, at=as_of, zone=zone)
+    asked = requests(audiences, parsed_rules(audiences, config, rule_segments), policies=policies, purposes=purposes, channels=channels, at=as_of, zone=zone)
     names = ["audience", "person_key", "channel", "preference", *[name for name in gate.COLUMNS if name in gate_facts.columns]]
     facts = gate_facts.select(*names).to_pyarrow()
     facts = facts.cast(pa.schema([(name, arrow_type(GATE_FACTS.column(name).type)) for name in names]))  # Spark hands over moments without their zone

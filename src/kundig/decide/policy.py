@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from kundig import gate, rules
 from kundig.config.decide import Audience
 from kundig.config.law import Channels, Policy, Purposes
+from kundig.config.understand import SegmentRule
 from kundig.errors import Fault, PolicyError, nearest
 from kundig.rules.clauses import traits_of
 
@@ -51,10 +53,11 @@ def requests(
     return found
 
 
-def parsed_rules(audiences: Mapping[str, Audience], config: Any) -> dict[str, rules.Rule]:
-    """The audiences' rules.
+def parsed_rules(audiences: Mapping[str, Audience], config: Any, rule_segments: Mapping[str, SegmentRule] = MappingProxyType({})) -> dict[str, rules.Rule]:
+    """The audiences' rules, within and without the segments that they name.
 
     Raises:
         RuleError: Carries the faults of all of them.
     """
-    return rules.parse_all({name: audience.rule for name, audience in sorted(audiences.items())}, rules.schema_of(config))
+    found: dict[str, rules.Rule] = rules.audience_rules(audiences, rule_segments, rules.schema_of(config))
+    return found

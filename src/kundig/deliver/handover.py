@@ -164,7 +164,7 @@ def _write(
 
 def _requests(audiences: Mapping[str, Audience], config: Config, at: dt.datetime) -> dict[tuple[str, str], gate.Request]:
     """What is asked of the gate, by audience and channel; audiences whose scenario is gone ask nothing, and their messages are refused."""
-    parsed = rules.parse_all({name: audience.rule for name, audience in sorted(audiences.items())}, rules.schema_of(config))
+    parsed = rules.audience_rules(audiences, config.rule_segments, rules.schema_of(config))
     found: dict[tuple[str, str], gate.Request] = {}
     for name, audience in audiences.items():
         policy = config.policies.get(audience.scenario)

@@ -20,6 +20,7 @@ from kundig.rules.rule import Rule, parse, parse_all
 from kundig.rules.schema import EventType, Field, RuleSchema
 
 _LATER = {
+    "audience_rules": "kundig.rules.workspace_schema",
     "compile": "kundig.rules.warehouse",
     "json_schema": "kundig.rules.published",
     "read_traits": "kundig.rules.derived",
@@ -33,7 +34,7 @@ _LATER = {
     "timelines": "kundig.rules.history",
 }
 __all__ = [
-    "Event", "EventType", "Explanation", "Field", "Measure", "Rule", "RuleSchema", "State", "Timeline", "compile", "json_schema", "measure_days", "measures_of",
+    "Event", "EventType", "Explanation", "Field", "Measure", "Rule", "RuleSchema", "State", "Timeline", "audience_rules", "compile", "json_schema", "measure_days", "measures_of",
     "parse", "parse_all", "parse_many", "read_traits", "schema_from", "schema_of", "timelines", "trait_values",
 ]  # fmt: skip
 

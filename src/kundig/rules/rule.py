@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kundig.errors import Fault, RuleError
@@ -136,13 +137,13 @@ def parse(source: Any, schema: RuleSchema) -> Rule:
     return Rule(clause=clause, schema=schema, source=given, warnings=warnings_of(clause), parameters=open_parameters(clause))
 
 
-def parse_all(sources: Mapping[str, Any], schema: RuleSchema) -> dict[str, Rule]:
-    """Several rules by name, which may refer to each other and to those of the schema.
+def parse_all(sources: Mapping[str, Any], schema: RuleSchema, *, first: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Rule]:
+    """Several rules by name, which may refer to each other and to those of the schema; a name that `first` has means the rule there.
 
     Raises:
         RuleError: Carries the faults of all of them; paths begin with the rule's name.
     """
-    together = dataclasses.replace(schema, rules={**schema.rules, **sources})
+    together = dataclasses.replace(schema, rules={**schema.rules, **sources, **first})
     rules: dict[str, Rule] = {}
     faults: list[Fault] = []
     for name, source in sources.items():

@@ -13,8 +13,10 @@ from kundig.rules.schema import COLUMN_TYPES, STANDARD_PROPERTIES, EventType, Fi
 
 if TYPE_CHECKING:
     from kundig.config.collect import Source, TrackingPlan
+    from kundig.config.decide import Audience
     from kundig.config.law import Purposes
     from kundig.config.load import Config
+    from kundig.config.understand import SegmentRule
     from kundig.config.unify import ProfileRules
     from kundig.rules.rule import Rule
 
@@ -80,6 +82,25 @@ def parse_many(sources: Mapping[str, Any], config: Config) -> dict[str, Rule]:
         RuleError: Carries the faults of all of them; paths begin with the rule's name.
     """
     return parse_all(sources, schema_of(config))
+
+
+def audience_rules(audiences: Mapping[str, Audience], segments: Mapping[str, SegmentRule], schema: RuleSchema) -> dict[str, Rule]:
+    """Who is a candidate of each audience: its rule, within the segments it includes and without those it excludes.
+
+    A segment by rule stands in it as the rule itself, so that whatever reads the audience's rule, in the warehouse or for one person, follows the segment.
+
+    Raises:
+        RuleError: Carries the faults of all of them; paths begin with the audience's name.
+    """
+    known = {name: one.rule for name, one in sorted(segments.items())} if any(one.include or one.exclude for one in audiences.values()) else {}
+    return parse_all({name: _within(audience, known) for name, audience in sorted(audiences.items())}, schema, first=known)
+
+
+def _within(audience: Audience, segments: Mapping[str, Any]) -> Any:
+    """The source of an audience's rule with its segments: by rule, or by the matrix."""
+    included, excluded = ([{"rule" if name in segments else "segment": name} for name in names] for names in (audience.include, audience.exclude))
+    parts = [audience.rule, *([{"any": included}] if included else []), *([{"not": {"any": excluded}}] if excluded else [])]
+    return parts[0] if len(parts) == 1 else {"all": parts}
 
 
 def _emitted(sources: Iterable[Source]) -> list[str]:

@@ -221,7 +221,7 @@ class Pages:
             told = _record(found) if found is not None else {"person_id": public}
             told["live"] = _record(fresh)
             if request.query_params.get("audiences") == "now":
-                told["audiences_now"] = self.now.judge(parsed_rules(self.workspace.config.audiences, self.workspace.config), int(public[1:], 16), at=present())
+                told["audiences_now"] = self.now.judge(parsed_rules(self.workspace.config.audiences, self.workspace.config, self.workspace.config.rule_segments), int(public[1:], 16), at=present())
         return _json(told)
 
     async def api_sources(self, request: Request) -> Response:

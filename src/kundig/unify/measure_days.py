@@ -29,7 +29,7 @@ def measure_days(events: ir.Table, identities: ir.Table, *, config: Any, zone: s
 
     A new or changed rule fills its measures once, from all events.
     """
-    parsed = rules.parse_all({name: audience.rule for name, audience in sorted(audiences.items())}, rules.schema_of(config)) if audiences else {}
+    parsed = rules.audience_rules(audiences, rule_segments, rules.schema_of(config)) if audiences else {}
     segments = rules.parse_all({name: one.rule for name, one in sorted(rule_segments.items())}, rules.schema_of(config)) if rule_segments else {}
     made = rules.read_traits(trait_schema(config)) if traits else {}
     return days_of_rules(events, identities, parsed, zone=zone, beside=[*(one.probe for one in made.values()), *(rule.clause for rule in segments.values())])
