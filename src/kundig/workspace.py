@@ -180,10 +180,10 @@ class Workspace:
 
     # asking
 
-    def table(self, name: str) -> ir.Table:
-        """The table as of the newest release, as an Ibis table."""
+    def table(self, name: str, *, backend: Any = None) -> ir.Table:
+        """The table as of the newest release, as an Ibis table; over `lake.apart()` where a thread computes beside others."""
         table = self.tables.get(name) or declared.named(name)
-        return self.lake.ibis(table.name, self.release_snapshot())
+        return self.lake.ibis(table.name, self.release_snapshot(), backend=backend)
 
     def rows(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Column names and rows of a read-only query over the newest release's tables, by their names."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from kundig.answers import person
+from kundig.answers import Person, person, reasoned
+from kundig.answers.chances import chances
 from kundig.report.predictions import standings
 from kundig.report.words import Words
 from kundig.server.app import make_app
@@ -63,6 +66,35 @@ def test_a_person_page_and_the_command_tell_the_score_of_the_table_with_its_reas
             assert f"{chance.reasons[0].feature}: " in text and f"{'+' if chance.reasons[0].effect > 0 else ''}{effect})" in text
     outside = workspace.rows(f"SELECT min(person_id) FROM profiles WHERE person_key NOT IN (SELECT person_key FROM ({newest}) s WHERE s.value IS NOT NULL)")[1][0][0]
     assert Words(locale="en", currency="EUR", zone="UTC")("person.not_asked") in shown.get(f"/people/{outside}?lang=en&reasons=yes").text
+
+
+def test_other_pages_answer_while_reasons_are_made(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def held(kept: Workspace, found: Person) -> Person:
+        begun.set()
+        assert over.wait(60), "nobody else was answered meanwhile"
+        return reasoned(kept, found)
+
+    monkeypatch.setattr("kundig.server.app.reasoned", held)
+    someone = workspace.rows("SELECT min(person_id) FROM scores JOIN profiles USING (person_key) WHERE value IS NOT NULL")[1][0][0]
+    app = make_app(workspace)
+    with ThreadPoolExecutor(2) as pool, TestClient(app, base_url="http://127.0.0.1:8000") as one, TestClient(app, base_url="http://127.0.0.1:8000") as other:
+        asked = pool.submit(one.get, f"/people/{someone}?lang=en&reasons=yes")
+        assert begun.wait(60)
+        meanwhile = pool.submit(other.get, f"/people/{someone}?lang=en")
+        try:
+            assert meanwhile.result(timeout=50).status_code == 200
+        finally:
+            over.set()
+        assert asked.result().status_code == 200 and "reasons=yes" not in asked.result().text.split("<main")[1].split("<footer")[0]
+
+
+def test_reasons_made_at_once_are_those_made_alone(workspace: Workspace) -> None:
+    people = [row[0] for row in workspace.rows("SELECT DISTINCT person_id FROM scores JOIN profiles USING (person_key) WHERE value IS NOT NULL ORDER BY 1 LIMIT 6")[1]]
+    alone = [chances(workspace, person_id) for person_id in people]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda person_id: chances(workspace, person_id), people)) == alone
 
 
 @pytest.mark.needs_chromium

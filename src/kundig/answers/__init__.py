@@ -6,10 +6,10 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "Allowed": "about", "Answer": "about", "Entry": "history", "Found": "searching", "Person": "about", "Spoken": "about", "Trait": "about", "Value": "origins", "allowed": "about", "find": "searching", "person": "about", "resolve": "who",
+    "Allowed": "about", "Answer": "about", "Entry": "history", "Found": "searching", "Person": "about", "Spoken": "about", "Trait": "about", "Value": "origins", "allowed": "about", "find": "searching", "person": "about", "reasoned": "about", "resolve": "who",
     "matrix_apply": "matrix", "matrix_diff": "matrix", "matrix_suggest": "matrix", "timeline": "history", "values": "origins", "why": "about",
 }  # fmt: skip
-__all__ = ["Allowed", "Answer", "Entry", "Found", "Person", "Spoken", "Trait", "Value", "allowed", "find", "matrix_apply", "matrix_diff", "matrix_suggest", "person", "resolve", "timeline", "values", "why"]
+__all__ = ["Allowed", "Answer", "Entry", "Found", "Person", "Spoken", "Trait", "Value", "allowed", "find", "matrix_apply", "matrix_diff", "matrix_suggest", "person", "reasoned", "resolve", "timeline", "values", "why"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -157,6 +157,11 @@ def person(workspace: Workspace, identifier: str, *, locale: str | None = None, 
         traits=_traits(workspace, key, language), consents=_allowances(workspace, key, None, language), consent_history=_changes(workspace, key), answers=_answers(workspace, key, public, sorted(workspace.config.audiences), language), timeline=timeline(workspace, key, most=most), zone=workspace.config.settings.workspace.zone,
         chances=_chances(workspace, key, public, grounds=grounds),
     )  # fmt: skip
+
+
+def reasoned(workspace: Workspace, found: Person) -> Person:
+    """The same person, the scores of predictions with their reasons; other threads may use the workspace meanwhile."""
+    return replace(found, chances=_chances(workspace, found.person_key, found.person_id, grounds=True))
 
 
 def allowed(workspace: Workspace, identifier: str, at: dt.datetime | None, *, locale: str | None = None) -> tuple[Allowed, ...]:

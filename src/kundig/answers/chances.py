@@ -46,7 +46,7 @@ class Chance:
 def chances(workspace: Workspace, identifier: str, *, most: int = 5, only: str = "") -> tuple[Chance, ...]:
     """The scores of a person with their reasons, for each prediction that has a model, or for one alone.
 
-    Features are made anew from the person's own rows, as of the release.
+    Features are made anew from the person's own rows, as of the release, over a connection of its own: other threads may use the workspace meanwhile.
 
     Raises:
         IdentityError: Nobody has the identifier.
@@ -56,8 +56,9 @@ def chances(workspace: Workspace, identifier: str, *, most: int = 5, only: str =
     if release is None:
         raise KundigError("there is no release yet", at=str(workspace.root), mend="kundig import, then kundig run")
     person, _ = resolve(workspace, identifier)
-    rules, models = asked(config.predictions, config), workspace.table("prediction_models").to_pyarrow().to_pylist()
-    facts = {table.name: workspace.table(table.name) for table in FACTS}
+    apart = workspace.lake.apart()
+    rules, models = asked(config.predictions, config), workspace.table("prediction_models", backend=apart).to_pyarrow().to_pylist()
+    facts = {table.name: workspace.table(table.name, backend=apart) for table in FACTS}
     for name in ("profiles", "identities", *OF_PERSONS):
         facts[name] = facts[name].filter(facts[name].person_key == person)
     own = facts["identities"].select("identifier_key").to_pyarrow()["identifier_key"].to_pylist()

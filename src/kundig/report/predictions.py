@@ -46,8 +46,9 @@ def standings(workspace: Workspace, locale: str) -> list[Standing]:
     asked = workspace.config.predictions
     if not asked:
         return []
-    rows = workspace.table("prediction_models").to_pyarrow().to_pylist()
-    scores = workspace.table("scores")
+    apart = workspace.lake.apart()
+    rows = workspace.table("prediction_models", backend=apart).to_pyarrow().to_pylist()
+    scores = workspace.table("scores", backend=apart)
     counted = scores.group_by("model").aggregate(scored=scores.value.count(), mean=scores.value.mean()).to_pyarrow().to_pylist()
     by_name = {row["model"]: row for row in counted}
     return [_standing(name, prediction, rows, by_name.get(name, {}), locale) for name, prediction in sorted(asked.items())]

@@ -96,7 +96,8 @@ def _asked_of(workspace: Workspace, name: str, prediction: Prediction, config: C
     if release is None:
         raise KundigError("there is no release yet", at=str(workspace.root), mend="kundig import, then kundig run")
     rules = asked({name: prediction}, config)[name]
-    return rules, frames.until({table.name: workspace.table(table.name) for table in FACTS}, release.moment), release.moment
+    apart = workspace.lake.apart()
+    return rules, frames.until({table.name: workspace.table(table.name, backend=apart) for table in FACTS}, release.moment), release.moment
 
 
 def checked(config: Config, name: str, given: Mapping[str, Any]) -> Prediction:

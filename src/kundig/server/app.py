@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from kundig.answers import Person, find, person, why
+from kundig.answers import Person, find, person, reasoned, why
 from kundig.clock import now as present
 from kundig.decide.policy import parsed_rules
 from kundig.errors import ConfigError, Fault, IdentityError, KundigError
@@ -146,7 +146,7 @@ class Pages:
     def _person(self, request: Request) -> Response:
         w, identifier, audience = self.words(request), request.path_params["identifier"][:MOST], request.query_params.get("audience", "")
         with self.lock:
-            _, found, fresh = self._known(identifier, w, grounds="reasons" in request.query_params)
+            _, found, fresh = self._known(identifier, w)
             answers = () if found is None else found.answers
         if found is None and fresh is not None:
             if _wants_json(request):
@@ -154,18 +154,20 @@ class Pages:
             return self._html("tables.html.j2", request, w, about.heard(fresh, w), "people")
         if found is None:
             return self._show(request, "people.html.j2", "people", lambda facts, w: about.search(facts, w, note=w("people.unknown", q=identifier), asked=identifier), status=404)
+        if "reasons" in request.query_params and found.chances:  # without the lock: it takes a while, and has a connection of its own
+            found = reasoned(self.workspace, found)
         if _wants_json(request):
             return _json(_record(found) | {"answers": [_record(answer) for answer in answers], "live": _record(fresh)})
         titles = {name: title_of(name, prediction, w.locale) for name, prediction in self.workspace.config.predictions.items()}
         return self._show(request, "person.html.j2", "people", lambda facts, w: about.one(found, answers, w, audience=audience, fresh=fresh, titles=titles))
 
-    def _known(self, identifier: str, w: Words, *, grounds: bool = False) -> tuple[str, Person | None, LivePerson | None]:
+    def _known(self, identifier: str, w: Words) -> tuple[str, Person | None, LivePerson | None]:
         """The person an identifier belongs to by now: public id, what the release knows, and what was heard since."""
         key = self.now.resolve(identifier)
         public = identifier if key is None else f"p{key:015x}"
         fresh = None if key is None else self.now.person(public)
         try:
-            return public, person(self.workspace, public, locale=w.locale, grounds=grounds), fresh
+            return public, person(self.workspace, public, locale=w.locale), fresh
         except IdentityError:
             return public, None, fresh
         except KundigError:

@@ -63,12 +63,12 @@ class PredictionPages(FormPages):
 
     @property
     def _role(self) -> str:
-        return self.workspace.config.settings.serve.role
+        return str(self.workspace.config.settings.serve.role)
 
     def _fields(self, w: Words, given: Given, faults: dict[str, Fault]) -> list[dict[str, Any]]:
         pairs = [(f"{purpose}/{channel}", f"{purpose}, {w.channel(channel)}") for purpose, channel in self.workspace.config.purposes.pairs()]
         choices = {"kind": [(name, w(f"predictions.form.kinds.{name}")) for name in (*READY, OWN)], "consent": [("", w("predictions.form.none")), *pairs]}
-        products = self.workspace.table("products")
+        products = self.workspace.table("products", backend=self.workspace.lake.apart())
         known = products.filter(products.category.notnull()).select("category").distinct().order_by("category").limit(CATEGORIES).to_pyarrow()["category"].to_pylist()
         return [
             {

@@ -38,7 +38,7 @@ def connect(*, threads: int = 0, memory: str = "60%", spill: Path | None = None)
         "python_enable_replacements": False,
     }
     connection = engine.connect(config=settings)
-    connection.execute("SET TimeZone='UTC'; SET preserve_insertion_order=false; SET enable_progress_bar=false; SET lock_configuration=true")
+    connection.execute("SET GLOBAL TimeZone='UTC'; SET TimeZone='UTC'; SET preserve_insertion_order=false; SET enable_progress_bar=false; SET lock_configuration=true")
     return connection
 
 

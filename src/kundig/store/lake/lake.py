@@ -214,6 +214,12 @@ class Lake:
         backend.con.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(view)} AS SELECT {columns} FROM {select(fields, files)}")
         return backend.table(view)
 
+    def apart(self) -> Any:
+        """A backend for `ibis` over a connection of its own to the same engine: a thread may compute with it while others use the lake's."""
+        from kundig.store.engines.duckdb import ibis_backend
+
+        return ibis_backend(self.duck.cursor())
+
     def export(self, name: str, path: Path, *, at: int | None = None, limit: int = 0) -> int:
         """Write a table's rows as one Parquet file, whole or not at all. Returns how many."""
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
