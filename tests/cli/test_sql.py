@@ -99,6 +99,7 @@ def test_attempts_are_real_where_the_text_is_judged(workspace: Workspace, places
         return [name for name in tables if re.search(rf"\b{name}\b", sql)]
 
     monkeypatch.setattr(query, "_named", by_words)
+    monkeypatch.setattr(query, "READERS", 0)
     assert any(SECRET in answer for answer in through(workspace, READING_FILES, places).values())
     assert through(workspace, LOOKING_ROUND, places)
     assert through(workspace, ("COPY (SELECT 1) TO '{folder}/out.csv'",), places) and (Path(places["folder"]) / "out.csv").is_file()
@@ -107,6 +108,30 @@ def test_attempts_are_real_where_the_text_is_judged(workspace: Workspace, places
 def test_a_subquery_named_like_a_table_of_the_engine_was_a_way_out(workspace: Workspace, places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query, "_of_engine", lambda connection: set())
     assert any("duckdb_tables" in attempt for attempt in through(workspace, LOOKING_ROUND, places))
+
+
+def spelt(name: str) -> str:
+    """A name as a text of octal escapes."""
+    return "E'" + "".join(f"\\{ord(sign):03o}" for sign in name) + "'"
+
+
+def numbered(workspace: Workspace, file: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Ask for a file by a query that differs in numbers alone from one that was answered."""
+    harmless = "a" * len(file)
+    asked = f"WITH {harmless} AS (SELECT 1) SELECT * FROM {spelt(harmless)}"
+    assert workspace.rows(asked)[1] == [(1,)]
+    return workspace.rows(asked.replace(spelt(harmless), spelt(file)))
+
+
+def test_numbers_that_spell_a_name_are_judged(workspace: Workspace, places: dict[str, str]) -> None:
+    with pytest.raises(KundigError, match="there is no table"):
+        numbered(workspace, places["file"])
+
+
+def test_numbers_that_spell_a_name_were_a_way_out(workspace: Workspace, places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted weakness: escapes are taken for numbers."""
+    monkeypatch.setattr(query, "_SPELLS", re.compile("never^"))
+    assert SECRET in str(numbered(workspace, places["file"]))
 
 
 def test_refusal_on_the_command_line(kundig: Kundig, root: Path) -> None:

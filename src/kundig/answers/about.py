@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from kundig import reasons
-from kundig.answers.asking import one, rows
+from kundig.answers.asking import held, numbers, one, rows
 from kundig.answers.history import TIMELINE, Entry, timeline
 from kundig.answers.origins import Value, values
 from kundig.answers.who import resolve
@@ -146,15 +146,18 @@ def person(workspace: Workspace, identifier: str, *, locale: str | None = None, 
     """
     key, public = resolve(workspace, identifier)
     profile = one(workspace, f"SELECT * FROM profiles WHERE person_key = {key}")
-    names = rows(workspace, f"SELECT i.namespace, i.value, i.source FROM identities d JOIN identifiers i USING (identifier_key) WHERE d.person_key = {key} AND d.valid_until IS NULL ORDER BY 1, 2")
+    mine, moment = held(workspace, key), _moment(workspace)
+    now = numbers(row["identifier_key"] for row in mine if row["valid_until"] is None)
+    names = rows(workspace, f"SELECT namespace, value, source FROM identifiers WHERE identifier_key IN ({now}) ORDER BY 1, 2")
+    spoken = _spoken_of(workspace, key)
     provenance, language = profile.get("provenance"), locale or workspace.config.settings.workspace.locale
     return Person(
         person_id=public, person_key=key, profile={name: value for name, value in profile.items() if name not in _HIDDEN},
-        provenance=json.loads(provenance) if provenance else {}, values=values(workspace, key, profile, moment=_moment(workspace)), identifiers=tuple((row["namespace"], row["value"], row["source"]) for row in names),
+        provenance=json.loads(provenance) if provenance else {}, values=values(workspace, key, profile, mine, moment=moment), identifiers=tuple((row["namespace"], row["value"], row["source"]) for row in names),
         value=one(workspace, f"SELECT * FROM lifetime_values WHERE person_key = {key}"), lifecycle=one(workspace, f"SELECT * FROM lifecycle_states WHERE person_key = {key}"),
         segment=one(workspace, f"SELECT * FROM segment_members WHERE person_key = {key} AND member ORDER BY occurred_at DESC LIMIT 1"),
         features=one(workspace, f"SELECT * EXCLUDE (person_key, changed_run) FROM features WHERE person_key = {key}"),
-        traits=_traits(workspace, key, language), consents=_allowances(workspace, key, None, language), consent_history=_changes(workspace, key), answers=_answers(workspace, key, public, sorted(workspace.config.audiences), language), timeline=timeline(workspace, key, most=most), zone=workspace.config.settings.workspace.zone,
+        traits=_traits(workspace, key, language), consents=_allowances(spoken, moment, language), consent_history=_changes(spoken), answers=_answers(workspace, key, public, sorted(workspace.config.audiences), language), timeline=timeline(workspace, mine, most=most), zone=workspace.config.settings.workspace.zone,
         chances=_chances(workspace, key, public, grounds=grounds),
     )  # fmt: skip
 
@@ -166,7 +169,7 @@ def reasoned(workspace: Workspace, found: Person) -> Person:
 
 def allowed(workspace: Workspace, identifier: str, at: dt.datetime | None, *, locale: str | None = None) -> tuple[Allowed, ...]:
     """What a person allows, purpose by purpose and channel by channel, at a moment (the release's by default)."""
-    return _allowances(workspace, resolve(workspace, identifier)[0], at, locale or workspace.config.settings.workspace.locale)
+    return _allowances(_spoken_of(workspace, resolve(workspace, identifier)[0]), at or _moment(workspace), locale or workspace.config.settings.workspace.locale)
 
 
 def _moment(workspace: Workspace) -> dt.datetime:
@@ -203,8 +206,12 @@ def _traits(workspace: Workspace, key: int, language: str) -> tuple[Trait, ...]:
     )
 
 
-def _changes(workspace: Workspace, key: int) -> tuple[Spoken, ...]:
-    found = rows(workspace, f"SELECT purpose, channel, status, basis, occurred_at, received_at, until, wording, record_id FROM consents WHERE person_key = {int(key)} ORDER BY occurred_at DESC, seq DESC, purpose, channel")
+def _spoken_of(workspace: Workspace, key: int) -> list[dict[str, Any]]:
+    """How each purpose and channel of a person stood, the newest first."""
+    return rows(workspace, f"SELECT purpose, channel, status, basis, occurred_at, received_at, until, wording, record_id, seq FROM consents WHERE person_key = {int(key)} ORDER BY occurred_at DESC, seq DESC, purpose, channel")
+
+
+def _changes(found: Iterable[Mapping[str, Any]]) -> tuple[Spoken, ...]:
     return tuple(
         Spoken(
             purpose=row["purpose"], channel=row["channel"], status=row["status"], basis=row["basis"] or "", at=row["occurred_at"], received_at=row["received_at"], until=row["until"],
@@ -214,15 +221,14 @@ def _changes(workspace: Workspace, key: int) -> tuple[Spoken, ...]:
     )  # fmt: skip
 
 
-def _allowances(workspace: Workspace, key: int, at: dt.datetime | None, language: str) -> tuple[Allowed, ...]:
-    moment = at or _moment(workspace)
-    sql = f"""
-        SELECT purpose, channel, status, basis, until, occurred_at FROM consents WHERE person_key = {key} AND occurred_at <= TIMESTAMPTZ '{moment.isoformat()}'
-        QUALIFY row_number() OVER (PARTITION BY purpose, channel ORDER BY occurred_at DESC, received_at DESC, seq DESC) = 1 ORDER BY purpose, channel"""
-    return tuple(_allowed(row, moment, language) for row in rows(workspace, sql))
+def _allowances(spoken: Iterable[Mapping[str, Any]], moment: dt.datetime, language: str) -> tuple[Allowed, ...]:
+    """Of each purpose and channel what was said last until a moment."""
+    said = sorted((row for row in spoken if row["occurred_at"] <= moment), key=lambda row: (row["occurred_at"], row["received_at"], row["seq"]))
+    last = {(row["purpose"], row["channel"]): row for row in said}
+    return tuple(_allowed(last[pair], moment, language) for pair in sorted(last))
 
 
-def _allowed(row: dict[str, Any], moment: dt.datetime, locale: str) -> Allowed:
+def _allowed(row: Mapping[str, Any], moment: dt.datetime, locale: str) -> Allowed:
     lapsed = row["until"] is not None and row["until"] <= moment
     by_status = {"given": "consent_given", "withdrawn": "consent_withdrawn", "objected": "objected", "pending": "consent_pending", "missing": "consent_missing"}
     code = "consent_expired" if lapsed and row["status"] == "given" else by_status.get(row["status"], "consent_missing")

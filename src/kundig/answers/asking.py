@@ -32,5 +32,5 @@ def numbers(keys: Iterable[int]) -> str:
 
 
 def held(workspace: Workspace, person_key: int) -> list[dict[str, Any]]:
-    """The identifiers that are or were the person's, and when: `identifier_key`, `valid_from`, `valid_until`."""
-    return rows(workspace, f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {int(person_key)} AND NOT coalesce(shared, false)")
+    """The identifiers that are or were the person's, and when: `identifier_key`, `valid_from`, `valid_until`, `shared`."""
+    return rows(workspace, f"SELECT identifier_key, valid_from, valid_until, coalesce(shared, false) AS shared FROM identities WHERE person_key = {int(person_key)}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kundig.answers.asking import rows
 
@@ -29,12 +30,11 @@ class Entry:
     value: float | None = None
 
 
-def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> tuple[Entry, ...]:
-    """What happened to a person, newest first: contacts with advertising and social networks (before the first visit too), visits, purchases, contracts, messages, cases, surveys, consents; what an order also told as an event stands once, as do answers to one survey at one moment."""
-    held = rows(workspace, f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {person_key}")
+def timeline(workspace: Workspace, held: Sequence[Mapping[str, Any]], *, most: int = TIMELINE) -> tuple[Entry, ...]:
+    """What happened to the person of these identifiers, newest first: contacts with advertising and social networks (before the first visit too), visits, purchases, contracts, messages, cases, surveys, consents; what an order also told as an event stands once, as do answers to one survey at one moment."""
     if not held:
         return ()
-    mine = f"SELECT identifier_key, valid_from, valid_until FROM identities WHERE person_key = {person_key}"
+    mine = ", ".join(f"({int(row['identifier_key'])}, {_moment(row['valid_from'])}, {_moment(row['valid_until'])})" for row in held)
     during = "x.occurred_at >= m.valid_from AND (m.valid_until IS NULL OR x.occurred_at < m.valid_until)"
     keys = sorted({int(row["identifier_key"]) for row in held})
     of = f"x.identifier_key IN ({', '.join(map(str, keys))})"
@@ -53,5 +53,9 @@ def timeline(workspace: Workspace, person_key: int, *, most: int = TIMELINE) -> 
         f"SELECT x.occurred_at, 'referral', coalesce(x.status, ''), '', '', NULL FROM (SELECT * FROM referrals x WHERE {of}) x",
     ]
     joined = " UNION ALL ".join(f"{part} JOIN mine m ON x.identifier_key = m.identifier_key AND {during}" for part in parts)
-    found = rows(workspace, f"WITH mine AS MATERIALIZED ({mine}) SELECT * FROM ({joined}) t ORDER BY t.happened DESC, t.kind, t.what, t.detail, t.channel, t.value LIMIT {int(most)}")
+    found = rows(workspace, f"WITH mine(identifier_key, valid_from, valid_until) AS MATERIALIZED (VALUES {mine}) SELECT * FROM ({joined}) t ORDER BY t.happened DESC, t.kind, t.what, t.detail, t.channel, t.value LIMIT {int(most)}")
     return tuple(Entry(at=row.pop("happened"), **row) for row in found)
+
+
+def _moment(at: dt.datetime | None) -> str:
+    return "NULL::TIMESTAMPTZ" if at is None else f"TIMESTAMPTZ '{at.isoformat()}'"

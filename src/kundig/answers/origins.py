@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from kundig.answers.asking import held, numbers, rows
+from kundig.answers.asking import numbers, rows
 from kundig.config.unify import ATTRIBUTES, NO, YES
 from kundig.tables.unify import PROFILES
 
@@ -72,15 +72,15 @@ class Value:
         return f"{self.name}: {shown}  ({', '.join(origin)})"
 
 
-def values(workspace: Workspace, person_key: int, profile: Mapping[str, Any], *, moment: dt.datetime) -> tuple[Value, ...]:
-    """Every value that records, identifiers and surveys gave the profile, in declared order, as old as it is at `moment`."""
+def values(workspace: Workspace, person_key: int, profile: Mapping[str, Any], held: Iterable[Mapping[str, Any]], *, moment: dt.datetime) -> tuple[Value, ...]:
+    """Every value that records, identifiers (`held`: the person's) and surveys gave the profile, in declared order, as old as it is at `moment`."""
     rules = workspace.config.profiles
     newest = rows(
         workspace,
         f"SELECT trait, value, occurred_at, source, record FROM trait_changes WHERE person_key = {int(person_key)} QUALIFY row_number() OVER (PARTITION BY trait ORDER BY seq DESC) = 1",
     )
     origin = {row["trait"]: row for row in newest}
-    said = _statements(workspace, person_key)
+    said = _statements(workspace, [row for row in held if not row["shared"]])
     found = []
     for name, type_ in rules.types.items():
         own = origin.get(name)
@@ -123,9 +123,8 @@ def personal(config: Config, attribute: str) -> str:
     return str(own.personal if own is not None else PROFILES.column(attribute).personal)
 
 
-def _statements(workspace: Workspace, person_key: int) -> dict[str, list[Said]]:
-    """What the person's records and answers state, by attribute, the oldest first."""
-    mine = held(workspace, person_key)
+def _statements(workspace: Workspace, mine: Sequence[Mapping[str, Any]]) -> dict[str, list[Said]]:
+    """What the records and answers of a person's identifiers state, by attribute, the oldest first."""
     keys = numbers(row["identifier_key"] for row in mine)
     declared = workspace.config.profiles.attributes
     free = {name: one for name, one in declared.items() if one.field}

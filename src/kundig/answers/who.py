@@ -22,7 +22,7 @@ def resolve(workspace: Workspace, identifier: str) -> tuple[int, str]:
     """
     given = identifier.replace("\0", "").strip()
     if re.fullmatch(r"p[0-9a-f]{15}", given):
-        found = one(workspace, f"SELECT person_key, person_id FROM profiles WHERE person_id = {text(given)}")
+        found = one(workspace, f"SELECT person_key, person_id FROM profiles WHERE person_key = {int(given[1:], 16)} AND person_id = {text(given)}")
         if not found:
             moved = one(workspace, f"SELECT p.person_key, p.person_id FROM merges m JOIN profiles p USING (person_key) WHERE m.kind = 'merge' AND m.other_key = {int(given[1:], 16)}")
             found = moved

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kundig.errors import StoreError, nearest
@@ -12,6 +14,7 @@ from kundig.schema import Table
 
 if TYPE_CHECKING:
     from kundig.store.lake import Lake
+    from kundig.store.lake.lake import Standing
     from kundig.store.state import State
 
 ROWS_FROM = frozenset({"range", "generate_series", "unnest"})
@@ -20,41 +23,120 @@ FORBIDDEN = frozenset({"getenv", "getvariable", "current_setting", "write_log", 
 """Functions that read or change the process or the session, not the tables."""
 SOURCES = frozenset({"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "PIVOT"})
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
+_NUMBER = re.compile(r"\b[0-9]+\b", re.ASCII)
+_SPELLS = re.compile(r'["&\\$]')
+"""Signs by which digits can spell a name: quoted names, escapes, tags."""
+READERS = 8
+"""Connections that are kept for the next queries."""
+VERDICTS = 1_000
+"""Forms of queries whose verdicts are kept."""
 
 
 def query(lake: Lake, state: State | None, tables: Mapping[str, Table], sql: str, *, at: int) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and rows of one SELECT.
 
     Only the declared tables that it names are opened; files, settings, other catalogues and the functions that reach them are refused before
-    anything runs. State tables are read as they are now.
+    anything runs. State tables are read as they are now. When a file was erased or expired between the list and the reading, the list is taken once more.
 
     Raises:
         StoreError: It is no single SELECT, it reaches outside the tables, or the engine refuses it.
     """
     import duckdb
 
-    connection = lake.duck.cursor()
     try:
-        for name in _named(connection, sql, tables):
-            if tables[name].home == "lake":
-                connection.execute(f'CREATE OR REPLACE TEMP VIEW "{name}" AS SELECT * FROM {lake.scan(name, at)}')
-            elif state is not None:
-                connection.register(name, state.rows(tables[name]))
-        result = connection.execute(sql)
-        return [column[0] for column in result.description or ()], result.fetchall()
+        try:
+            return _answered(lake, state, tables, sql, at)
+        except duckdb.IOException:
+            lake.readers.clear()
+            return _answered(lake, state, tables, sql, at)
     except duckdb.Error as error:
         raise StoreError(f"the query cannot be answered: {str(error).splitlines()[0]}", mend="kundig catalogue lists the tables and their columns") from error
-    finally:
-        connection.close()
 
 
-def _named(connection: Any, sql: str, tables: Mapping[str, Table]) -> list[str]:
-    """The declared tables that a query names, once it is sure that it touches nothing else."""
+class Reader:
+    """A connection that knows the tables of one snapshot by their names, and which state of the catalogue it knows them from."""
+
+    def __init__(self, lake: Lake, at: int, standing: Standing) -> None:
+        self.at, self.standing = at, standing
+        self.connection = lake.duck.cursor()
+        self._opened: set[str] = set()
+
+    def open(self, lake: Lake, name: str) -> None:
+        """Make a table of the lake known."""
+        if name not in self._opened:
+            self.connection.execute(f'CREATE OR REPLACE TEMP VIEW "{name}" AS SELECT * FROM {lake.scan(name, self.at)}')
+            self._opened.add(name)
+
+
+def _answered(lake: Lake, state: State | None, tables: Mapping[str, Table], sql: str, at: int) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Ask a reader that was kept, or a new one; it is kept again once it has answered."""
+    standing = lake.standing(at)
+    reader = _kept(lake, at, standing) or Reader(lake, at, standing)
+    registered = []
+    try:
+        for name in _named(reader.connection, sql, tables):
+            if tables[name].home == "lake":
+                reader.open(lake, name)
+            elif state is not None:
+                reader.connection.register(name, state.rows(tables[name]))
+                registered.append(name)
+        result = reader.connection.execute(sql)
+        columns, found = [column[0] for column in result.description or ()], result.fetchall()
+        for name in registered:
+            reader.connection.unregister(name)
+    except BaseException:
+        reader.connection.close()
+        raise
+    if len(lake.readers) < READERS:
+        lake.readers.append(reader)
+    else:
+        reader.connection.close()
+    return columns, found
+
+
+def _kept(lake: Lake, at: int, standing: Standing) -> Reader | None:
+    """A reader of the snapshot as it is now that nobody uses; those of another release, or of before an erasure, are closed."""
+    with suppress(IndexError):
+        while True:
+            reader = lake.readers.pop()
+            if reader.at == at and reader.standing == standing:
+                return reader
+            reader.connection.close()
+    return None
+
+
+def _named(connection: Any, sql: str, tables: Mapping[str, Table]) -> tuple[str, ...]:
+    """The declared tables that a query names, once it is sure that it touches nothing else.
+
+    Queries that differ in numbers alone are parsed once: no number decides what is touched, where none can be part of a name.
+    """
+    form = (_NUMBER.sub("0", sql) if not _SPELLS.search(sql) else sql), frozenset(tables)
+    verdict = _verdicts.get(form)
+    if verdict is None:
+        verdict = _judged(connection, sql, tables)
+        if len(_verdicts) >= VERDICTS:
+            _verdicts.clear()
+        _verdicts[form] = verdict
+    elif verdict.defined:
+        _judge_names(connection, verdict.defined, tables)
+    return verdict.wanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Verdict:
+    """What a query that may be answered names: declared tables, and subqueries of its own."""
+
+    wanted: tuple[str, ...]
+    defined: frozenset[str]
+
+
+_verdicts: dict[tuple[str, frozenset[str]], _Verdict] = {}
+
+
+def _judged(connection: Any, sql: str, tables: Mapping[str, Table]) -> _Verdict:
     tree = _parsed(connection, sql)
-    defined = {str(entry["key"]).lower() for node in _nodes(tree) for entry in (node.get("cte_map") or {}).get("map", ())}
-    odd = sorted(name for name in defined if not _PLAIN.fullmatch(name) or name in _of_engine(connection))
-    if odd:
-        raise StoreError(f"'{odd[0]}' is no name for a subquery here", mend="name it with letters, digits and _, and not as the engine names a table of its own")
+    defined = frozenset(str(entry["key"]).lower() for node in _nodes(tree) for entry in (node.get("cte_map") or {}).get("map", ()))
+    _judge_names(connection, defined, tables)
     wanted = set()
     for node in _nodes(tree):
         if "function_name" in node:
@@ -63,7 +145,13 @@ def _named(connection: Any, sql: str, tables: Mapping[str, Table]) -> list[str]:
             name = _source(node, tables, defined)
             if name:
                 wanted.add(name)
-    return sorted(wanted)
+    return _Verdict(wanted=tuple(sorted(wanted)), defined=defined)
+
+
+def _judge_names(connection: Any, defined: frozenset[str], tables: Mapping[str, Table]) -> None:
+    odd = sorted(name for name in defined if not _PLAIN.fullmatch(name) or name in _of_engine(connection) - set(tables))
+    if odd:
+        raise StoreError(f"'{odd[0]}' is no name for a subquery here", mend="name it with letters, digits and _, and not as the engine names a table of its own")
 
 
 def _of_engine(connection: Any) -> set[str]:
@@ -71,7 +159,7 @@ def _of_engine(connection: Any) -> set[str]:
     return {str(name).lower() for (name,) in connection.execute("SELECT view_name FROM duckdb_views() UNION ALL SELECT table_name FROM duckdb_tables()").fetchall()}
 
 
-def _source(node: dict[str, Any], tables: Mapping[str, Table], defined: set[str]) -> str:
+def _source(node: dict[str, Any], tables: Mapping[str, Table], defined: Set[str]) -> str:
     kind = node.get("type")
     if kind not in SOURCES:
         raise StoreError(f"{str(kind).lower()} is not read here", mend="read the declared tables by their names")

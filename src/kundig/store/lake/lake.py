@@ -30,6 +30,10 @@ NEWEST = 1_000
 """Batches that are looked through, newest first, before all of those that begin alike are."""
 
 
+Standing = tuple[str, int, int, int]
+"""When a snapshot was made, how often rows were erased, the newest shape of the tables, and how many hold rows of another writer."""
+
+
 class Lake:
     """Declared tables as Parquet files under `data`, with their catalogue at `url` (`sqlite:///…` or `postgresql+psycopg://…`).
 
@@ -48,6 +52,7 @@ class Lake:
         self._duck = duck
         self._writer: Writer | None = None
         self._backend: Any = None
+        self.readers: list[Any] = []  # of `store.query`: those that nobody uses now
         self.writing = threading.RLock()  # held while this process writes: one writer, one connection
         if leases and self.catalogue.sqlite:
             raise StoreError("several hosts cannot share a SQLite catalogue", mend="give the lake a PostgreSQL URL (store.catalogue)")
@@ -109,6 +114,15 @@ class Lake:
             WHERE v.snapshot_id<=:s GROUP BY t.table_name"""
         with self.catalogue.transaction() as connection:
             return {row.name: int(row.s) for row in rows(connection, sql, s=at)}
+
+    def standing(self, at: int) -> Standing:
+        """What a list of a snapshot's files rests on: while it is the same, so are the files and columns of every table in that snapshot."""
+        sql = """
+            SELECT (SELECT snapshot_time FROM ducklake_snapshot WHERE snapshot_id=:s) AS made, (SELECT coalesce(sum(times), 0) FROM kundig_erasure) AS erasures,
+                   (SELECT schema_version FROM ducklake_snapshot ORDER BY snapshot_id DESC LIMIT 1) AS shape, (SELECT count(*) FROM ducklake_inlined_data_tables) AS inlined"""
+        with self.catalogue.transaction() as connection:
+            found = rows(connection, sql, s=at)[0]
+        return str(found.made), int(found.erasures), int(found.shape), int(found.inlined)
 
     def known(self, name: str) -> Table:
         """The declaration of a table.
