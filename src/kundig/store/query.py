@@ -98,7 +98,7 @@ def _kept(lake: Lake, at: int, standing: Standing) -> Reader | None:
     """A reader of the snapshot as it is now that nobody uses; those of another release, or of before an erasure, are closed."""
     with suppress(IndexError):
         while True:
-            reader = lake.readers.pop()
+            reader: Reader = lake.readers.pop()
             if reader.at == at and reader.standing == standing:
                 return reader
             reader.connection.close()
