@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
 
+import kundig
 from kundig.server.app import make_app
 from kundig.workspace import Workspace
-from tests.workspaces import finished, fixtures
+from tests.workspaces import finished, fixtures, shop
 
 root, workspace = fixtures(finished)
 
@@ -17,6 +19,20 @@ root, workspace = fixtures(finished)
 @pytest.fixture(scope="session")
 def client(workspace: Workspace) -> Iterator[TestClient]:
     with TestClient(make_app(workspace), base_url="http://127.0.0.1:8000") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def own_shop(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A copy of the made-up shop that the tests of a file may write to."""
+    root = tmp_path_factory.mktemp("own") / "shop"
+    return kundig.open(shutil.copytree(shop(tmp_path_factory), root, ignore=shutil.ignore_patterns("truth", "exports")))
+
+
+@pytest.fixture(scope="module")
+def shown(own_shop: Workspace) -> Iterator[TestClient]:
+    """The pages of `own_shop`."""
+    with TestClient(make_app(own_shop), base_url="http://127.0.0.1:8000") as client:
         yield client
 
 

@@ -3,54 +3,37 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-import kundig
-from kundig.server.app import make_app
 from kundig.workspace import Workspace
 from tests.server.browser import judged
-from tests.workspaces import shop
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    root = tmp_path_factory.mktemp("leads") / "shop"
-    return kundig.open(shutil.copytree(shop(tmp_path_factory), root, ignore=shutil.ignore_patterns("truth", "exports")))
+def best(own_shop: Workspace) -> str:
+    return str(own_shop.rows("SELECT p.person_id FROM lead_scores s JOIN profiles p USING (person_key) WHERE s.status NOT IN ('won', 'lost') ORDER BY s.score DESC, s.prior DESC, p.person_id LIMIT 1")[1][0][0])
 
 
-@pytest.fixture(scope="module")
-def shown(workspace: Workspace) -> Iterator[TestClient]:
-    with TestClient(make_app(workspace), base_url="http://127.0.0.1:8000") as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def best(workspace: Workspace) -> str:
-    return str(workspace.rows("SELECT p.person_id FROM lead_scores s JOIN profiles p USING (person_key) WHERE s.status NOT IN ('won', 'lost') ORDER BY s.score DESC, s.prior DESC, p.person_id LIMIT 1")[1][0][0])
-
-
-def test_the_list_is_the_table(shown: TestClient, workspace: Workspace, best: str) -> None:
+def test_the_list_is_the_table(shown: TestClient, own_shop: Workspace, best: str) -> None:
     told = shown.get("/leads?lang=en&format=json").json()
     scores = [row[6]["value"] for row in told["tables"][0]["rows"]]
     assert told["tables"][0]["rows"][0][1]["value"] == best and scores == sorted(scores, reverse=True) and len(scores) > 5
-    assert scores == [row[0] for row in workspace.rows("SELECT score FROM lead_scores WHERE status NOT IN ('won', 'lost') ORDER BY score DESC LIMIT 50")[1]]
+    assert scores == [row[0] for row in own_shop.rows("SELECT score FROM lead_scores WHERE status NOT IN ('won', 'lost') ORDER BY score DESC LIMIT 50")[1]]
     every = shown.get("/leads?lang=en&format=json&closed=1").json()["tables"][0]["rows"]
-    assert len(every) == min(50, workspace.rows("SELECT count(*) FROM lead_scores")[1][0][0])
+    assert len(every) == min(50, own_shop.rows("SELECT count(*) FROM lead_scores")[1][0][0])
 
 
-def test_a_lead_is_handed_over_and_answered(shown: TestClient, workspace: Workspace, best: str) -> None:
+def test_a_lead_is_handed_over_and_answered(shown: TestClient, own_shop: Workspace, best: str) -> None:
     page = shown.get(f"/leads/{best}?lang=en").text
     token = re.findall(r'name="token" value="([^"]+)"', page)[0]
     assert "Managing director of a small firm" in page and "nobody yet" in page
     refused = shown.post(f"/leads/{best}/assign?lang=de", data={"owner": "Kim", "token": "another"})
-    assert refused.status_code == 403 and not workspace.state.select("lead_log"), "a form of another process writes nothing"
+    assert refused.status_code == 403 and not own_shop.state.select("lead_log"), "a form of another process writes nothing"
     assert shown.post(f"/leads/{best}/assign?lang=de", data={"owner": "Kim", "token": token}, follow_redirects=False).status_code == 303
     assert shown.post(f"/leads/{best}/status?lang=de", data={"status": "bought", "token": token}).status_code == 422
     personal = shown.post(f"/leads/{best}/status?lang=de", data={"status": "contacted", "reason": "kim@example.org", "token": token})
@@ -61,7 +44,7 @@ def test_a_lead_is_handed_over_and_answered(shown: TestClient, workspace: Worksp
     assert "passt nicht" in shown.get(f"/leads/{best}?lang=de").text
     ids = [row[1]["value"] for row in shown.get("/leads?lang=en&format=json").json()["tables"][0]["rows"]]
     every = [row[1]["value"] for row in shown.get("/leads?lang=en&format=json&closed=1").json()["tables"][0]["rows"]]
-    assert best not in ids and best in every and [row["status"] for row in workspace.state.select("lead_log")] == ["assigned", "contacted", "wrong_fit"]
+    assert best not in ids and best in every and [row["status"] for row in own_shop.state.select("lead_log")] == ["assigned", "contacted", "wrong_fit"]
     assert shown.get("/leads/nobody").status_code == 404
     assert "token" not in shown.get(f"/leads/{best}?format=json").json()
 

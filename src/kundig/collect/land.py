@@ -107,7 +107,7 @@ def import_source(
 
     Raises:
         ConfigError: There is no such source, or its mapping has faults.
-        SourceError: A file is missing or structurally wrong. Nothing of that file landed; what landed before it stays, and a re-run is safe.
+        SourceError: A file is missing or structurally wrong. Nothing of that file landed (of one that lands in parts, nothing of that part); what landed before it stays, and a re-run is safe.
     """
     if name not in config.sources:
         raise ConfigError(f"there is no source '{name}'", at="sources/", mend=nearest(name, config.sources))

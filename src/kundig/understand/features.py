@@ -163,12 +163,17 @@ def _goods_lines(order_lines: ir.Table) -> ir.Table:
     return kept.select("order_id", "product_id", "quantity", "net", "product_cost")
 
 
-def _visits(person_days: ir.Table, today: dt.date, zone: str) -> ir.Table:
-    """Visit days and login days in their windows."""
+def visited(person_days: ir.Table) -> ir.BooleanValue:
+    """Whether a row of `person_days` says that the person was there."""
     there = ~person_days.event.isin(NO_VISITS)
     for prefix in NO_VISIT_PREFIXES:
-        there = there & ~person_days.event.startswith(prefix)
-    seen = person_days.filter(there)
+        there &= ~person_days.event.startswith(prefix)
+    return there
+
+
+def _visits(person_days: ir.Table, today: dt.date, zone: str) -> ir.Table:
+    """Visit days and login days in their windows."""
+    seen = person_days.filter(visited(person_days))
     each = seen.group_by("person_key", "local_day").aggregate(
         login=seen.event.isin(LOGINS).cast("int64").max(), first_at=seen.first_at.min(), last_at=seen.last_at.max()
     )

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from kundig.config.personas import ATTRIBUTES, DATA, Finding, Population
 from kundig.store.engines.portable import local_time
-from kundig.understand.features import NO_VISIT_PREFIXES, NO_VISITS
+from kundig.understand.features import visited
 
 APP = ("screen_viewed", "application_opened", "application_installed")
 """Events that happen in an app."""
@@ -72,18 +72,23 @@ def _share(part: ir.Value, whole: ir.Value) -> ir.Value:
     return ibis.ifelse(whole >= 3, (part.cast("float64") / whole.cast("float64").nullif(0.0)).round(9), ibis.null("float64"))
 
 
+def came(person_days: ir.Table) -> ir.BooleanValue:
+    """Whether a row of `person_days` says that the person was there; a purchase does."""
+    return visited(person_days) | (person_days.event == "order_completed")
+
+
+def tells_time(clock: ir.TimestampValue) -> ir.BooleanValue:
+    """Whether a local moment is more than a day: of records that tell a day alone it is midnight."""
+    return (clock.hour() > 0) | (clock.minute() > 0) | (clock.second() > 0)
+
+
 def _habits(person_days: ir.Table, zone: str) -> ir.Table:
     """The mean hour at which a person begins a day's visit, and the channel that brings most of them."""
-    event = person_days.event
-    there = ~event.isin(NO_VISITS)
-    for prefix in NO_VISIT_PREFIXES:
-        there &= ~event.startswith(prefix)
-    there |= event == "order_completed"
-    days = person_days.filter(there)
+    days = person_days.filter(came(person_days))
     channel = ibis.ifelse(days.event.isin(APP), "app", days.channel)
     days = days.mutate(hour=local_time(days.first_at, zone).hour().cast("float64"), way=channel)
     clock = local_time(days.first_at, zone)
-    exact = days.filter((clock.hour() > 0) | (clock.minute() > 0) | (clock.second() > 0))  # of records that tell a day alone the moment is midnight
+    exact = days.filter(tells_time(clock))
     hours = exact.group_by("person_key").aggregate(hour=exact.hour.mean().round(6))
     ways = days.filter(days.way != "").group_by("person_key", "way").aggregate(times=lambda t: t["count"].sum().cast("int64"))
     ranked = ways.mutate(place=ibis.row_number().over(ibis.window(group_by="person_key", order_by=[ibis.desc("times"), "way"])))

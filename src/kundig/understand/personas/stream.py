@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kundig.store.engines.portable import local_time
-from kundig.understand.features import NO_VISIT_PREFIXES, NO_VISITS
+from kundig.understand.personas.knowing import came, tells_time
 
 MEASURES = ("visits", "purchases", "order_value", "hour", "opens")
 """Share of members that came on a day, that bought; mean value of a buyer's day; mean hour of the first sign; opened messages by those sent."""
@@ -45,14 +45,6 @@ class Learnt:
     level: str
 
 
-def visited(person_days: ir.Table) -> ir.BooleanValue:
-    """Whether a row of `person_days` says that the person was there; a purchase does."""
-    there = ~person_days.event.isin(NO_VISITS)
-    for prefix in NO_VISIT_PREFIXES:
-        there &= ~person_days.event.startswith(prefix)
-    return there | (person_days.event == "order_completed")
-
-
 def daily(members: ir.Table, person_days: ir.Table, messages: ir.Table, *, zone: str, since: dt.date) -> ir.Table:
     """Sums of each persona and day from `since` on: persons that came and bought, value, hours, messages.
 
@@ -65,9 +57,8 @@ def daily(members: ir.Table, person_days: ir.Table, messages: ir.Table, *, zone:
     """
     rows = person_days.filter(person_days.local_day >= ibis.literal(since))
     clock = local_time(rows.first_at, zone)
-    exact = (clock.hour() > 0) | (clock.minute() > 0) | (clock.second() > 0)  # of records that tell a day alone the moment is midnight
-    there, bought = visited(rows), rows.event == "order_completed"
-    hour = ibis.ifelse(there & exact, clock.hour().cast("float64") + clock.minute().cast("float64") / 60.0, ibis.null("float64"))
+    there, bought = came(rows), rows.event == "order_completed"
+    hour = ibis.ifelse(there & tells_time(clock), clock.hour().cast("float64") + clock.minute().cast("float64") / 60.0, ibis.null("float64"))
     each = rows.select("person_key", "local_day", came=there, bought=bought, value=ibis.ifelse(bought, rows.value.cast("float64"), 0.0), hour=hour)
     days = each.group_by("person_key", "local_day").aggregate(came=each.came.max(), bought=each.bought.max(), value=each.value.sum(), hour=each.hour.min())
     zero, none = ibis.literal(0, "int64"), ibis.literal(0.0)
@@ -162,4 +153,4 @@ def _began(values: npt.NDArray[np.float64], last: int) -> int:
     return place
 
 
-__all__ = ["LOOK_BACK", "MEASURES", "Learnt", "daily", "known_from", "learnt", "series", "visited"]
+__all__ = ["LOOK_BACK", "MEASURES", "Learnt", "daily", "known_from", "learnt", "series"]
