@@ -114,9 +114,9 @@ class Steps:
         inputs = [as_known(self.sources[t.name], t, as_of) if t.room == "collect" and t.name != "products" else self.sources[t.name] for t in features.reads]
         return self._rows(features(*inputs, as_of=as_of, zone=self.zone, costs=self.costs), FEATURES)
 
-    def fits(self, as_of: dt.datetime, made: pa.Table, model: str = "bg_nbd") -> pa.Table:
+    def fits(self, as_of: dt.datetime, made: pa.Table, model: str = "bg_nbd", groups: str = "none") -> pa.Table:
         orders = as_known(self.sources["orders"], features.reads[0], as_of)
-        first = self._shaped(lifetime_model(orders, self.sources["identities"], as_of=as_of, zone=self.zone, lifetime_model=model), MODELS)
+        first = self._shaped(lifetime_model(orders, self.sources["identities"], self.engine.table(made), as_of=as_of, zone=self.zone, lifetime_model=model, lifetime_groups=groups), MODELS)
         tiers = segment_tiers(made, first, as_of=as_of, zone=self.zone, axes=self.axes, costs=self.costs)
         return pa.concat_tables([first, self._shaped(tiers, MODELS)])
 

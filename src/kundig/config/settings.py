@@ -55,6 +55,7 @@ class ValueSettings(Record):
     discount_rate: float = Field(default=0.10, ge=0, lt=1, description="Yearly rate by which future money is discounted.")
     refit_days: int = Field(default=7, ge=1, description="Days after which models are fitted anew.")
     lifetime_model: Literal["auto", "bg_nbd", "mbg_nbd", "pareto_nbd", "season"] = Field(default="auto", description="Model of repeat purchases; auto chooses by holdout.")
+    lifetime_groups: Literal["none", "acquisition_channel"] = Field(default="none", description="Groups of buyers that get parameters of their own, drawn to everybody's where a group is small; used where back-tests prefer them.")
 
 
 class BrandSettings(Record):

@@ -20,9 +20,9 @@ NUMBERS = (
     "satisfaction", "nps", "subscriptions",
 )  # fmt: skip
 """Numbers of `features` that conditions and value tiers may name."""
-VALUES = ("probability_alive", "probability_purchase", "expected_purchases", "expected_order_value", "expected_revenue", "expected_value", "value_at_risk")
+VALUES = ("probability_alive", "probability_purchase", "expected_purchases", "expected_order_value", "expected_revenue", "expected_value", "value_at_risk", "acquisition_cost", "value_less_acquisition")
 """Numbers of `lifetime_values` that conditions and value tiers may name."""
-TEXTS = ("top_category",)
+TEXTS = ("top_category", "acquisition_channel")
 """Texts of `features` that conditions may name."""
 ANY = "*"
 """In persona_matrix.csv: every member of the axis."""

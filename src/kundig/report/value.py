@@ -158,9 +158,16 @@ def _verdicts(facts: Facts, w: Words) -> View:
         if row["model"] in ("lifetime_value", "contract_value"):
             verdict = Cell(text=w.named("verdicts", row["verdict"]), value=row["verdict"], tone={"usable": "good", "weak": "warn", "not_usable": "bad"}.get(row["verdict"], ""))
             kind = str(row["check"].get("model") or json.loads(row["parameters"]).get("kind"))
-            rows.append((w.named("models", row["model"]), w.named("lifetime_models", kind), verdict, changing(row["check"].get("would_change") or "", w)))
+            rows.append((w.named("models", row["model"]), _kind(w.named("lifetime_models", kind), row["check"].get("groups"), w), verdict, changing(row["check"].get("would_change") or "", w)))
     heads = [(w("overview.model"), False), (w("value_page.kind"), False), (w("overview.verdict"), False), (w("value_page.would_change"), False)]
     return grid(heads, rows, title=w("value_page.verdicts"), empty=w("empty.models"))
+
+
+def _kind(kind: str, groups: dict[str, Any] | None, w: Words) -> str:
+    """A model's kind, and whether groups have parameters of their own where that was asked for."""
+    if not groups:
+        return kind
+    return w("value_page.grouped", kind=kind, groups=w.number(len(groups["names"]))) if groups["used"] else w("value_page.ungrouped", kind=kind)
 
 
 def changing(said: str, w: Words) -> str:

@@ -18,8 +18,8 @@ from kundig.report.words import DASH, Words
 
 SHARES = frozenset({"returned_share", "discount_share", "order_value_spread", "regularity"})
 AMOUNTS = frozenset({"revenue", "net_revenue", "order_value", "first_order_value", "margin"})
-DUE = frozenset({"due_at"})
-"""Columns that say when a row is computed anew: no news about the person."""
+UNTOLD = frozenset({"due_at", "acquisition_channel"})
+"""Columns of features that are not told with them: when a row is computed anew, and what the profile tells."""
 
 
 def link(person_id: str, w: Words) -> Cell:
@@ -197,7 +197,7 @@ def _identifiers(found: Person, w: Words) -> View:
 
 
 def _numbers(found: Person, w: Words) -> View:
-    rows = [(w.named("attributes", name), _told(name, value, w)) for name, value in found.features.items() if value is not None and name not in DUE]
+    rows = [(w.named("attributes", name), _told(name, value, w)) for name, value in found.features.items() if value is not None and name not in UNTOLD]
     return grid([(w("person.attribute"), False), (w("common.value"), True)], rows, title=w("person.numbers"), empty=w("empty.profile"))
 
 
@@ -210,6 +210,8 @@ def _expected(found: Person, w: Words) -> View:
         if value["probability_alive"] is not None:
             rows += [(w(f"person.{name}"), Cell(text=w.percent(value[name]), value=value[name])) for name in ("probability_alive", "probability_purchase")]
             rows += [(w("person.expected_purchases"), Cell(text=w.number(value["expected_purchases"], 1), value=value["expected_purchases"]))]
+        if value.get("acquisition_cost") is not None:
+            rows += [(w(f"person.{name}"), amount(w, value[name])) for name in ("acquisition_cost", "value_less_acquisition")]
     return grid([(w("person.attribute"), False), (w("common.value"), False)], rows, title=w("person.expected"), note=w("person.expected_note"), empty=w("empty.expected"))
 
 

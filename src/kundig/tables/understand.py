@@ -20,6 +20,7 @@ FEATURES = table(
     fact("last_visit_day", "date", "Last visit."), fact("messages_90", "int64", "Messages sent in the last 90 days."), fact("opens_90", "int64", "Opened ones."), fact("clicks_90", "int64", "Clicked ones."),
     fact("tickets", "int64", "Support cases ever."), fact("open_cases", "int64", "Support cases open."), fact("satisfaction", "float64", "Mean satisfaction, 1 to 5."),
     fact("nps", "float64", "Newest answer to the NPS question."), fact("subscriptions", "int64", "Running contracts."),
+    fact("acquisition_channel", "string", "First channel that brought the person, as the profile says."),
     fact("first_fact_at", "timestamp", "First order, visit, message, case, answer or contract."), fact("last_fact_at", "timestamp", "Last of them."),
     col("due_at", "timestamp", "Next moment at which time alone changes the row."), changed(), subject="person_key", purpose="analytics",
 )  # fmt: skip
@@ -43,6 +44,8 @@ LIFETIME_VALUES = table(
     money("outcome_low", "5 % bound of what the person may in fact bring."), money("outcome_high", "95 % bound of it."),
     money("value_at_risk", "Expected value were the person surely alive, less the expected value."),
     money("contract_value", "Part of the expected value that running contracts bring."),
+    money("acquisition_cost", "What advertising paid to win the person, by channel and month; null where no spend is known."),
+    money("value_less_acquisition", "Expected value less the cost of acquisition; null where that is not known."),
     fact("next_purchase_at", "timestamp", "The beginning of the local day by whose end the person, if still a customer, has bought again with a probability of one half; null: the reason says why."),
     fact("next_purchase_reason", "string", "Why there is no such day: rather_gone, beyond_horizon or never_bought; null where there is one."),
     col("verdict", "string", "usable, weak or not_usable."), changed(), subject="person_key", purpose="analytics",

@@ -18,7 +18,7 @@ from kundig.config.understand import Costs
 from kundig.schema import step
 from kundig.tables.collect import CAMPAIGN_MESSAGES, ORDER_LINES, ORDERS, PRODUCTS, SUBSCRIPTIONS, SURVEY_ANSWERS, TICKETS
 from kundig.tables.understand import FEATURES
-from kundig.tables.unify import IDENTITIES, PERSON_DAYS
+from kundig.tables.unify import IDENTITIES, PERSON_DAYS, PROFILES
 from kundig.understand.purchases import daily, of_persons, standing
 
 LOGINS = ("login", "logged_in", "signed_in", "sign_in", "user_logged_in", "user_signed_in")
@@ -37,12 +37,12 @@ Moment = "timestamp('UTC', 6)"
 
 
 @step(
-    reads=(ORDERS, ORDER_LINES, PRODUCTS, PERSON_DAYS, TICKETS, SURVEY_ANSWERS, SUBSCRIPTIONS, CAMPAIGN_MESSAGES, IDENTITIES),
+    reads=(ORDERS, ORDER_LINES, PRODUCTS, PERSON_DAYS, TICKETS, SURVEY_ANSWERS, SUBSCRIPTIONS, CAMPAIGN_MESSAGES, IDENTITIES, PROFILES),
     writes=FEATURES, by="person_key", due="due_at",
 )  # fmt: skip
 def features(
     orders: ir.Table, order_lines: ir.Table, products: ir.Table, person_days: ir.Table, tickets: ir.Table, survey_answers: ir.Table,
-    subscriptions: ir.Table, campaign_messages: ir.Table, identities: ir.Table, *, as_of: dt.datetime, zone: str, costs: Costs,
+    subscriptions: ir.Table, campaign_messages: ir.Table, identities: ir.Table, profiles: ir.Table, *, as_of: dt.datetime, zone: str, costs: Costs,
 ) -> ir.Table:  # fmt: skip
     """One row for each person that identities know, also for those without any fact.
 
@@ -51,6 +51,7 @@ def features(
     """
     people = identities.filter(~identities.shared).select("person_key").distinct()
     parts = parts_of(orders, order_lines, products, person_days, tickets, survey_answers, subscriptions, campaign_messages, identities, as_of=as_of, zone=zone, costs=costs)
+    parts.append(profiles.select("person_key", "acquisition_channel"))
     wide = functools.reduce(lambda left, right: left.left_join(right, "person_key").drop("person_key_right"), parts, people)
     firsts = [wide[name] for name in wide.columns if name.endswith("_first_at")]
     lasts = [wide[name] for name in wide.columns if name.endswith("_last_at")]
@@ -60,7 +61,7 @@ def features(
     margin = amounts["net_revenue"].cast("float64") - wide.line_cost.fill_null(0.0) - wide.other_cost.fill_null(0.0)
     return wide.select(
         "person_key", "first_order_day", "last_order_day", "order_value", "first_order_value", "order_value_spread", "gap_days", "regularity",
-        "returned_share", "discount_share", "top_category", "last_visit_day", "satisfaction", "nps",
+        "returned_share", "discount_share", "top_category", "last_visit_day", "satisfaction", "nps", "acquisition_channel",
         login_frequency=wide.logins.fill_null(0).cast("float64") / (WINDOWS["login_frequency"] / 30), first_fact_at=_least(firsts), last_fact_at=_greatest(lasts),
         margin=margin.round(4).cast("decimal(38,4)"), due_at=_least(dues), **counts, **amounts,
     )  # fmt: skip

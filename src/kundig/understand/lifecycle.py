@@ -20,7 +20,7 @@ from kundig.tables.understand import FEATURES, LIFECYCLE_STATES, MODELS
 from kundig.understand.lifetime_value.fitted import Fitted
 from kundig.understand.lifetime_value.histories import EPOCH, Summary, day_number
 from kundig.understand.models import LIFETIME, model_named
-from kundig.understand.valuation import numbers, summary_of
+from kundig.understand.valuation import by_group, numbers, summary_of
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -48,9 +48,13 @@ def lifecycle(features: pa.Table, models: pa.Table, *, as_of: dt.datetime, zone:
     bought = np.flatnonzero(count > 0)
     rows = features.take(pa.array(bought))
     summary = summary_of(rows)
-    turns = turning_days(model[0] if model is not None else None, summary, np.nan_to_num(numbers(rows, "gap_days")))
+
+    def turning(fitted: Fitted | None, some: pa.Table) -> dict[str, Ints]:
+        return dict(zip(("risk", "dormant", "former"), turning_days(fitted, summary_of(some), np.nan_to_num(numbers(some, "gap_days"))), strict=True))
+
+    turns = by_group(model[0], rows, turning) if model is not None else turning(None, rows)
     today = day_number(local_day(as_of, zone))
-    risk, dormant, former = turns
+    risk, dormant, former = (turns[name] for name in ("risk", "dormant", "former"))
     single = summary.count == 1
     settled = np.where(single, summary.first + ONBOARDING_DAYS, summary.last)
     loyal = (summary.count >= LOYAL_PURCHASES) & (summary.last - summary.first >= LOYAL_DAYS)

@@ -11,18 +11,22 @@ import hashlib
 import json
 from typing import Any, Literal
 
+import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kundig.clock import local_day
 from kundig.config.understand import VALUES, Axes, Costs
 from kundig.schema import step
-from kundig.tables.collect import ORDERS
+from kundig.tables.collect import AD_SPEND, ORDERS
 from kundig.tables.understand import FEATURES, MODELS
 from kundig.tables.unify import IDENTITIES
+from kundig.understand import acquisition
 from kundig.understand.lifetime_value.estimate import LifetimeValue, estimate
 from kundig.understand.lifetime_value.fitted import Fitted
+from kundig.understand.lifetime_value.groups import tested
 from kundig.understand.lifetime_value.histories import day_number, purchase_days
 from kundig.understand.purchases import daily, of_persons, standing
 from kundig.understand.valuation import buyers, numbers, valued
@@ -33,11 +37,12 @@ MOST_PERSONS = 1_000_000
 """Persons the purchase process is fitted on: beyond that, an even share of them is taken, and standard errors are small anyway."""
 
 
-@step(reads=(ORDERS, IDENTITIES), writes=MODELS, kind="fit")
+@step(reads=(ORDERS, IDENTITIES, FEATURES), writes=MODELS, kind="fit")
 def lifetime_model(
-    orders: ir.Table, identities: ir.Table, *, as_of: dt.datetime, zone: str, lifetime_model: Literal["auto", "bg_nbd", "mbg_nbd", "pareto_nbd", "season"] = "auto"
-) -> pa.Table:
-    """The model of purchases and spend, with its back-tests and verdict."""
+    orders: ir.Table, identities: ir.Table, features: ir.Table, *, as_of: dt.datetime, zone: str,
+    lifetime_model: Literal["auto", "bg_nbd", "mbg_nbd", "pareto_nbd", "season"] = "auto", lifetime_groups: Literal["none", "acquisition_channel"] = "none",
+) -> pa.Table:  # fmt: skip
+    """The model of purchases and spend, with its back-tests and verdict; where groups are asked for and back-tests prefer them, with a process for each."""
     days = daily(of_persons(standing(orders), identities))
     persons = int(days.person_key.nunique().to_pyarrow().as_py() or 0)
     stride = -(-persons // MOST_PERSONS)
@@ -47,16 +52,20 @@ def lifetime_model(
     day = rows["day"].cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
     histories = purchase_days(rows["person_key"].combine_chunks(), day, rows["net"].to_numpy())
     found = estimate(histories, day_number(local_day(as_of, zone)), lifetime_model)
-    return model_row(LIFETIME, found.fitted.to_json(), as_of=as_of, **_told(found))
+    if lifetime_groups == "none":
+        return model_row(LIFETIME, found.fitted.to_json(), as_of=as_of, **_told(found, {}))
+    labels = features.filter(features.purchase_days > 0).select("person_key", label=features[lifetime_groups]).to_pyarrow()
+    grouped = tested(found.fitted, histories, labels["person_key"].combine_chunks(), labels["label"].combine_chunks(), by=lifetime_groups)
+    return model_row(LIFETIME, grouped.fitted.to_json(), as_of=as_of, **_told(found, {"groups": grouped.as_dict()}))
 
 
-def _told(found: LifetimeValue) -> dict[str, Any]:
+def _told(found: LifetimeValue, more: dict[str, Any]) -> dict[str, Any]:
     histories = found.histories
     holdout = {
         "model": found.model, "checks": [check.as_dict() for check in found.checks],
         "rivals": {name: [check.as_dict() for check in checks] for name, checks in found.rivals.items()},
         "total_shock": found.fitted.shock, "would_change": found.verdict.change,
-    }  # fmt: skip
+    } | more  # fmt: skip
     inputs = {
         "persons": len(histories), "purchase_days": len(histories.day), "first_day": int(histories.day.min(initial=0)), "last_day": found.fitted.end,
         "standard_errors": found.standard_errors, "parameters": found.parameters,
@@ -65,6 +74,24 @@ def _told(found: LifetimeValue) -> dict[str, Any]:
         "observations": len(histories), "log_likelihood": found.log_likelihood, "verdict": found.verdict.level, "reason": found.verdict.reason,
         "holdout": json.dumps(holdout, sort_keys=True), "inputs": json.dumps(inputs, sort_keys=True),
     }  # fmt: skip
+
+
+@step(reads=(AD_SPEND, FEATURES), writes=MODELS, kind="fit")
+def acquisition_cost(ad_spend: ir.Table, features: ir.Table, *, as_of: dt.datetime, zone: str) -> pa.Table:
+    """What a new customer of each channel and month cost in advertising."""
+    spend = ad_spend.filter(ad_spend.channel.notnull()).group_by("channel", "local_day").aggregate(amount=ad_spend.amount.cast("float64").sum()).to_pyarrow()
+    customers = features.filter(((features.purchase_days > 0) | (features.subscriptions > 0)) & features.acquisition_channel.notnull())
+    rows = customers.select("acquisition_channel", "first_order_day", first_fact_at=ibis.ifelse(customers.first_order_day.isnull(), customers.first_fact_at, ibis.null("timestamp('UTC', 6)")))
+    won = rows.group_by("acquisition_channel", "first_order_day", "first_fact_at").aggregate(persons=rows.count()).to_pyarrow()
+    months = acquisition.months_of(won, zone).to_pylist()
+    spent = [(row["channel"], 12 * row["local_day"].year + row["local_day"].month - 1, row["amount"] or 0.0) for row in spend.to_pylist()]
+    arrived = [(row["acquisition_channel"], month, row["persons"]) for row, month in zip(won.to_pylist(), months, strict=True) if month is not None]
+    found = acquisition.rates(spent, arrived)
+    persons = int(pc.sum(won["persons"]).as_py() or 0)
+    told = f"{len(found['channels'])} channels with spend" if spent else "no advertising spend has landed"
+    inputs = json.dumps({"persons": persons, "spent": round(sum(amount for _, _, amount in spent), 2)}, sort_keys=True)
+    parameters = json.dumps(found, sort_keys=True)
+    return model_row(acquisition.ACQUISITION, parameters, as_of=as_of, observations=persons, log_likelihood=None, verdict="usable" if spent else "not_usable", reason=told, holdout="{}", inputs=inputs)
 
 
 @step(reads=(FEATURES, MODELS), writes=MODELS, kind="fit")
@@ -82,6 +109,7 @@ def segment_tiers(
     if axis.method == "quantiles":
         if axis.measure in VALUES:
             values = valued(bought, model_named(models, LIFETIME), as_of=as_of, zone=zone, costs=costs, horizon_months=horizon_months, discount_rate=discount_rate)
+            values |= won_for(values["expected_value"], acquisition.costs_of(bought, acquisition.newest(models), zone))
             amounts = np.asarray(values[axis.measure])
         else:
             amounts = numbers(bought, axis.measure)
@@ -92,6 +120,11 @@ def segment_tiers(
     reason = f"{bought.num_rows} buyers" if axis.method == "quantiles" else "amounts of segments/axes.yaml"
     inputs = json.dumps({"persons": bought.num_rows})
     return model_row(TIERS, parameters, as_of=as_of, observations=bought.num_rows, log_likelihood=None, verdict=verdict, reason=reason, holdout="{}", inputs=inputs)
+
+
+def won_for(value: np.ndarray, cost: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns about what winning persons cost, whose expected value this is."""
+    return {"acquisition_cost": cost, "value_less_acquisition": value - cost}
 
 
 def model_row(name: str, parameters: str, *, as_of: dt.datetime, **told: Any) -> pa.Table:

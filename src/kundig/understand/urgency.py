@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +12,10 @@ import pyarrow.compute as pc
 from kundig.clock import local_day, micros, midnight
 from kundig.schema import step
 from kundig.tables.understand import CONTRACT_VALUES, FEATURES, LIFECYCLE_STATES, LIFETIME_VALUES, MODELS, URGENCY
-from kundig.understand.lifetime_value.fitted import MONTH
+from kundig.understand.lifetime_value.fitted import MONTH, Fitted
 from kundig.understand.lifetime_value.histories import EPOCH, day_number
 from kundig.understand.models import LIFETIME, model_named
-from kundig.understand.valuation import numbers, summary_of
+from kundig.understand.valuation import by_group, numbers, summary_of
 
 WINDOW_DAYS = 14
 """The decision window: how long one may wait before deciding anew."""
@@ -43,10 +44,13 @@ def urgency(
     rise = np.zeros(bought.num_rows)
     buys = np.flatnonzero(np.nan_to_num(numbers(bought, "purchase_days")) > 0)
     if model is not None and len(buys):
-        summary, horizon = summary_of(bought.take(pa.array(buys))), horizon_months * MONTH
-        once = np.ones(len(summary), np.int64)
-        now, then = (model[0].count_survival(summary, end=day, horizon=horizon, k=once) for day in (today, today + window_days))
-        rise[buys] = np.maximum(now - then, 0.0)
+        def risen(fitted: Fitted, rows: pa.Table) -> dict[str, Any]:
+            summary, horizon = summary_of(rows), horizon_months * MONTH
+            once = np.ones(len(summary), np.int64)
+            now, then = (fitted.count_survival(summary, end=day, horizon=horizon, k=once) for day in (today, today + window_days))
+            return {"rise": np.maximum(now - then, 0.0)}
+
+        rise[buys] = by_group(model[0], bought.take(pa.array(buys)), risen)["rise"]
     due = numbers(contracts.append_column("due", contracts["next_renewal_at"].cast(pa.int64())), "due")
     soon = np.nan_to_num(due, nan=np.inf) < micros(midnight(EPOCH + dt.timedelta(days=today + window_days + 1), zone))
     lost = np.where(soon, 1.0 - np.nan_to_num(numbers(contracts, "renewal_probability"), nan=1.0), 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from kundig.clock import local_day
 from kundig.config.understand import Costs
 from kundig.understand.lifetime_value.fitted import MONTH, Fitted, Terms
+from kundig.understand.lifetime_value.groups import apart
 from kundig.understand.lifetime_value.histories import Summary, day_number
 
 Floats = npt.NDArray[np.float64]
@@ -76,11 +78,24 @@ def valued(
     if model is None or bought.num_rows == 0:
         none = {"next_day": np.zeros(bought.num_rows, np.int64), "next_reason": np.full(bought.num_rows, "beyond_horizon")}
         return {column: np.full(bought.num_rows, np.nan) for column in COLUMNS} | none
-    terms = terms_of(bought, costs, discount_rate=discount_rate)
     today = day_number(local_day(as_of, zone))
-    scores = model[0].score(summary_of(bought), end=today, horizon=horizon_months * MONTH, terms=terms)
-    found = (
-        scores.alive, scores.any, scores.purchases, scores.order_value, scores.revenue, scores.value, scores.value_low, scores.value_high,
-        scores.outcome_low, scores.outcome_high, scores.at_risk,
-    )  # fmt: skip
-    return dict(zip(COLUMNS, found, strict=True)) | {"next_day": scores.next_day, "next_reason": scores.next_reason}
+
+    def scored(fitted: Fitted, rows: pa.Table) -> dict[str, Any]:
+        scores = fitted.score(summary_of(rows), end=today, horizon=horizon_months * MONTH, terms=terms_of(rows, costs, discount_rate=discount_rate))
+        found = (
+            scores.alive, scores.any, scores.purchases, scores.order_value, scores.revenue, scores.value, scores.value_low, scores.value_high,
+            scores.outcome_low, scores.outcome_high, scores.at_risk,
+        )  # fmt: skip
+        return dict(zip(COLUMNS, found, strict=True)) | {"next_day": scores.next_day, "next_reason": scores.next_reason}
+
+    return by_group(model[0], bought, scored)
+
+
+def by_group(model: Fitted, rows: pa.Table, ask: Callable[[Fitted, pa.Table], dict[str, Any]]) -> dict[str, Any]:
+    """What is asked of the model about these persons: arrays, a value a person, in their order; each is told by the model of the person's own group."""
+    if not model.groups:
+        return ask(model, rows)
+    said = rows[model.grouped_by].cast(pa.string())
+    parts = [(mine, ask(fitted, rows.take(pa.array(mine)))) for fitted, mine in apart(model, said) if len(mine)]
+    place = np.argsort(np.concatenate([mine for mine, _ in parts]))
+    return {name: np.concatenate([found[name] for _, found in parts])[place] for name in parts[0][1]}

@@ -6,14 +6,16 @@ import datetime as dt
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kundig.clock import local_day, midnight
 from kundig.config.understand import Costs
 from kundig.schema import step
 from kundig.tables.understand import CONTRACT_VALUES, FEATURES, LIFETIME_VALUES, MODELS
+from kundig.understand.acquisition import costs_of, newest
 from kundig.understand.lifecycle import midnights
 from kundig.understand.lifetime_value.process import Floats, Ints
-from kundig.understand.models import LIFETIME, model_named
+from kundig.understand.models import LIFETIME, model_named, won_for
 from kundig.understand.valuation import COLUMNS, buyers, numbers, valued
 
 
@@ -44,9 +46,12 @@ def lifetime_values(
     columns["contract_value"] = np.zeros(len(persons))
     monthly = np.concatenate([np.zeros(size), numbers(bare, "expected_months") * costs.month()])
     add_contracts(columns, persons, contract_values, monthly)
-    unknown = {"probability_alive", "expected_order_value"}
+    of = features["person_key"].combine_chunks()
+    columns |= won_for(columns["expected_value"], costs_of(features.take(pc.index_in(pa.array(persons), value_set=of)), newest(models), zone))
+    bare_of = {"probability_alive", "expected_order_value"}
     nothing = np.arange(len(persons)) >= size
-    made = {name: pa.array(np.round(column, 9), mask=nothing if name in unknown else None) for name, column in columns.items()} | {
+    unknown = {name: nothing if name in bare_of else np.isnan(column) if name in ("acquisition_cost", "value_less_acquisition") else None for name, column in columns.items()}
+    made = {name: pa.array(np.round(column, 9), mask=unknown[name]) for name, column in columns.items()} | {
         "person_key": pa.array(persons), "as_of": pa.repeat(pa.scalar(moment, pa.timestamp("us", "UTC")), len(persons)),
         "next_purchase_at": pa.array(due, pa.timestamp("us", "UTC"), mask=why != ""), "next_purchase_reason": pa.array(why, pa.string(), mask=why == ""),
         "model": pa.chunked_array([pa.repeat(f"{fitted.kind if fitted else ''}@{version}", size), bare["model"].combine_chunks()], pa.string()),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,10 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """Parameters of a model; `shock` is the spread of the log of actual over predicted totals in its back-tests."""
+    """Parameters of a model; `shock` is the spread of the log of actual over predicted totals in its back-tests.
+
+    `groups` has the process of each group of persons that has one of its own, by its name in the column `grouped_by`.
+    """
 
     kind: Kind
     clock: Clock
@@ -75,6 +79,8 @@ class Fitted:
     spending: Spending
     end: int
     shock: float
+    groups: Mapping[str, Purchasing] = field(default_factory=dict)
+    grouped_by: str = ""
 
     def score(self, summary: Summary, *, end: int, horizon: float, terms: Terms | None = None) -> Scores:
         """What is expected of these persons in the `horizon` days after the end of a day.
@@ -184,6 +190,7 @@ class Fitted:
                 "process": as_data(process),
                 "spending": {"z": spending.z.tolist(), "covariance": spending.covariance.tolist(), "log_likelihood": spending.log_likelihood, "persons": spending.persons, "converged": spending.converged},
                 "clock": {"speed": clock.speed.tolist(), "decay": clock.decay, "origin": clock.origin, "observed": clock.observed.tolist(), "decay_known": clock.decay_known},
+                "groups": {"by": self.grouped_by, "processes": {name: as_data(one) for name, one in self.groups.items()}},
             },
             sort_keys=True,
         )  # fmt: skip
@@ -193,9 +200,10 @@ class Fitted:
         """The model of such a text."""
         data = json.loads(text)
         arrays: dict[str, Any] = {part: {name: np.array(value) if isinstance(value, list) else value for name, value in data[part].items()} for part in ("spending", "clock")}
+        groups = data.get("groups") or {"by": "", "processes": {}}  # releases made before there were any
         return cls(
             kind=data["kind"], end=data["end"], shock=data["shock"], process=of_data(data["process"]), spending=Spending(**arrays["spending"]),
-            clock=Clock(**arrays["clock"]),
+            clock=Clock(**arrays["clock"]), groups={name: of_data(one) for name, one in groups["processes"].items()}, grouped_by=groups["by"],
         )  # fmt: skip
 
 

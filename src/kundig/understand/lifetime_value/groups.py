@@ -7,22 +7,28 @@ persons keeps its own, one of few is given everybody's, and where groups do not 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from kundig.understand.lifetime_value import holdout
 from kundig.understand.lifetime_value.fitted import Fitted, Scores, Terms
 from kundig.understand.lifetime_value.histories import Histories, Summary
 from kundig.understand.lifetime_value.kinds import Kind, fitted_process
 from kundig.understand.lifetime_value.process import SIZE, Floats, Ints, Prior, Purchasing, Tuples
-from kundig.understand.lifetime_value.season import tuples_of
+from kundig.understand.lifetime_value.season import Clock, tuples_of
 
 ROUNDS = 12
 SETTLED = 0.01
 FLOOR, WEIGHT = 0.1, 1.0
 """A spread of 0.1 is assumed with the weight of one group: so few groups cannot say that they are all alike, or all apart."""
+MOST = 20
+"""Groups that get parameters of their own, those of most persons: what is beyond that says little, and costs as much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +105,86 @@ def grouped(whole: Fitted, histories: Histories, labels: dict[Any, str]) -> Grou
     number = {name: place for place, name in enumerate(names)}
     of = np.array([number.get(labels.get(person, ""), -1) for person in histories.persons.to_pylist()], dtype=np.int64)
     persons, summary = histories.until(whole.end)
-    covariate = whole.process.has_entry
-    mine = [np.flatnonzero(of[persons] == place) for place in range(len(names))]
-    filled = [place for place, rows in enumerate(mine) if len(rows)]
-    if not filled:
-        return Groups(names=(), of=np.full(len(histories), -1), fits=(), spread=np.zeros(SIZE))
-    found = pooled([tuples_of(summary.take(mine[place]), whole.clock, whole.end, covariate=covariate) for place in filled], whole.kind, covariate=covariate)
-    processes = dict(zip(filled, found.processes, strict=True))
+    processes, spread = _processes(whole.kind, whole.clock, whole.process.has_entry, summary, of[persons], whole.end)
     fits = tuple(replace(whole, process=processes.get(place, whole.process)) for place in range(len(names)))
-    return Groups(names=names, of=of, fits=fits, spread=found.spread)
+    return Groups(names=names, of=of, fits=fits, spread=spread)
+
+
+def _processes(kind: Kind, clock: Clock, covariate: bool, summary: Summary, of: Ints, end: int) -> tuple[dict[int, Purchasing], Floats]:
+    """The pooled process of each group that has a person, by its number, and how far groups lie apart."""
+    filled = [int(place) for place in np.unique(of) if place >= 0]
+    if not filled:
+        return {}, np.zeros(SIZE)
+    found = pooled([tuples_of(summary.take(np.flatnonzero(of == place)), clock, end, covariate=covariate) for place in filled], kind, covariate=covariate)
+    return dict(zip(filled, found.processes, strict=True)), found.spread
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """The model with its groups where back-tests prefer them, else as it was; with the back-tests of both, the newest first."""
+
+    fitted: Fitted
+    names: tuple[str, ...]
+    checks: tuple[tuple[holdout.Check, holdout.Check], ...]
+    vote: float
+
+    @property
+    def used(self) -> bool:
+        """Whether groups have processes of their own."""
+        return bool(self.fitted.groups)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is told of it: names, vote, and the back-tests of groups."""
+        return {"by": self.fitted.grouped_by, "names": list(self.names), "used": self.used, "vote": self.vote, "checks": [grouped.as_dict() for _, grouped in self.checks]}
+
+
+def tested(whole: Fitted, histories: Histories, persons: pa.Array, labels: pa.Array, *, by: str) -> Tested:
+    """The model with a process for each group, where back-tests prefer it to that of all.
+
+    Without a back-test nothing is known for groups, and the model of all stays.
+
+    Args:
+        whole: The model of all.
+        histories: The histories it was fitted on.
+        persons: Persons with a label.
+        labels: The group of each; null: none.
+        by: What the groups are, as the column is called.
+    """
+    sizes = pc.value_counts(labels.drop_null())
+    most = sorted(((-row["counts"], row["values"]) for row in sizes.to_pylist()), key=lambda pair: pair)[:MOST]
+    names = tuple(sorted(name for _, name in most))
+    place = pc.index_in(histories.persons, value_set=persons)
+    of = np.asarray(pc.fill_null(pc.index_in(labels.take(place), value_set=pa.array(names, pa.string())), -1).to_numpy(zero_copy_only=False), np.int64)
+    stride = -(-len(histories) // holdout.SAMPLE)
+    sample = histories.sample(holdout.SAMPLE)
+    checks = tuple(_compared(whole.kind, sample, of[:: max(stride, 1)], whole.end))
+    vote = float(np.mean([holdout.vote(one, other) for one, other in checks])) if checks else 0.0
+    told = replace(whole, groups={}, grouped_by=by)
+    if vote <= 0.0:
+        return Tested(fitted=told, names=names, checks=checks, vote=vote)
+    there, summary = histories.until(whole.end)
+    processes, _ = _processes(whole.kind, whole.clock, whole.process.has_entry, summary, of[there], whole.end)
+    return Tested(fitted=replace(told, groups={names[place]: process for place, process in processes.items()}), names=names, checks=checks, vote=vote)
+
+
+def _compared(kind: Kind, histories: Histories, of: Ints, end: int) -> Iterator[tuple[holdout.Check, holdout.Check]]:
+    """Back-tests of the model of all and of that of groups, from the same days."""
+    for cut, days in holdout.cut_offs(histories, end):
+        model = holdout.counting(kind, histories, cut)
+        persons, summary = histories.until(cut)
+        predicted = model.expected(summary, cut, days)
+        processes, _ = _processes(kind, model.clock, model.process.has_entry, summary, of[persons], cut)
+        one = holdout.checked(model, histories, cut, days, told=predicted.copy())
+        for place, process in processes.items():
+            mine = np.flatnonzero(of[persons] == place)
+            predicted[mine] = replace(model, process=process).expected(summary.take(mine), cut, days)
+        yield one, holdout.checked(model, histories, cut, days, told=predicted)
+
+
+def apart(whole: Fitted, labels: pa.ChunkedArray) -> Iterator[tuple[Fitted, Ints]]:
+    """The model of each group with the positions of the labels it speaks for; those of no such group are spoken for by the model of all."""
+    names = list(whole.groups)
+    plain = replace(whole, groups={}, grouped_by="")
+    number = np.asarray(pc.fill_null(pc.index_in(labels, value_set=pa.array(names, pa.string())), -1).to_numpy(), np.int64)
+    for place, model in ((-1, plain), *((place, replace(plain, process=whole.groups[name])) for place, name in enumerate(names))):
+        yield model, np.flatnonzero(number == place)

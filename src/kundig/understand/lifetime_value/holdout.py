@@ -110,12 +110,12 @@ def cut_offs(histories: Histories, end: int) -> list[tuple[int, int]]:
     return [(cut, days) for cut, days in chosen if cut - origin >= max(1.5 * days, 28)]
 
 
-def checked(model: Counting, histories: Histories, cut: int, days: int) -> Check:
-    """How a model fitted at a cut-off did in the days after it."""
+def checked(model: Counting, histories: Histories, cut: int, days: int, *, told: Floats | None = None) -> Check:
+    """How a model fitted at a cut-off did in the days after it; with `told`, purchases that something else foretold of the persons known then."""
     persons, summary = histories.until(cut)
     bought, _ = histories.bought(persons, cut, cut + days)
     actual = bought.astype(np.float64)
-    predicted = model.expected(summary, cut, days)
+    predicted = model.expected(summary, cut, days) if told is None else told
     rate = (summary.count - 1) / np.maximum(cut - summary.first, 7) * days
     varies = bool(np.std(predicted) > 0 and np.std(actual) > 0)
     return Check(
