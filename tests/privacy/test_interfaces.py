@@ -81,13 +81,16 @@ def test_an_erasure_over_opendsr_from_pending_to_completed(shop, api):
 
 def test_access_over_opendsr_gives_its_file_by_the_hash_of_the_address(shop, api):
     email, _ = buyer(shop)
-    body = asked(email, kind="access", form="sha256")
+    body = asked(email, kind="access", form="sha256", status_callback_urls=[f"{BACK}/status"])
     assert api.post("/opendsr/requests", json=body).status_code == 201
     at = f"/opendsr/requests/{body['subject_request_id']}"
     assert api.get(f"{at}/results").status_code == 404
     fulfil_waiting(shop)
     stands = api.get(at).json()
     assert stands["request_status"] == "completed" and stands["results_count"] > 20
+    told: list[dict[str, object]] = []
+    assert report(shop, lambda url, content, headers: told.append(json.loads(content)) or 204) == 1
+    assert [one["results_url"] for one in told] == [stands["results_url"]], "a report of status says where the file is"
     file = api.get(stands["results_url"])
     assert file.headers["content-type"] == "application/zip" and email in zipfile.ZipFile(io.BytesIO(file.content)).read("data.json").decode()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 import zipfile
@@ -75,3 +76,21 @@ def test_forms_from_elsewhere_and_wrong_ones_change_nothing(shop, client):
     assert client.post(f"{at}/explode", data={"token": token(client)}).status_code == 422 and client.get("/requests/nothing").status_code == 404
     assert client.post(f"{at}/cancel", data={"token": token(client)}).status_code == 200 and requests(shop)[0].status == "cancelled"
     assert client.post("/requests", content=b"x" * 30_000).status_code == 413
+
+
+def test_an_erasure_that_left_something_shows_where_and_is_closed_by_all_identifiers(shop, client, copy):
+    email, _ = buyer(shop)
+    left = copy / "old.log"
+    left.write_text(f"wrote to {email}\n", encoding="utf-8")
+    at = enter(client, kind="erasure", who=email).url.path
+    done = client.post(f"{at}/fulfil?lang=en", data={"token": token(client), "word": "ERASE"})
+    names = html.unescape(re.search(r"<textarea[^>]*>([^<]*)</textarea>", done.text)[1])
+    assert done.status_code == 200 and "old.log" in done.text and f"email:{email}" in names.split("\n"), "shown this once"
+    again = client.get(f"{at}?lang=de")
+    assert email not in again.text and "Noch einmal suchen und schließen" in again.text and 'action="' + at + "/fulfil" in again.text
+    fewer = client.post(f"{at}/fulfil?lang=en", data={"token": token(client), "names": f"email:{email}"})
+    assert fewer.status_code == 422 and "missing: " in fewer.text and f"email:{email}" in fewer.text, "nothing typed is lost"
+    assert client.post(f"{at}/fulfil", data={"token": token(client), "names": names}).status_code == 200 and requests(shop)[0].status == "partial", "the file is still there"
+    left.unlink()
+    closed = client.post(f"{at}/fulfil?lang=en", data={"token": token(client), "names": names.replace("\n", "\r\n")})
+    assert closed.status_code == 200 and requests(shop)[0].status == "finished" and email not in closed.text

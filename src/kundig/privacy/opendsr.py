@@ -43,8 +43,10 @@ def discovery(certificate: str = "") -> dict[str, Any]:
     } | ({"processor_certificate": certificate} if certificate else {})  # fmt: skip
 
 
-def create(workspace: Workspace, body: bytes, told: Mapping[str, Any], by: Caller) -> dict[str, Any]:
+def create(workspace: Workspace, body: bytes, told: Mapping[str, Any], by: Caller, *, below: str = "") -> dict[str, Any]:
     """Enter a request; the worker fulfils it. The same id a second time changes nothing and gets the same answer.
+
+    `below` is the address that the caller reaches requests at: reports of status name the file of a finished one there.
 
     Raises:
         PrivacyError: A field is missing or cannot be used; it is named, and nothing of the person is in the message.
@@ -61,7 +63,7 @@ def create(workspace: Workspace, body: bytes, told: Mapping[str, Any], by: Calle
     known = _found(workspace, number, by)
     if known is None:
         of = _subject(workspace, told.get("subject_identities"))
-        details = {_MARK: {"callbacks": dict.fromkeys(callbacks, "")}, "automatic": True}
+        details = {_MARK: {"callbacks": dict.fromkeys(callbacks, ""), "results": f"{below.rstrip('/')}/{number}/results" if below else ""}, "automatic": True}
         known = enter(workspace, TYPES[str(kind)], of, requested_by=by.label, verified_by="by the controller, over OpenDSR", details=details, external_id=_own(number, by), requested_at=min(submitted, now()), actor=by.id)
     return {
         "controller_id": by.id, "expected_completion_time": _rfc(known.due_at), "received_time": _rfc(now()), "encoded_request": base64.b64encode(body).decode(), "subject_request_id": number, "api_version": VERSION,

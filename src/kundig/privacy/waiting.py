@@ -60,7 +60,7 @@ def fulfil_waiting(workspace: Workspace) -> int:
     return count
 
 
-def report(workspace: Workspace, post: Post, *, results: Callable[[str], str] = lambda number: "") -> int:
+def report(workspace: Workspace, post: Post) -> int:
     """Tell the status of OpenDSR requests where it changed since it was last told, signed where there is a key; gives how many were told. What fails is tried again at the next call.
 
     Raises:
@@ -78,7 +78,7 @@ def report(workspace: Workspace, post: Post, *, results: Callable[[str], str] = 
         signing = signing or signer(workspace.config)
         _, controller, number = one.external_id.split(":", 2)
         for url in waiting:
-            body = json.dumps(told_status(one, number, controller, results=results(number) if one.kind in GIVEN else "") | {"status_callback_url": url}).encode()
+            body = json.dumps(told_status(one, number, controller, results=str(told.get("results") or "") if one.kind in GIVEN else "") | {"status_callback_url": url}).encode()
             try:
                 fine = 200 <= post(url, body, {"Content-Type": "application/json", **(signing.headers(body) if signing else {})}) < 300
             except OSError:

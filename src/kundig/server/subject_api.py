@@ -72,7 +72,7 @@ class SubjectApi:
         return JSONResponse(description(), headers=HEADERS)
 
     def _create(self, by: Caller, request: Request, body: bytes, told: Mapping[str, Any]) -> Answered:
-        return 201, opendsr.create(self.workspace, body, told, by)
+        return 201, opendsr.create(self.workspace, body, told, by, below=str(request.url.replace(query="")))
 
     def _status(self, by: Caller, request: Request, body: bytes, told: Mapping[str, Any]) -> Answered:
         number = request.path_params["number"]

@@ -14,7 +14,8 @@ from kundig.config.unify import ATTRIBUTES
 from kundig.errors import Fault, KundigError, PrivacyError
 from kundig.privacy import KINDS, Request, cancel, fulfil, lift, open_request, request, requests
 from kundig.privacy.certificate import as_pdf, told
-from kundig.privacy.fulfilling import GIVEN
+from kundig.privacy.erasing import Certificate
+from kundig.privacy.fulfilling import GIVEN, Fulfilled
 from kundig.privacy.gathering import gather
 from kundig.privacy.subjects import subject_of_key
 from kundig.privacy.wording import table_name
@@ -71,7 +72,8 @@ class SubjectPages(FormPages):
 
     # one of them
 
-    def _one(self, asked: Asked, w: Words, fault: Fault | None = None, status: int = 200) -> Response:
+    def _one(self, asked: Asked, w: Words, fault: Fault | None = None, status: int = 200, *, left: Certificate | None = None, names: str = "") -> Response:
+        """The page of a request; of an erasure that just left something with the places and, this once, the identifiers that close it."""
         try:
             one = request(self.workspace, asked.path_params["number"])
         except PrivacyError as error:
@@ -82,7 +84,9 @@ class SubjectPages(FormPages):
         if certified:
             heads = [(w("requests.store"), False), *((w(f"requests.{name}"), True) for name in ("before", "after", "changed"))]
             tables.append(grid(heads, certified, title=w("requests.certificate")))
-        elif stores:
+        if left is not None and left.places:
+            tables.insert(0, grid([(w("requests.place"), False)], [(place,) for place in left.places], title=w("requests.left"), note=w("requests.left_note")))
+        if stores and not certified:
             tables.append(grid([(w("requests.store"), False), (w("requests.status"), False), (w("requests.rows"), True)], stores, title=w("requests.stores")))
         files = []
         if one.kind in GIVEN and one.status == "finished" and one.identifier_key is not None:
@@ -91,7 +95,7 @@ class SubjectPages(FormPages):
             files.append((w("requests.certificate_pdf"), address(f"/requests/{one.request_id}/certificate.pdf", lang=w.locale)))
         view: View = {
             "title": w("requests.one_title", kind=w.named("request_kinds", one.kind), id=one.request_id[:8]), "answer": w("requests.one_answer", status=w.named("request_statuses", one.status), made=w.day(one.requested_at), due=w.day(one.due_at)),
-            "fault": fault, "one": True, "files": files, "acts": self._acts(one, w), "tables": tables, "token": self._forms.token, "kinds": [],
+            "fault": fault, "one": True, "files": files, "acts": self._acts(one, w, names="\n".join(f"{each.namespace}:{each.value}" for each in left.identifiers) if left is not None else names), "tables": tables, "token": self._forms.token, "kinds": [],
         }  # fmt: skip
         return self._shown(asked, w, view, status)
 
@@ -101,7 +105,7 @@ class SubjectPages(FormPages):
             (w("requests.by"), _by(one, w)), (w("requests.checked"), one.verified_by or w("requests.not_checked")),
         ]  # fmt: skip
 
-    def _acts(self, one: Request, w: Words) -> list[dict[str, Any]]:
+    def _acts(self, one: Request, w: Words, *, names: str = "") -> list[dict[str, Any]]:
         """What can be done, with what it does before it is done."""
         found = []
         to = f"/requests/{one.request_id}"
@@ -109,11 +113,13 @@ class SubjectPages(FormPages):
             effect = w(f"requests.effect_{one.kind}" if one.kind in KINDS else "requests.effect_suppression", **self._effect(one, w))
             danger = one.kind == "erasure"
             found.append({"title": w("requests.fulfil"), "effect": effect, "to": address(f"{to}/fulfil", lang=w.locale), "button": w.named("request_acts", one.kind), "word": danger, "ask": w("requests.ask_word", word=w("requests.word")) if danger else ""})
+        if one.kind == "erasure" and one.status == "partial":
+            found.append({"title": w("requests.close"), "effect": w("requests.effect_close"), "to": address(f"{to}/fulfil", lang=w.locale), "button": w("requests.close_button"), "word": False, "ask": "", "names": w("requests.names"), "given": names})
         if one.status == "pending":
             found.append({"title": w("requests.cancel"), "effect": w("requests.effect_cancel"), "to": address(f"{to}/cancel", lang=w.locale), "button": w("requests.cancel_button"), "word": False, "ask": ""})
         if one.kind == "restriction" and one.status == "finished":
             found.append({"title": w("requests.lift"), "effect": w("requests.effect_lift"), "to": address(f"{to}/lift", lang=w.locale), "button": w("requests.lift"), "word": False, "ask": ""})
-        return found
+        return [{"names": "", "given": ""} | act for act in found]
 
     def _effect(self, one: Request, w: Words) -> dict[str, str]:
         """Rows and tables that an erasure touches, and orders that stay without the person."""
@@ -129,16 +135,19 @@ class SubjectPages(FormPages):
         number, act = asked.path_params["number"], asked.path_params["act"]
         try:
             one = request(self.workspace, number)
-            if act == "fulfil" and one.kind == "erasure" and form.get("word", "").upper() != w("requests.word"):
+            if act == "fulfil" and one.kind == "erasure" and one.status != "partial" and form.get("word", "").upper() != w("requests.word"):
                 return self._one(asked, w, Fault(what=w("requests.word_missing", word=w("requests.word"))), 422)
+            named = [name.strip() for name in form.get("names", "").splitlines() if name.strip()]
             acts: dict[str, Callable[[], object]] = {
-                "fulfil": lambda: fulfil(self.workspace, one.request_id, actor=ACTOR), "cancel": lambda: cancel(self.workspace, one.request_id, actor=ACTOR), "lift": lambda: lift(self.workspace, one.request_id, actor=ACTOR),
+                "fulfil": lambda: fulfil(self.workspace, one.request_id, identifiers=named, actor=ACTOR), "cancel": lambda: cancel(self.workspace, one.request_id, actor=ACTOR), "lift": lambda: lift(self.workspace, one.request_id, actor=ACTOR),
             }  # fmt: skip
             if act not in acts:
                 raise PrivacyError(f"'{act}' is nothing that a request can be asked", mend="fulfil, cancel or lift")
-            acts[act]()
+            done = acts[act]()
         except KundigError as error:
-            return self._one(asked, w, error.faults[0], 422)
+            return self._one(asked, w, error.faults[0], 422, names=form.get("names", ""))
+        if isinstance(done, Fulfilled) and done.certificate is not None and not done.certificate.complete:
+            return self._one(asked, w, left=done.certificate)
         return self._to(one.request_id, w)
 
     def _file(self, asked: Asked, w: Words) -> Response:
