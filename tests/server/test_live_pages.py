@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+import kundig
 from kundig.cli import main
 from kundig.errors import ConfigError
+from kundig.report.words import texts
 from kundig.server.app import make_app
 from kundig.server.health import look
+from kundig.worker import Worker
 from tests.live.world import Street
 
 
@@ -95,6 +98,20 @@ def test_the_page_and_the_api_tell_the_duty_that_fails(client: TestClient) -> No
     page = client.get("/sources?lang=de").text
     assert "the disk is full" in page and "Etwas braucht Aufmerksamkeit" in page
     assert "zurückgehalten" in page and "erneut gesendet" in page
+
+
+@pytest.mark.parametrize("locale", ["de", "en"])
+def test_what_the_worker_does_and_who_reads_the_inbox_is_told_in_words(street: Street, locale: str) -> None:
+    (street.root / "kundig.toml").write_text("[worker]\nexpire_hours = 1\n", encoding="utf-8")
+    for name in ("forward:crm", "follow shop", *(duty.name for duty in Worker(kundig.open(street.root)).duties)):
+        street.store.did(name, at=1_790_000_000_000_000)
+    street.inbox.register("forward:crm")
+    page = asking(street).get(f"/sources?lang={locale}&format=json").json()
+    shown = [cell if isinstance(cell, str) else cell["text"] for table in page["tables"][-2:] for cell in (row[0] for row in table["rows"])]
+    assert len(shown) == 10, shown
+    words = texts(locale)
+    known = {*words["duties"].values(), *words["cursors"].values()}
+    assert {name.partition(":")[0] for name in shown} <= known, "a name that nobody translated"
 
 
 def test_metrics_are_what_prometheus_reads(client: TestClient) -> None:

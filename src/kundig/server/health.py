@@ -251,12 +251,18 @@ def _calls(workspace: Workspace, w: Words) -> View:
 
 
 def _readers(health: Health, w: Words) -> View:
-    rows = [(w.named("cursors", name), Cell(text=w.number(count), value=count)) for name, count in sorted(health.waiting.items())]
+    rows = [(_told_as("cursors", name, w), Cell(text=w.number(count), value=count)) for name, count in sorted(health.waiting.items())]
     return grid([(w("sources.reader"), False), (w("sources.before"), True)], rows, title=w("sources.readers"), empty=w("empty.readers"))
 
 
+def _told_as(group: str, name: str, w: Words) -> str:
+    """A reader or a duty in words, and for what it is: `forward:crm`, `follow shop`."""
+    kind, _, of = name.replace(" ", ":", 1).partition(":")
+    return f"{w.named(group, kind)}: {of}" if of else w.named(group, kind)
+
+
 def _duties(health: Health, w: Words) -> View:
-    rows = [(w.named("duties", name), w.moment(at), Cell(text=error, lang="en", tone="bad") if error else Cell(text=w("sources.fine"), tone="good")) for name, at, error in health.duties]
+    rows = [(_told_as("duties", name, w), w.moment(at), Cell(text=error, lang="en", tone="bad") if error else Cell(text=w("sources.fine"), tone="good")) for name, at, error in health.duties]
     rows += [(w("sources.accounts"), DASH, Cell(text=health.fault, lang="en", tone="bad"))] if health.fault else []
     return grid([(w("sources.duty"), False), (w("sources.done"), False), (w("sources.state"), False)], rows, title=w("sources.duties"), empty=w("empty.duties"))
 
