@@ -157,7 +157,7 @@ class LifetimeValue:
         terms = Terms(share=margin, order=cost_per_order, month=cost_per_month, discount=discount)
         persons, summary = self._present
         if self.groups is not None:
-            return self.groups.scores(self.fitted, persons, summary, end=self.fitted.end, horizon=horizon, terms=terms)
+            return self.groups.scores(persons, summary, end=self.fitted.end, horizon=horizon, terms=terms)
         return self.fitted.score(summary, end=self.fitted.end, horizon=horizon, terms=terms)
 
 
@@ -213,7 +213,7 @@ def fit(
     if model == "sbg":
         return estimate_contracts(histories, end)
     found = estimate(histories, end, model, time_unit=time_unit)
-    return found if group is None else replace(found, groups=grouped(found.fitted, histories, labels_of(orders, group)))
+    return found if group is None else replace(found, groups=grouped(found.fitted, histories, labels_of(orders, group), by=group))
 
 
 def estimate(histories: Histories, end: int, model: str, *, time_unit: Literal["day", "week"] = "week") -> LifetimeValue:

@@ -7,12 +7,11 @@ persons keeps its own, one of few is given everybody's, and where groups do not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -73,41 +72,45 @@ def _together(groups: list[Tuples]) -> Tuples:
 
 @dataclass(frozen=True, kw_only=True)
 class Groups:
-    """Names of groups, the group of each person of the histories (-1: none), and the pooled model of each."""
+    """The model with a process for each group, the group of each person of the histories (null: none), and how far groups lie apart."""
 
-    names: tuple[str, ...]
-    of: Ints
-    fits: tuple[Fitted, ...]
+    fitted: Fitted
+    labels: pa.Array
     spread: Floats
 
-    def scores(self, whole: Fitted, persons: Ints, summary: Summary, *, end: int, horizon: float, terms: Terms) -> Scores:
-        """What is expected of these persons, each by the model of the person's group; of those without a group by that of all."""
-        of = self.of[persons]
-        parts: list[tuple[npt.NDArray[np.int64], Scores]] = []
-        for number, model in ((-1, whole), *enumerate(self.fits)):
-            mine = np.flatnonzero(of == number)
-            if len(mine):
-                parts.append((mine, model.score(summary.take(mine), end=end, horizon=horizon, terms=terms)))
-        place = np.argsort(np.concatenate([mine for mine, _ in parts])) if parts else np.zeros(0, np.int64)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the groups that have a person."""
+        return tuple(self.fitted.groups)
+
+    def scores(self, persons: Ints, summary: Summary, *, end: int, horizon: float, terms: Terms) -> Scores:
+        """What is expected of these persons, each by the model of the person's group; of those without a group by that of all. `terms` are alike for all."""
+        parts = [(mine, model.score(summary.take(mine), end=end, horizon=horizon, terms=terms)) for model, mine in apart(self.fitted, self.labels.take(pa.array(persons))) if len(mine)]
         if not parts:
-            return whole.score(summary, end=end, horizon=horizon, terms=terms)
+            return self.fitted.score(summary, end=end, horizon=horizon, terms=terms)
+        place = np.argsort(np.concatenate([mine for mine, _ in parts]))
         return Scores(**{part.name: np.concatenate([getattr(found, part.name) for _, found in parts])[place] for part in fields(Scores)})
 
 
-def grouped(whole: Fitted, histories: Histories, labels: dict[Any, str]) -> Groups:
+def grouped(whole: Fitted, histories: Histories, labels: dict[Any, str], *, by: str) -> Groups:
     """The pooled models of groups.
 
     Args:
         whole: The model of all; its clock and its spend hold for every group.
         labels: The group of persons, by person.
+        by: What the groups are, as the column is called.
     """
-    names = tuple(sorted(set(labels.values())))
-    number = {name: place for place, name in enumerate(names)}
-    of = np.array([number.get(labels.get(person, ""), -1) for person in histories.persons.to_pylist()], dtype=np.int64)
+    said = pa.array([labels.get(person) for person in histories.persons.to_pylist()], pa.string())
+    names = sorted(set(labels.values()))
     persons, summary = histories.until(whole.end)
-    processes, spread = _processes(whole.kind, whole.clock, whole.process.has_entry, summary, of[persons], whole.end)
-    fits = tuple(replace(whole, process=processes.get(place, whole.process)) for place in range(len(names)))
-    return Groups(names=names, of=of, fits=fits, spread=spread)
+    of = _numbers(said, names)[persons]
+    processes, spread = _processes(whole.kind, whole.clock, whole.process.has_entry, summary, of, whole.end)
+    return Groups(fitted=replace(whole, groups={names[place]: process for place, process in processes.items()}, grouped_by=by), labels=said, spread=spread)
+
+
+def _numbers(labels: pa.Array | pa.ChunkedArray, names: Sequence[str]) -> Ints:
+    """The number of each label among the names; -1 where it is none of them."""
+    return np.asarray(pc.fill_null(pc.index_in(labels, value_set=pa.array(names, pa.string())), -1).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _processes(kind: Kind, clock: Clock, covariate: bool, summary: Summary, of: Ints, end: int) -> tuple[dict[int, Purchasing], Floats]:
@@ -154,7 +157,7 @@ def tested(whole: Fitted, histories: Histories, persons: pa.Array, labels: pa.Ar
     most = sorted(((-row["counts"], row["values"]) for row in sizes.to_pylist()), key=lambda pair: pair)[:MOST]
     names = tuple(sorted(name for _, name in most))
     place = pc.index_in(histories.persons, value_set=persons)
-    of = np.asarray(pc.fill_null(pc.index_in(labels.take(place), value_set=pa.array(names, pa.string())), -1).to_numpy(zero_copy_only=False), np.int64)
+    of = _numbers(labels.take(place), names)
     stride = -(-len(histories) // holdout.SAMPLE)
     sample = histories.sample(holdout.SAMPLE)
     checks = tuple(_compared(whole.kind, sample, of[:: max(stride, 1)], whole.end))
@@ -181,10 +184,10 @@ def _compared(kind: Kind, histories: Histories, of: Ints, end: int) -> Iterator[
         yield one, holdout.checked(model, histories, cut, days, told=predicted)
 
 
-def apart(whole: Fitted, labels: pa.ChunkedArray) -> Iterator[tuple[Fitted, Ints]]:
+def apart(whole: Fitted, labels: pa.Array | pa.ChunkedArray) -> Iterator[tuple[Fitted, Ints]]:
     """The model of each group with the positions of the labels it speaks for; those of no such group are spoken for by the model of all."""
     names = list(whole.groups)
     plain = replace(whole, groups={}, grouped_by="")
-    number = np.asarray(pc.fill_null(pc.index_in(labels, value_set=pa.array(names, pa.string())), -1).to_numpy(), np.int64)
+    number = _numbers(labels, names)
     for place, model in ((-1, plain), *((place, replace(plain, process=whole.groups[name])) for place, name in enumerate(names))):
         yield model, np.flatnonzero(number == place)
