@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from bench.intake import PER_BATCH, ROOT, cpu_of, event, request, rss_of
 from bench.intake_load import NUMBER
@@ -76,10 +77,12 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     rows, ids = workspace.lake.duck.execute(f"SELECT count(*), count(DISTINCT event_id) FROM {workspace.lake.scan('events')}").fetchone()
     shutil.rmtree(root, ignore_errors=True)
     print(f"{given.seconds:.0f} s: {sent / given.seconds:,.0f} events/s acknowledged (asked {given.rate:,.0f}), p99 {told['p99']:.0f} ms; {rows:,} landed of {sent:,}, {rows - ids} twice")
-    print(f"  oldest in the inbox: median {sorted(ages)[len(ages) // 2]:.1f} s, most {max(ages):.1f} s (budget 5); memory of intake and worker {memory[len(memory) // 4]:.0f} MB after a quarter, {memory[-1]:.0f} MB at the end, {max(memory):.0f} MB at most (small files are joined every minute)")
+    print(f"  oldest in the inbox: median {median(ages):.1f} s, most {max(ages):.1f} s (budget 5)")
+    fifths = [memory[len(memory) * place // 5 : len(memory) * (place + 1) // 5] for place in range(5)]
+    print(f"  memory of intake and worker, MB, median and most in each fifth of the time (small files are joined every minute): {', '.join(f'{median(one):.0f} and {max(one):.0f}' for one in fifths)}")
     print(f"  cores: intake {cores['intake']:.2f}, worker {cores['worker']:.2f}, load {told['cores']:.2f}")
     assert rows == ids == sent, "every acknowledged event lands, and lands once"
-    return {"events_per_second": sent / given.seconds, "age_seconds": max(ages), "memory_growth_mb": memory[-1] - memory[len(memory) // 4]}
+    return {"events_per_second": sent / given.seconds, "age_seconds": max(ages), "memory_growth_mb": median(fifths[-1]) - median(fifths[1])}
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class Worker:
             self.store.clear()
         self.live = Live(workspace.lake, workspace.config, workspace.tables["events"], self.store, clock=clock, state=workspace.state)
         self.files = Watched(workspace.config)
-        self.known = KnownIds()
+        self.known = KnownIds(folder=workspace.lake.data)
         self.duties = [
             *([Duty(name="fold", seconds=settings.fold_seconds, do=self.fold)] if settings.live else []),
             Duty(name="land", seconds=min(1.0, settings.land_seconds), do=self.land_when_due),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ def _landed(taken: Taken) -> list[Any]:
     return sorted(taken.shop.rows("events", "event_id"))
 
 
-@pytest.mark.parametrize("most", [known_ids.MOST, 7], ids=["kept", "too many to be kept"])
-def test_the_same_rows_land_as_without_them(tmp_path: Path, most: int) -> None:
+@pytest.mark.parametrize(("most", "in_memory"), [(known_ids.MOST, known_ids.MOST_IN_MEMORY), (known_ids.MOST, 3), (7, 3)], ids=["in memory", "in files", "too many to be kept"])
+def test_the_same_rows_land_as_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, in_memory: int) -> None:
+    monkeypatch.setattr(known_ids, "MOST_IN_MEMORY", in_memory)
     with_, without = Taken(tmp_path / "with"), Taken(tmp_path / "without")
     known, chance = KnownIds(most=most), random.Random(4)
     told = [0, 0]
@@ -83,6 +86,23 @@ def test_runs_stay_few() -> None:
     assert len(known) == 300
     assert len(known._runs) <= 10
     assert known.holds(np.asarray([7919 % 1009, 5_000_000], dtype=np.uint64)).tolist() == [True, False]
+
+
+def test_long_runs_lie_in_files_and_a_full_disk_leaves_them_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_ids, "MOST_IN_MEMORY", 50)
+    told, more = np.arange(100, dtype=np.uint64), np.arange(100, 160, dtype=np.uint64)
+    known = KnownIds(folder=tmp_path)
+    known._add(told)
+    assert [run._told for run in known._runs] == [None]
+    assert list(tmp_path.iterdir()) == [], "a file without a name ends with the process"
+
+    def full(**given: Any) -> Any:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    known._add(more)
+    assert [run._told is None for run in known._runs] == [True, False]
+    assert known.holds(np.asarray([3, 99, 120, 160], dtype=np.uint64)).tolist() == [True, True, True, False]
 
 
 def test_landing_ends_though_more_comes_while_it_works(tmp_path: Path) -> None:

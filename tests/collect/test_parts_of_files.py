@@ -1,7 +1,8 @@
-"""A file of Parquet that holds more than lands at once lands in parts: the same rows, each once, whatever happens in between."""
+"""A file that holds more than lands at once lands in parts: the same rows, each once, whatever happens in between. Parquet is cut between row groups, lines where a line ends."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.collect.test_segment import PLAN, SOURCE, call, lines
 
 from kundig.collect import deliveries, quarantine
 from kundig.collect import land as landing
+from kundig.collect.segment import APART
 from kundig.errors import SourceError
 
 COLUMNS = "event_id, name, occurred_at, identifier_key, product_id"
@@ -26,19 +28,32 @@ def calls() -> list[Any]:
     return many
 
 
-def stored(shop: Shop, name: str = "in/a.parquet") -> Path:
-    shop.source(SOURCE.replace("in/*.ndjson", "in/*.parquet"), "web")
+def stored(shop: Shop, kind: str) -> Path:
+    shop.source(SOURCE.replace("in/*.ndjson", f"in/*.{kind}"), "web")
     shop.write("tracking_plan/web.yaml", PLAN)
-    path = shop.root / name
+    path = shop.root / f"in/a.{kind}"
     path.parent.mkdir(exist_ok=True)
-    pq.write_table(pa.table({"body": lines(*calls()).splitlines()}), path, row_group_size=10)
+    if kind == "parquet":
+        pq.write_table(pa.table({"body": lines(*calls()).splitlines()}), path, row_group_size=10)
+    else:
+        path.write_text(lines(*calls()))
     return path
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A part is one row group."""
-    monkeypatch.setattr(deliveries, "GROUP_BYTES", 1)
+@pytest.fixture(params=["parquet", "ndjson"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Of a file that is to land in parts."""
+    told: str = request.param
+    return told
+
+
+def cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[tuple[int, int], ...]:
+    """Make four parts of a file: a part is one row group, or ten lines."""
+    fourth = len("\n".join(path.read_text().splitlines()[:10])) + 1 if path.suffix == ".ndjson" else 1
+    monkeypatch.setattr(deliveries, "GROUP_BYTES", fourth)
+    parts = deliveries._parts(path)
+    assert len(parts) == 4
+    return parts
 
 
 def told(shop: Shop) -> tuple[Any, Any]:
@@ -57,23 +72,40 @@ def test_parts_are_cut_between_row_groups(tmp_path: Path, monkeypatch: pytest.Mo
     assert deliveries._parts(path) == ()
 
 
-def test_a_file_in_parts_lands_as_the_whole_file_does(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stored(shop)
+@pytest.mark.parametrize("end", ["\n", ""], ids=["ended", "open"])
+def test_lines_are_cut_where_one_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_text("\n".join("x" * (number % 7) for number in range(100)) + end)
+    for size in range(1, 400):
+        monkeypatch.setattr(deliveries, "GROUP_BYTES", size)
+        parts = deliveries._parts(path)
+        data = path.read_bytes()
+        if not parts:
+            assert size >= len(data) or data.find(b"\n", size - 1) == len(data) - 1
+            continue
+        assert [parts[0][0], parts[-1][1]] == [0, len(data)]
+        assert all(before[1] == after[0] for before, after in pairwise(parts))
+        assert all(data[until - 1 : until] == b"\n" for _, until in parts[:-1])
+        assert all(first < past for first, past in parts)
+        assert all(past - first <= size + 7 for first, past in parts)
+
+
+def test_a_file_in_parts_lands_as_the_whole_file_does(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    stored(shop, kind)
     whole = shop.land("web")
     expected = told(shop)
     assert (whole.rows["events"], whole.duplicates, whole.quarantined, len(whole.batches)) == (37, 1, 2, 1)
     other = Shop(tmp_path / "other")
-    stored(other)
-    monkeypatch.setattr(deliveries, "GROUP_BYTES", 1)
+    cut(stored(other, kind), monkeypatch)
     parts = other.land("web")
     assert (parts.rows["events"], parts.duplicates, parts.quarantined, len(parts.batches)) == (37, 1, 2, 4)
     assert told(other) == expected
     assert [where.rpartition(" ")[2] for where, _ in expected[1]] == ["14", "38"], "rows are numbered as in the file"
 
 
-@pytest.mark.usefixtures("small")
-def test_a_file_that_landed_in_parts_lands_no_second_time(shop: Shop) -> None:
-    path = stored(shop)
+def test_a_file_that_landed_in_parts_lands_no_second_time(shop: Shop, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    path = stored(shop, kind)
+    cut(path, monkeypatch)
     shop.land("web")
     before = told(shop)
     again = shop.land("web")
@@ -81,22 +113,26 @@ def test_a_file_that_landed_in_parts_lands_no_second_time(shop: Shop) -> None:
     assert told(shop) == before
 
 
-@pytest.mark.usefixtures("small")
-def test_an_import_that_dies_between_two_parts_is_finished_by_the_next(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = stored(shop)
+def test_an_import_that_dies_between_two_parts_is_finished_by_the_next(shop: Shop, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    path = stored(shop, kind)
+    third = cut(path, monkeypatch)[2][0]
     honest = landing.read_segment
 
     def dies(*given: Any, part: tuple[int, int] | None = None, **more: Any) -> Any:
-        if part is not None and part[0] >= 20:
+        if part is not None and part[0] >= third:
             raise SourceError("the disk is full", at=str(path), mend="make room")
         return honest(*given, part=part, **more)
 
     monkeypatch.setattr(landing, "read_segment", dies)
     with pytest.raises(SourceError, match="disk is full"):
         shop.land("web")
-    assert len(shop.rows("events", "event_id")) == 19
+    half = len(shop.rows("events", "event_id"))
+    assert half == {"parquet": 19, "ndjson": 20}[kind]
     monkeypatch.setattr(landing, "read_segment", honest)
+    left = shop.lake.data / f"{APART}abc"
+    left.write_text("of an import that was killed")
     finished = shop.land("web")
-    assert (finished.rows["events"], len(finished.batches)) == (18, 2)
+    assert (finished.rows["events"], len(finished.batches)) == (37 - half, 2)
     assert len(shop.rows("events", "event_id")) == 37
     assert dict(shop.land("web").rows) == {}
+    assert not left.exists()

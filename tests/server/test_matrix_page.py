@@ -75,22 +75,17 @@ def test_cells_and_returns_are_those_of_the_tables(moved: tuple[Workspace, Any],
     members = [row for row in workspace.table("segment_members").to_pyarrow().to_pylist() if row["member"]]
     assert sum(row[3]["value"] for row in cells["rows"]) == len(members)
     features = {row["person_key"]: row for row in workspace.table("features").to_pyarrow().to_pylist()}
-    channels = {row["person_key"]: row["acquisition_channel"] or "unknown" for row in workspace.table("profiles").to_pyarrow().to_pylist()}
-    spend, won = Counter[str](), Counter[str]()
-    rows = [row for row in workspace.table("kpis").to_pyarrow().to_pylist() if row["dimension"] == "acquisition_channel" and row["kpi"] == "cac" and row["numerator"] is not None]
-    newest = workspace.rows("SELECT max(period_start) FROM kpis")[1][0][0]
-    for row in rows:
-        if (newest.year - row["period_start"].year) * 12 + newest.month - row["period_start"].month <= 12:
-            spend[row["member"]] += row["numerator"]
-            won[row["member"]] += row["denominator"] or 0
-    rates = {channel: spend[channel] / won[channel] for channel in spend if won[channel]}
+    costs = {row["person_key"]: float(row["acquisition_cost"] or 0) for row in workspace.table("lifetime_values").to_pyarrow().to_pylist()}
+    bought = {row["person_key"] for row in members if features[row["person_key"]]["purchase_days"] > 0}
+    bought_at = {features[person]["acquisition_channel"] for person in bought if costs[person] > 0}
+    assert bought_at and any(features[person]["acquisition_channel"] not in bought_at for person in bought), "there are both"
     assert {row[0] for row in returns["rows"]} == set(workspace.config.matrix.segments)
     for name, buyers, margin, cost, paid, roi in returns["rows"]:
-        mine = [row["person_key"] for row in members if row["segment_id"] == name and features[row["person_key"]]["purchase_days"] > 0]
-        known = [person for person in mine if channels[person] in rates]
+        mine = [row["person_key"] for row in members if row["segment_id"] == name and row["person_key"] in bought]
+        known = [person for person in mine if features[person]["acquisition_channel"] in bought_at]
         assert (buyers["value"], paid["value"]) == (len(mine), len(known))
         gained = sum(float(features[person]["margin"] or 0) for person in known)
-        spent = sum(rates[channels[person]] for person in known)
+        spent = sum(costs[person] for person in known)
         if not mine:
             assert margin["text"] == "–" and "Nobody here has bought yet" in roi["text"]
         else:

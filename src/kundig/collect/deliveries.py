@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import pairwise
 from pathlib import Path
 
 from kundig.collect.sources.cursors import Mark
@@ -27,10 +28,18 @@ class Delivery:
     """Format the records first came in, where these files are a replay of theirs, or were written of them."""
     marks: tuple[Mark, ...] = ()
     """How far the source was read with these files; kept in the commit that lands them."""
-    rows: tuple[int, int] | None = None
-    """Of the one file, the rows from the first number up to before the second alone: a file of Parquet too large to land at once."""
+    part: tuple[int, int] | None = None
+    """Of the one file, which is too large to land at once, what lies from the first number up to before the second: rows of Parquet, bytes of lines."""
     last: bool = True
     """Whether the files have landed with it; of a file that lands in parts, the last one."""
+
+    @property
+    def told(self) -> str:
+        """Which part of the file it is, in words; empty where it is no part."""
+        if self.part is None:
+            return ""
+        unit = "rows" if self.paths[0].suffix == ".parquet" else "bytes"
+        return f", {unit} {self.part[0] + 1:,} to {self.part[1]:,}"
 
 
 def deliveries(root: Path, name: str, source: Source, files: Sequence[Path | str] | None) -> Iterator[Delivery]:
@@ -72,8 +81,8 @@ def _shaped(number: int, given: Input, paths: Sequence[Path]) -> Iterator[Delive
         yield Delivery(number=number, given=given.model_copy(update={"format": "parquet"}), paths=group, format=given.format)
     for group in _groups(sorted(plain, key=lambda path: path.suffix == ".parquet")):
         parts = _parts(group[0]) if len(group) == 1 and given.format == "segment_ndjson" else ()
-        for rows in parts:
-            yield Delivery(number=number, given=given, paths=group, rows=rows, last=rows == parts[-1])
+        for part in parts:
+            yield Delivery(number=number, given=given, paths=group, part=part, last=part == parts[-1])
         if not parts:
             yield Delivery(number=number, given=given, paths=group)
 
@@ -129,7 +138,9 @@ def _row_groups(path: Path) -> list[tuple[int, int]]:
 
 
 def _parts(path: Path) -> tuple[tuple[int, int], ...]:
-    """Ranges of rows of a file that holds more than lands at once, cut between row groups; none where it need not be cut."""
+    """Where a file that holds more than lands at once is cut: of Parquet ranges of rows, between row groups, of lines ranges of bytes; none where it need not be cut."""
+    if path.suffix != ".parquet":
+        return _stretches(path)
     parts: list[list[int]] = []
     size, row = 0, 0
     for rows, held in _row_groups(path):
@@ -139,3 +150,16 @@ def _parts(path: Path) -> tuple[tuple[int, int], ...]:
         row, size = row + rows, size + held
         parts[-1][1] = row
     return tuple((first, past) for first, past in parts) if len(parts) > 1 else ()
+
+
+def _stretches(path: Path) -> tuple[tuple[int, int], ...]:
+    """Ranges of bytes, each ending where a line ends."""
+    size = path.stat().st_size
+    cuts = [0]
+    with path.open("rb") as file:
+        while cuts[-1] + GROUP_BYTES < size:
+            file.seek(cuts[-1] + GROUP_BYTES - 1)
+            file.readline()
+            cuts.append(file.tell())
+    cuts += [size] if cuts[-1] < size else []
+    return tuple(pairwise(cuts)) if len(cuts) > 2 else ()

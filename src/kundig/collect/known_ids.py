@@ -1,12 +1,15 @@
-"""Ids of what has landed, as hashes in memory: they rule out that a row has landed before, without reading the log again.
+"""Ids of what has landed, as hashes: they rule out that a row has landed before, without reading the log again.
 
-A process that lands again and again would read every id of the log for each batch, and ever more of them. It keeps 8 bytes an id instead. What
+A process that lands again and again would read every id of the log for each batch, and ever more of them. It keeps 8 bytes an id instead: the
+newest in memory, the rest in files without a name that end with the process, so that its memory stays the same while the log grows. What
 is not among them has not landed; what is among them is looked up in the log. So a hash too many (of a row that was erased, or of a
 commit that failed) costs a look, and changes nothing.
 """
 
 from __future__ import annotations
 
+import tempfile
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from kundig.collect.identifiers import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -24,10 +28,13 @@ if TYPE_CHECKING:
     Hashes = npt.NDArray[np.uint64]
 
 MOST = 100_000_000
-"""Ids beyond which none are kept (0.8 GB of memory): the log itself is asked then."""
+"""Ids beyond which none are kept (0.8 GB on disk): the log itself is asked then."""
 
 MOST_OF_RUN = 4_000_000
 """Ids of a sorted run, beyond which it is joined with no other: a join takes as long as the run is, and nothing lands meanwhile."""
+
+MOST_IN_MEMORY = 1_000_000
+"""Ids of a sorted run, from which on it is kept in a file: the runs below it are few, each twice as long as the next."""
 
 BITS = 29
 """Leading bits of a hash by which a bitmap (64 MB) rules most of the new ones out, before any run is searched."""
@@ -41,12 +48,13 @@ class KnownIds:
 
     Args:
         most: How many are kept; beyond, `holds` says of each that it may have landed.
+        folder: Where the files are that take what memory need not hold; the system's temporary one by default.
     """
 
-    def __init__(self, *, most: int = MOST) -> None:
-        self.most = most
+    def __init__(self, *, most: int = MOST, folder: Path | None = None) -> None:
+        self.most, self.folder = most, folder
         self._files: frozenset[int] = frozenset()
-        self._runs: list[Hashes] = []
+        self._runs: list[_Run] = []
         self._bitmap = np.zeros(0, dtype=np.uint8)
         self._full = False
 
@@ -59,15 +67,15 @@ class KnownIds:
         Costs about a second per 10 million ids, once; a landing after it reads what the one before it wrote.
         """
         _, files = lake.files(TABLE, snapshot)
-        fresh = tuple(file for file in files if file.id not in self._files)
-        self._files = frozenset(file.id for file in files)
-        if self._full or not fresh:
-            return
+        fresh = () if self._full else tuple(file for file in files if file.id not in self._files)
         if sum(file.record_count for file in files) > self.most:
             self._full, self._runs, self._bitmap = True, [], np.zeros(0, dtype=np.uint8)
             return
-        told = _each_once(hashes(con, lake.scan(TABLE, snapshot, files=frozenset(file.id for file in fresh))))
-        self._add(told[~self.holds(told)])
+        counted = zip(accumulate(file.record_count for file in fresh), fresh, strict=True)
+        for _, group in groupby(counted, key=lambda one: one[0] // MOST_OF_RUN):
+            told = _each_once(hashes(con, lake.scan(TABLE, snapshot, files=frozenset(file.id for _, file in group))))
+            self._add(told[~self.holds(told)])
+        self._files = frozenset(file.id for file in files)
 
     def holds(self, asked: Hashes) -> npt.NDArray[np.bool_]:
         """Which of these hashes may be those of rows that have landed."""
@@ -80,8 +88,9 @@ class KnownIds:
         perhaps = np.flatnonzero(self._bitmap[places] & bits)
         rest = asked[perhaps]
         for run in self._runs:
-            place = np.minimum(np.searchsorted(run, rest), len(run) - 1)
-            found[perhaps] |= run[place] == rest
+            told = run.sorted()
+            place = np.minimum(np.searchsorted(told, rest), len(told) - 1)
+            found[perhaps] |= told[place] == rest
         return found
 
     def _add(self, fresh: Hashes) -> None:
@@ -91,8 +100,31 @@ class KnownIds:
         places, bits = _place(fresh)
         np.bitwise_or.at(self._bitmap, places, bits)
         while len(fresh) and self._runs and len(self._runs[-1]) <= len(fresh) and len(self._runs[-1]) + len(fresh) <= MOST_OF_RUN:
-            fresh = np.sort(np.concatenate((self._runs.pop(), fresh)))
-        self._runs += [fresh] if len(fresh) else []
+            fresh = np.sort(np.concatenate((self._runs.pop().sorted(), fresh)))
+        self._runs += [_Run(fresh, self.folder)] if len(fresh) else []
+
+
+class _Run:
+    """Sorted hashes; long ones lie in a file and are in memory only while somebody looks into them."""
+
+    def __init__(self, told: Hashes, folder: Path | None) -> None:
+        self._count = len(told)
+        self._told: Hashes | None = told
+        if len(told) < MOST_IN_MEMORY:
+            return
+        try:
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - as long as the run
+            told.tofile(self._file)
+            self._file.flush()
+            self._told = None
+        except OSError:  # a full disk: memory has to hold it
+            return
+
+    def __len__(self) -> int:
+        return self._count
+
+    def sorted(self) -> Hashes:
+        return np.memmap(self._file, dtype=np.uint64, mode="r", shape=self._count) if self._told is None else self._told
 
 
 def _place(asked: Hashes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]]:

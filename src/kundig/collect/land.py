@@ -23,7 +23,7 @@ from kundig.collect.known_ids import KnownIds, suspects
 from kundig.collect.mapped_events import judge_events
 from kundig.collect.refusing import refuse_suppressed
 from kundig.collect.rows import Canonical, canonical
-from kundig.collect.segment import read_segment
+from kundig.collect.segment import APART, read_segment
 from kundig.collect.sources import cursors, readers, systems
 from kundig.collect.sources.raw import Broken, Connection
 from kundig.collect.tracking_plan import Plan, merged
@@ -122,14 +122,15 @@ def import_source(
     if faults:
         raise SourceError(faults=faults)
     landed = Landed(source=name)
+    for left in Path(lake.data).glob(f"{APART}*"):  # a process that was killed could not clear it away
+        left.unlink(missing_ok=True)
     with closing(fetched(lake, config, name, files)) as elsewhere:
         for delivery in heapq.merge(found, elsewhere, key=lambda delivery: delivery.number):
             delivery, again = _not_landed(lake, delivery, source, name, plan)
             landed = landed.with_(Landed(source=name, skipped=tuple(map(str, again))))
             if not delivery.paths:
                 continue
-            rows = f", rows {delivery.rows[0] + 1:,} to {delivery.rows[1]:,}" if delivery.rows else ""
-            progress(f"{name}: {len(delivery.paths)} {'file' if len(delivery.paths) == 1 else 'files'} of {delivery.given.place}{rows}")
+            progress(f"{name}: {len(delivery.paths)} {'file' if len(delivery.paths) == 1 else 'files'} of {delivery.given.place}{delivery.told}")
             landed = landed.with_(land(lake, config, name, delivery, now=now or present(), state=state))
     for number, given in enumerate(source.inputs):
         if given.format == "postgres_changes" and files is None:
@@ -201,7 +202,7 @@ def land(
     digest = digest or (hashlib.sha256(batch_id.encode()).hexdigest() if batch_id else memory.digest(delivery.paths))
     versions = versions or (Versions(ordered=False) if delivery.given.tables else None)
     asked = f"-{now:%Y%m%dT%H%M%S%f}" if delivery.format in FETCHED and all(landing.table == "source_totals" for landing in delivery.given.lands) else ""  # a total may come back to what it was
-    part = f".{delivery.rows[0]}-{delivery.rows[1]}" if delivery.rows else ""
+    part = f".{delivery.part[0]}-{delivery.part[1]}" if delivery.part else ""
     batch = Batch(id=batch_id or f"{name}-{digest[:16]}{part}{asked}-{fingerprint(source, delivery.given, plan)}", digest=digest, now=now, versions=versions, known=known)
     batch.broken += [("before", one, "inbox") for one in broken]
     shown = tuple(str(path) for path in delivery.paths)
@@ -218,7 +219,7 @@ def land(
             known.cover(con, lake, expect)
         context = _context(config, name, source, delivery, now)
         if delivery.paths and delivery.given.format == "segment_ndjson":
-            _collect_segment(con, context, plan.keyed(config.secret), delivery, existing, lake.known("events"), batch, strict=strict)
+            _collect_segment(con, context, plan.keyed(config.secret), delivery, existing, lake.known("events"), batch, strict=strict, folder=lake.data)
         elif delivery.paths:
             _collect_mapped(con, lake, context, plan.keyed(config.secret), delivery, existing, batch, strict=strict)
         refuse_suppressed(con, config, state, batch, keep_held=bool(held))
@@ -266,11 +267,11 @@ def _context(config: Config, name: str, source: Source, delivery: Delivery, now:
     )  # fmt: skip
 
 
-def _collect_segment(con: Connection, context: mapping.Context, plan: Plan, delivery: Delivery, existing: Callable[[str], str | None], events: Table, batch: Batch, *, strict: bool) -> None:
+def _collect_segment(con: Connection, context: mapping.Context, plan: Plan, delivery: Delivery, existing: Callable[[str], str | None], events: Table, batch: Batch, *, strict: bool, folder: Path) -> None:
     missing = [column.name for column in plan.columns if column.name not in events.names]
     if missing:
         raise ContractError(f"the lake's events lack the planned columns {', '.join(missing)}", at="events", mend="open the lake with EVENTS.with_columns(event_columns(plan))")
-    rows, contacts = read_segment(con, context, plan, delivery.paths, existing, table=events, name="_events", strict=strict, part=delivery.rows)
+    rows, contacts = read_segment(con, context, plan, delivery.paths, existing, table=events, name="_events", strict=strict, part=delivery.part, folder=folder)
     batch.add(rows)
     if contacts is not None:
         batch.add(contacts)

@@ -6,7 +6,9 @@ Only when something is wrong are the lines read a second time, to say which line
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +17,7 @@ from kundig.collect import agents, cells, channels, pages
 from kundig.collect.identifiers import Named, few, key_sql, literal, normalised_sql, people_sql, quoted
 from kundig.collect.mapping import Context
 from kundig.collect.rows import STRUCTURAL, Canonical, Existing, fill_rates
-from kundig.collect.sources.raw import Broken, Connection
+from kundig.collect.sources.raw import BLOCK, Broken, Connection
 from kundig.collect.sources.readers import LINE_LIMIT, json_path, store_lines
 from kundig.collect.tracking_plan import Plan, holding_sql, marked_sql, property_sql, spellings, violations_sql
 from kundig.config.collect import SegmentSpec
@@ -40,6 +42,9 @@ STRUCTURE: dict[str, object] = {
 
 LINE_USUAL = 16 * 1024 * 1024
 """Longest line in bytes that is read at first: what a longer one needs would be cleared and paged in for every file."""
+
+APART = ".part-"
+"""How files begin that hold a part of a file of lines while it lands."""
 
 LARGEST = 32_768
 """Bytes of properties beyond which an event is held."""
@@ -69,7 +74,7 @@ TRAITS: dict[str, tuple[str, ...]] = {
 """Columns of contacts and the traits they are read from, first that is there."""
 
 
-def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[Path], existing: Existing, *, table: Table, name: str, strict: bool = True, part: tuple[int, int] | None = None) -> tuple[Canonical, Canonical | None]:
+def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[Path], existing: Existing, *, table: Table, name: str, strict: bool = True, part: tuple[int, int] | None = None, folder: Path | None = None) -> tuple[Canonical, Canonical | None]:
     """Events (temporary view `name` over the lines, which are read once and written once), and the contacts of identify calls (`name`_contacts) where they are kept.
 
     Args:
@@ -81,7 +86,8 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
         table: `events` with the plan's columns.
         name: Name of the temporary view.
         strict: Refuse files most of whose lines are no calls; without it each stands alone (replay).
-        part: Of one file of Parquet, the rows from the first number up to before the second alone.
+        part: Of one file, what lies from the first number up to before the second alone: rows of Parquet, bytes of lines.
+        folder: Where a part of lines is laid down while it is read; the system's temporary one by default.
 
     Raises:
         SourceError: A file is empty, cut, or not made of JSON lines.
@@ -89,15 +95,18 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
     given = context.given.segment or SegmentSpec()
     paths = sorted(paths, key=lambda path: path.suffix == ".parquet")
     _refuse_empty(paths)
-    try:
-        faulty = _judge(con, context, given, plan, existing, table, name, _given_columns(paths, LINE_USUAL, part), numbered=False)
-    except Exception as error:
-        if "maximum_object_size" not in str(error):
-            raise
-        faulty = _judge(con, context, given, plan, existing, table, name, _given_columns(paths, LINE_LIMIT, part), numbered=False)
+    with _apart(paths, part, folder) as read:
+        try:
+            faulty = _judge(con, context, given, plan, existing, table, name, _given_columns(read, LINE_USUAL, part), numbered=False)
+        except Exception as error:
+            if "maximum_object_size" not in str(error):
+                raise
+            faulty = _judge(con, context, given, plan, existing, table, name, _given_columns(read, LINE_LIMIT, part), numbered=False)
+        if faulty:
+            before = _lines_before(paths[0], part[0]) if part is not None and read != paths else 0
+            _judge(con, context, given, plan, existing, table, name, _numbered_lines(con, read, part, before), numbered=True)
     broken: tuple[Broken, ...] = ()
     if faulty:
-        _judge(con, context, given, plan, existing, table, name, _numbered_lines(con, paths, part), numbered=True)
         broken = tuple(_explained(con))
         if strict:
             _refuse_foreign(con, broken, paths)
@@ -105,6 +114,32 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
         con.execute("DROP TABLE _numbered")
     contacts = _contacts(con, context, given, name) if given.contacts else None
     return Canonical(relation=name, table=table, namespaces=_namespaces(context, given), broken=broken, callers="_callers", stored="_lines", order="_file, _row" if faulty else "rowid"), contacts
+
+
+@contextmanager
+def _apart(paths: Sequence[Path], part: tuple[int, int] | None, folder: Path | None) -> Iterator[Sequence[Path]]:
+    """The files to read; of a part of lines, a file that holds its bytes alone."""
+    if part is None or paths[0].suffix == ".parquet":
+        yield paths
+        return
+    with tempfile.NamedTemporaryFile(prefix=APART, dir=folder) as file, paths[0].open("rb") as whole:
+        whole.seek(part[0])
+        left = part[1] - part[0]
+        while left and (block := whole.read(min(left, BLOCK))):
+            file.write(block)
+            left -= len(block)
+        file.flush()
+        yield [Path(file.name)]
+
+
+def _lines_before(path: Path, place: int) -> int:
+    """Lines of a file that end before a byte."""
+    count = 0
+    with path.open("rb") as file:
+        while place and (block := file.read(min(place, BLOCK))):
+            count += block.count(b"\n")
+            place -= len(block)
+    return count
 
 
 def _judge(
@@ -180,15 +215,15 @@ def _type(structure: object) -> str:
     return str(structure)
 
 
-def _numbered_lines(con: Connection, paths: Sequence[Path], part: tuple[int, int] | None) -> str:
-    """The same columns beside each line and its number; slower."""
+def _numbered_lines(con: Connection, paths: Sequence[Path], part: tuple[int, int] | None, before: int) -> str:
+    """The same columns beside each line and its number, `before` lines further on than in the files; slower."""
     plain = [path for path in paths if path.suffix != ".parquet"]
     store_lines(con, "_text_lines", plain)
     for path in paths:
         if path.suffix == ".parquet":
             con.execute(f"INSERT INTO _text_lines SELECT {paths.index(path)}, file_row_number + 1, body, true FROM read_parquet({literal(str(path))}, file_row_number=true){_within(part)}")
     whole = "readable AND CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE _numbered AS SELECT _file, _row, line, {whole} AS whole FROM _text_lines")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _numbered AS SELECT _file, _row + {before} AS _row, line, {whole} AS whole FROM _text_lines")
     con.execute("DROP TABLE _text_lines")
     return f"(SELECT _file, _row, line, whole, unnest(from_json(CASE WHEN whole THEN line ELSE '{{}}' END, {literal(json.dumps(STRUCTURE))})) FROM _numbered)"
 

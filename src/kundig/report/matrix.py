@@ -43,20 +43,20 @@ def movement(workspace: Workspace, before: Any, now: Any) -> list[Row]:
 
 
 def returns(facts: Facts) -> list[Row]:
-    """What each segment brought and what winning its buyers cost: `margin` of all its buyers; `cost` and `roi` over those (`paid`) whose channel has spend booked.
+    """What each segment brought and what winning its buyers cost: `margin` of all its buyers; `cost` and `roi` over those (`paid`) of channels that advertising paid for.
 
-    A channel's rate is its spend of twelve months over the buyers it won in them. What is not known is None, with `reason` no_buyers or no_spend.
+    The cost is each buyer's `acquisition_cost`. What is not known is None, with `reason` no_buyers or no_spend.
     """
-    rates = {row["channel"]: row["cac"] for row in facts.channels if row["cac"] is not None}
     sql = """
-        SELECT s.segment_id, coalesce(p.acquisition_channel, 'unknown') AS channel, count(*) AS buyers, sum(f.margin)::DOUBLE AS margin
-        FROM segment_members s JOIN features f USING (person_key) JOIN profiles p USING (person_key) WHERE s.member AND f.purchase_days > 0 GROUP BY 1, 2"""
+        SELECT s.segment_id, f.acquisition_channel AS channel, count(*) AS buyers, sum(f.margin)::DOUBLE AS margin, sum(v.acquisition_cost)::DOUBLE AS cost
+        FROM segment_members s JOIN features f USING (person_key) LEFT JOIN lifetime_values v USING (person_key) WHERE s.member AND f.purchase_days > 0 GROUP BY 1, 2"""
     parts = facts.rows(sql)
+    channels = {row["channel"] for row in parts if row["cost"]}
     found = []
     for name in facts.workspace.config.matrix.segments:
         mine = [row for row in parts if row["segment_id"] == name]
-        paid = [row for row in mine if row["channel"] in rates]
-        cost = sum(row["buyers"] * float(rates[row["channel"]]) for row in paid) if paid else None
+        paid = [row for row in mine if row["channel"] in channels]
+        cost = sum(row["cost"] or 0.0 for row in paid) if paid else None
         gained = sum(row["margin"] or 0.0 for row in paid)
         found.append({
             "segment_id": name, "buyers": sum(row["buyers"] for row in mine), "margin": sum(row["margin"] or 0.0 for row in mine) if mine else None, "paid": sum(row["buyers"] for row in paid),
