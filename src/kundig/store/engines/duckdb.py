@@ -36,6 +36,7 @@ def connect(*, threads: int = 0, memory: str = "60%", spill: Path | None = None)
         "autoload_known_extensions": False,
         "allow_community_extensions": False,
         "python_enable_replacements": False,
+        "enable_external_file_cache": False,  # the system keeps files in memory already; the engine would keep their bytes beside it, of files long joined or erased too
     }
     connection = engine.connect(config=settings)
     connection.execute("SET GLOBAL TimeZone='UTC'; SET TimeZone='UTC'; SET preserve_insertion_order=false; SET enable_progress_bar=false; SET lock_configuration=true")
