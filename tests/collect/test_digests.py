@@ -60,3 +60,17 @@ def test_a_broken_memory_is_forgotten(text: str, tmp_path: Path, read: list[str]
     file.write_text("one")
     memory.write_text(text.replace('"a"', f'"{file}"'))
     assert digests.FileMemory(memory).digest([file]) == digests.FileMemory().digest([file])
+
+
+def test_a_long_file_is_told_by_each_of_its_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "PIECE", 10)
+    file, data = tmp_path / "a", bytearray(range(95))
+    told = set()
+    for place in (None, 0, 9, 10, 55, 94):
+        changed = bytearray(data)
+        if place is not None:
+            changed[place] ^= 1
+        file.write_bytes(changed)
+        told.add(digests._digest(file))
+    file.write_bytes(data[10:20] + data[:10] + data[20:])
+    assert len(told | {digests._digest(file)}) == 7, "no byte and no order of pieces goes unseen"

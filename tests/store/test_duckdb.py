@@ -30,6 +30,17 @@ def test_the_settings_hold_and_cannot_be_changed(tmp_path: Path) -> None:
     assert native(connection) is connection
 
 
+def test_the_engine_keeps_no_bytes_of_the_files_it_read(tmp_path: Path) -> None:
+    """The positive control is the engine as it comes, which does."""
+    path = tmp_path / "secret.parquet"
+    duckdb.sql("SELECT range AS k, md5(range::VARCHAR) AS v FROM range(100000)").write_parquet(str(path))
+    kept = []
+    for connection in (connect(threads=2, memory="500MB", spill=tmp_path), duckdb.connect()):
+        assert connection.execute(f"SELECT count(v), max(v) FROM '{path}'").fetchone()[0] == 100_000
+        kept.append(connection.execute("SELECT memory_usage_bytes FROM duckdb_memory() WHERE tag = 'EXTERNAL_FILE_CACHE'").fetchone()[0])
+    assert kept[0] == 0 < kept[1]
+
+
 def test_what_spills_lies_in_the_process_own_folder_and_goes_at_its_end(tmp_path: Path) -> None:
     text = f"""
 import sys
