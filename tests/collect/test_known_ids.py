@@ -105,6 +105,20 @@ def test_long_runs_lie_in_files_and_a_full_disk_leaves_them_in_memory(tmp_path: 
     assert known.holds(np.asarray([3, 99, 120, 160], dtype=np.uint64)).tolist() == [True, True, True, False]
 
 
+def test_every_hash_that_was_told_is_held_and_no_other() -> None:
+    rng, known, told = np.random.default_rng(7), KnownIds(), []
+    for size in (1, 30_000, 2, 500, 30_000):
+        fresh = rng.integers(0, 2**64, size, dtype=np.uint64)
+        fresh[: size // 2] >>= np.uint64(40)  # close together: many share a byte of the bitmap
+        fresh = known_ids._each_once(fresh)
+        known._add(fresh[~known.holds(fresh)])
+        told.append(fresh)
+    everything = np.unique(np.concatenate(told))
+    assert len(known) == len(everything) and known.holds(everything).all()
+    others = np.setdiff1d(np.concatenate((everything + np.uint64(1), rng.integers(0, 2**64, 10_000, dtype=np.uint64))), everything)
+    assert not known.holds(others).any()
+
+
 def test_landing_ends_though_more_comes_while_it_works(tmp_path: Path) -> None:
     taken = Taken(tmp_path)
     sent = iter(range(1_000))

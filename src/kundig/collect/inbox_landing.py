@@ -77,7 +77,9 @@ def land_lines(portion: Portion, config: Config, number: int, lines: Sequence[by
         paths: tuple[Path, ...] = ()
         if lines:
             path = Path(folder) / FROM_INBOX
-            path.write_bytes(b"\n".join(lines) + b"\n")
+            with path.open("wb") as file:
+                file.write(b"\n".join(lines))
+                file.write(b"\n")
             paths = (path,)
         delivery = Delivery(number=number, given=given, paths=paths)
         return land(portion.lake, config, portion.source, delivery, now=portion.now, state=portion.state, strict=False, batch_id=portion.batch_id, broken=broken, known=portion.known)

@@ -94,14 +94,17 @@ class KnownIds:
         return found
 
     def _add(self, fresh: Hashes) -> None:
-        """Keep few sorted runs: one is joined with the next as soon as it is no smaller, so that each id is sorted again few times."""
-        if len(fresh) and not len(self._bitmap):
+        """Keep sorted hashes as one of few runs: one is joined with the next as soon as it is no smaller, so that each id is sorted again few times."""
+        if not len(fresh):
+            return
+        if not len(self._bitmap):
             self._bitmap = np.zeros(1 << BITS - 3, dtype=np.uint8)
         places, bits = _place(fresh)
-        np.bitwise_or.at(self._bitmap, places, bits)
-        while len(fresh) and self._runs and len(self._runs[-1]) <= len(fresh) and len(self._runs[-1]) + len(fresh) <= MOST_OF_RUN:
+        starts = np.flatnonzero(np.append(True, places[1:] != places[:-1]))  # sorted hashes come in the order of their places
+        self._bitmap[places[starts]] |= np.bitwise_or.reduceat(bits, starts)
+        while self._runs and len(self._runs[-1]) <= len(fresh) and len(self._runs[-1]) + len(fresh) <= MOST_OF_RUN:
             fresh = np.sort(np.concatenate((self._runs.pop().sorted(), fresh)))
-        self._runs += [_Run(fresh, self.folder)] if len(fresh) else []
+        self._runs.append(_Run(fresh, self.folder))
 
 
 class _Run:
