@@ -94,6 +94,19 @@ def test_a_device_goes_from_whom_people_said_it_is_not() -> None:
     assert not together(world, "crm_id:a", "device_id:d")
 
 
+def test_a_device_is_handed_over_to_nobody_whose_phone_people_said_is_not_its() -> None:
+    """Two had it, one after the other; of the second a phone is known, and the answer names the phone."""
+    world = World()
+    world.see(0, ["crm_id:a", "phone:+491"])
+    world.see(1, ["crm_id:b", "device_id:k"])
+    world.see(200, ["crm_id:a", "device_id:k"])
+    before = [(row["person_key"], row["valid_until"]) for row in world.run()["identities"].to_pylist() if row["identifier_key"] == key("device_id:k")]
+    assert len(before) == 2, "it was handed over"
+    world.decide("different", "phone:+491", "device_id:k")
+    assert not together(world, "phone:+491", "device_id:k")
+    assert together(world, "crm_id:b", "device_id:k"), "whose it was stays"
+
+
 PEOPLE = ("crm_id:a", "crm_id:b", "loyalty_id:c", "customer_id:d", "customer_id:e", "email:x@example.org", "email:y@example.org", "phone:+491", "device_id:k")
 SEEN = st.lists(st.lists(st.sampled_from(PEOPLE), min_size=1, max_size=3, unique=True), min_size=1, max_size=14)
 DECIDED = st.lists(st.tuples(st.sampled_from(["same", "different"]), st.sampled_from(PEOPLE), st.sampled_from(PEOPLE)).filter(lambda d: d[1] != d[2]), max_size=4)

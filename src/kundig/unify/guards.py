@@ -141,12 +141,22 @@ def _packed(one: Codes, other: Codes) -> Ints:
 
 
 def _part_devices(nodes: Nodes, edges: Edges, weak: Codes, status: Roles, apart: Codes) -> None:
-    """A device that people said is not a person's: the links that still tie it to that person are refused."""
+    """What people said is not a person's, at no time: of the two the weaker goes, with the links that still tie it to that person or hand it over to it."""
+    label = components(edges.left, edges.right, nodes.keys.size, status == USED)
+    moved = np.flatnonzero(status == HANDOVER)
+    node = weak[moved]
+    owner = np.where(node == edges.left[moved], edges.right[moved], edges.left[moved])
+
+    def handed(to: int) -> Flags:
+        return np.asarray((node == to) & (status[moved] == HANDOVER))
+
     for one, other in apart.tolist():
-        label = components(edges.left, edges.right, nodes.keys.size, status == USED)
-        if label[one] == label[other]:
-            device = max((one, other), key=lambda node: (int(nodes.kind[node]), int(nodes.namespace[node]), int(nodes.keys[node])))
+        device = max((one, other), key=lambda end: (int(nodes.kind[end]), int(nodes.namespace[end]), int(nodes.keys[end])))
+        holders = {int(label[one + other - device]), *label[owner[handed(one + other - device)]].tolist()}
+        status[moved[handed(device) & np.isin(label[owner], list(holders))]] = DECIDED
+        if int(label[device]) in holders:
             status[(status == USED) & ((edges.left == device) | (edges.right == device))] = DECIDED
+            label = components(edges.left, edges.right, nodes.keys.size, status == USED)
 
 
 @compiled
