@@ -53,6 +53,25 @@ def test_what_another_process_landed_is_known_too(tmp_path: Path) -> None:
     taken.inbox.close()
 
 
+def test_what_it_landed_itself_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, known = Taken(tmp_path), KnownIds()
+    read: list[str] = []
+    honest = known_ids.hashes
+    monkeypatch.setattr(known_ids, "hashes", lambda con, relation: read.append(relation) or honest(con, relation))
+    for numbers in ([1, 2], [2, 3, 4], [4, 5]):
+        taken.send({"batch": [call(number) for number in numbers]})
+        taken.land(known=known)
+    assert sum("read_parquet" in one for one in read) == 1, "of the first landing, before which there was nothing to ask"
+    assert len(known) == 5
+    taken.send({"batch": [call(6)]})
+    taken.land()  # another process
+    taken.send({"batch": [call(number) for number in range(1, 8)]})
+    assert sum(one.duplicates for one in taken.land(known=known)) == 6
+    assert sum("read_parquet" in one for one in read) == 2
+    assert len(known) == 7
+    taken.inbox.close()
+
+
 def test_a_store_that_forgets_what_it_covered_lands_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The positive control: hashes alone keep a row out, so a wrong answer is seen."""
     taken, known = Taken(tmp_path), KnownIds()

@@ -35,6 +35,9 @@ CURSOR = "land"
 FROM_INBOX = "inbox"
 """What stands for the file where a held record came through the inbox."""
 
+FIRST_BYTES = 32 << 20
+"""Bodies of the first batch, at most: nothing lands while it is cut. Each that follows may hold twice as much, up to what was asked."""
+
 STAGED = ".inbox-"
 """How folders begin that hold a batch's lines while it lands."""
 
@@ -161,7 +164,7 @@ def portions(lake: Lake, config: Config, batch: Batch, *, now: dt.datetime, stat
 
 
 def land_inbox(
-    lake: Lake, config: Config, inbox: Inbox, *, state: Any = None, clock: Clock = present, most: int = 100_000, bytes: int = 32 << 20, batches: int | None = None, trim: bool = True,
+    lake: Lake, config: Config, inbox: Inbox, *, state: Any = None, clock: Clock = present, most: int = 100_000, bytes: int = 128 << 20, batches: int | None = None, trim: bool = True,
     known: KnownIds | None = None, told: Callable[[str], None] = lambda step: None,
 ) -> tuple[Landed, ...]:  # fmt: skip
     """Land what waits in the inbox, batch by batch: commit, then advance, then trim.
@@ -212,18 +215,20 @@ def land_inbox(
 def _batches(inbox: Inbox, cut: Callable[[Batch], list[Portion]], *, most: int, bytes: int, batches: int | None) -> Generator[tuple[Batch, list[Portion]], None, None]:
     """The batches of what was there at the beginning, each noted at the cursor, with its portions. While one lands, a thread reads the next and cuts its calls out: the engine works without Python meanwhile."""
     last, count = inbox.last(), 0
+    size = min(bytes, FIRST_BYTES)
 
-    def ahead(batch: Batch) -> tuple[Batch, list[Portion]] | None:
-        follows = inbox.ahead(batch, most=most, bytes=bytes)
+    def ahead(batch: Batch, size: int) -> tuple[Batch, list[Portion]] | None:
+        follows = inbox.ahead(batch, most=most, bytes=size)
         return None if follows is None else (follows, [_with_calls(portion) for portion in cut(follows)])
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
-        batch = inbox.read(CURSOR, most=most, bytes=bytes) if last and batches != 0 else None
+        batch = inbox.read(CURSOR, most=most, bytes=size) if last and batches != 0 else None
         parts = cut(batch) if batch is not None else []
         while batch is not None:
             count += 1
             goes_on = batch.until < last and (batches is None or count < batches)
-            waiting: Future[tuple[Batch, list[Portion]] | None] | None = pool.submit(ahead, batch) if goes_on else None
+            size = min(bytes, 2 * size)
+            waiting: Future[tuple[Batch, list[Portion]] | None] | None = pool.submit(ahead, batch, size) if goes_on else None
             yield batch, parts
             if waiting is None:
                 return
@@ -231,7 +236,7 @@ def _batches(inbox: Inbox, cut: Callable[[Batch], list[Portion]], *, most: int, 
             if follows is not None and inbox.take(follows[0]):
                 batch, parts = follows
             else:
-                batch = inbox.read(CURSOR, most=most, bytes=bytes)
+                batch = inbox.read(CURSOR, most=most, bytes=size)
                 parts = cut(batch) if batch is not None else []
 
 

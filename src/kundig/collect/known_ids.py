@@ -57,6 +57,7 @@ class KnownIds:
         self._runs: list[_Run] = []
         self._bitmap = np.zeros(0, dtype=np.uint8)
         self._full = False
+        self._asked: list[Hashes] = []
 
     def __len__(self) -> int:
         return sum(map(len, self._runs))
@@ -64,8 +65,9 @@ class KnownIds:
     def cover(self, con: Connection, lake: Lake, snapshot: int) -> None:
         """Take in the files of a snapshot that have not been read yet; of files that were joined, only what is new stays.
 
-        Costs about a second per 10 million ids, once; a landing after it reads what the one before it wrote.
+        Costs about a second per 10 million ids, once; a landing after it reads what others wrote since.
         """
+        self._asked.clear()
         _, files = lake.files(TABLE, snapshot)
         fresh = () if self._full else tuple(file for file in files if file.id not in self._files)
         if sum(file.record_count for file in files) > self.most:
@@ -76,6 +78,15 @@ class KnownIds:
             told = _each_once(hashes(con, lake.scan(TABLE, snapshot, files=frozenset(file.id for _, file in group))))
             self._add(told[~self.holds(told)])
         self._files = frozenset(file.id for file in files)
+
+    def landed(self, lake: Lake, snapshot: int) -> None:
+        """Take in the ids that were asked for since `cover` and not known: they came with this snapshot, whose files need not be read."""
+        if not self._asked:
+            return
+        told = _each_once(np.concatenate(self._asked))
+        self._asked.clear()
+        self._add(told[~self.holds(told)])
+        self._files |= {file.id for file in lake.files(TABLE, snapshot)[1] if file.begin_snapshot == snapshot}
 
     def holds(self, asked: Hashes) -> npt.NDArray[np.bool_]:
         """Which of these hashes may be those of rows that have landed."""
@@ -92,6 +103,10 @@ class KnownIds:
             place = np.minimum(np.searchsorted(told, rest), len(told) - 1)
             found[perhaps] |= told[place] == rest
         return found
+
+    def note(self, asked: Hashes) -> None:
+        """Hashes that were not held: those of rows about to land."""
+        self._asked.append(asked)
 
     def _add(self, fresh: Hashes) -> None:
         """Keep sorted hashes as one of few runs: one is joined with the next as soon as it is no smaller, so that each id is sorted again few times."""
@@ -157,7 +172,9 @@ def _each_once(told: Hashes) -> Hashes:
 def suspects(con: Connection, known: KnownIds, relation: str, *, name: str) -> int:
     """Make a temporary table `name` of the hashes (column `hashed`) in a relation that may have landed; gives how many they are."""
     asked = _each_once(hashes(con, relation))
-    told = asked[known.holds(asked)]
+    held = known.holds(asked)
+    known.note(asked[~held])
+    told = asked[held]
     con.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} (hashed UBIGINT)")
     if len(told):
         _insert(con, name, told.tolist())

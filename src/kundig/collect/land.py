@@ -230,7 +230,9 @@ def land(
         if state is not None and "consent_records" in batch.final:
             _append_consents(con, state, batch.final["consent_records"])
         if changes or versions is not None:
-            lake.commit(changes, batch=batch.id, message=f"import of {name}", expect=expect)
+            snapshot = lake.commit(changes, batch=batch.id, message=f"import of {name}", expect=expect)
+            if known is not None:
+                known.landed(lake, snapshot)
             memory.landed(delivery.paths if delivery.last else (), batch.id)
     except AlreadyLanded:
         return Landed(source=name, skipped=shown)
