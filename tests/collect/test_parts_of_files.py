@@ -14,7 +14,7 @@ from tests.collect.test_segment import PLAN, SOURCE, call, lines
 
 from kundig.collect import deliveries, quarantine
 from kundig.collect import land as landing
-from kundig.collect.segment import APART
+from kundig.collect.parts import APART
 from kundig.errors import SourceError
 
 COLUMNS = "event_id, name, occurred_at, identifier_key, product_id"

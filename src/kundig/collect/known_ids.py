@@ -131,7 +131,7 @@ class _Run:
         if len(told) < MOST_IN_MEMORY:
             return
         try:
-            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - as long as the run
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as the run is kept
             told.tofile(self._file)
             self._file.flush()
             self._told = None

@@ -21,9 +21,10 @@ from kundig.collect.identifiers import Rules, literal, quoted
 from kundig.collect.known_ids import TABLE as KNOWN_TABLE
 from kundig.collect.known_ids import KnownIds, suspects
 from kundig.collect.mapped_events import judge_events
+from kundig.collect.parts import clear
 from kundig.collect.refusing import refuse_suppressed
 from kundig.collect.rows import Canonical, canonical
-from kundig.collect.segment import APART, read_segment
+from kundig.collect.segment import read_segment
 from kundig.collect.sources import cursors, readers, systems
 from kundig.collect.sources.raw import Broken, Connection
 from kundig.collect.tracking_plan import Plan, merged
@@ -122,8 +123,7 @@ def import_source(
     if faults:
         raise SourceError(faults=faults)
     landed = Landed(source=name)
-    for left in Path(lake.data).glob(f"{APART}*"):  # a process that was killed could not clear it away
-        left.unlink(missing_ok=True)
+    clear(lake.data)
     with closing(fetched(lake, config, name, files)) as elsewhere:
         for delivery in heapq.merge(found, elsewhere, key=lambda delivery: delivery.number):
             delivery, again = _not_landed(lake, delivery, source, name, plan)
@@ -488,12 +488,6 @@ def _identifiers(con: Connection, existing: Callable[[str], str | None], batch: 
             moment = f"TIMESTAMPTZ '{batch.now.astimezone(dt.UTC).isoformat(sep=' ')}'"
             changes.append(Append(table="touched", source=f"SELECT {literal(batch.id)} AS batch_id, identifier_key, {moment} AS received_at FROM _touched"))
     return changes
-
-
-
-
-
-
 
 
 def _append_consents(con: Connection, state: Any, query: str) -> None:

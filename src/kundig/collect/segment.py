@@ -6,9 +6,7 @@ Only when something is wrong are the lines read a second time, to say which line
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,8 +14,9 @@ import pyarrow as pa
 from kundig.collect import agents, cells, channels, pages
 from kundig.collect.identifiers import Named, few, key_sql, literal, normalised_sql, people_sql, quoted
 from kundig.collect.mapping import Context
+from kundig.collect.parts import apart, lines_before
 from kundig.collect.rows import STRUCTURAL, Canonical, Existing, fill_rates
-from kundig.collect.sources.raw import BLOCK, Broken, Connection
+from kundig.collect.sources.raw import Broken, Connection
 from kundig.collect.sources.readers import LINE_LIMIT, json_path, store_lines
 from kundig.collect.tracking_plan import Plan, holding_sql, marked_sql, property_sql, spellings, violations_sql
 from kundig.config.collect import SegmentSpec
@@ -42,9 +41,6 @@ STRUCTURE: dict[str, object] = {
 
 LINE_USUAL = 16 * 1024 * 1024
 """Longest line in bytes that is read at first: what a longer one needs would be cleared and paged in for every file."""
-
-APART = ".part-"
-"""How files begin that hold a part of a file of lines while it lands."""
 
 LARGEST = 32_768
 """Bytes of properties beyond which an event is held."""
@@ -95,7 +91,7 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
     given = context.given.segment or SegmentSpec()
     paths = sorted(paths, key=lambda path: path.suffix == ".parquet")
     _refuse_empty(paths)
-    with _apart(paths, part, folder) as read:
+    with apart(paths, part, folder) as read:
         try:
             faulty = _judge(con, context, given, plan, existing, table, name, _given_columns(read, LINE_USUAL, part), numbered=False)
         except Exception as error:
@@ -103,7 +99,7 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
                 raise
             faulty = _judge(con, context, given, plan, existing, table, name, _given_columns(read, LINE_LIMIT, part), numbered=False)
         if faulty:
-            before = _lines_before(paths[0], part[0]) if part is not None and read != paths else 0
+            before = lines_before(paths[0], part[0]) if part is not None and read != paths else 0
             _judge(con, context, given, plan, existing, table, name, _numbered_lines(con, read, part, before), numbered=True)
     broken: tuple[Broken, ...] = ()
     if faulty:
@@ -114,32 +110,6 @@ def read_segment(con: Connection, context: Context, plan: Plan, paths: Sequence[
         con.execute("DROP TABLE _numbered")
     contacts = _contacts(con, context, given, name) if given.contacts else None
     return Canonical(relation=name, table=table, namespaces=_namespaces(context, given), broken=broken, callers="_callers", stored="_lines", order="_file, _row" if faulty else "rowid"), contacts
-
-
-@contextmanager
-def _apart(paths: Sequence[Path], part: tuple[int, int] | None, folder: Path | None) -> Iterator[Sequence[Path]]:
-    """The files to read; of a part of lines, a file that holds its bytes alone."""
-    if part is None or paths[0].suffix == ".parquet":
-        yield paths
-        return
-    with tempfile.NamedTemporaryFile(prefix=APART, dir=folder) as file, paths[0].open("rb") as whole:
-        whole.seek(part[0])
-        left = part[1] - part[0]
-        while left and (block := whole.read(min(left, BLOCK))):
-            file.write(block)
-            left -= len(block)
-        file.flush()
-        yield [Path(file.name)]
-
-
-def _lines_before(path: Path, place: int) -> int:
-    """Lines of a file that end before a byte."""
-    count = 0
-    with path.open("rb") as file:
-        while place and (block := file.read(min(place, BLOCK))):
-            count += block.count(b"\n")
-            place -= len(block)
-    return count
 
 
 def _judge(

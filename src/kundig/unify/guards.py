@@ -132,7 +132,7 @@ def judge(nodes: Nodes, edges: Edges, known: Attributes, *, ranks: Roles | None 
     person = _people(nodes, edges, known, weak, strong, role, status, apart)
     _devices(nodes, edges, known.regrouped(person), weak, strong, role, person, status, apart)
     if len(apart):
-        _part_devices(nodes, edges, weak, status, apart)
+        _part_said(nodes, edges, weak, status, apart)
     return status
 
 
@@ -140,7 +140,7 @@ def _packed(one: Codes, other: Codes) -> Ints:
     return np.asarray((np.minimum(one, other).astype(np.int64) << 32) | np.maximum(one, other))
 
 
-def _part_devices(nodes: Nodes, edges: Edges, weak: Codes, status: Roles, apart: Codes) -> None:
+def _part_said(nodes: Nodes, edges: Edges, weak: Codes, status: Roles, apart: Codes) -> None:
     """What people said is not a person's, at no time: of the two the weaker goes, with the links that still tie it to that person or hand it over to it."""
     label = components(edges.left, edges.right, nodes.keys.size, status == USED)
     moved = np.flatnonzero(status == HANDOVER)
@@ -151,11 +151,11 @@ def _part_devices(nodes: Nodes, edges: Edges, weak: Codes, status: Roles, apart:
         return np.asarray((node == to) & (status[moved] == HANDOVER))
 
     for one, other in apart.tolist():
-        device = max((one, other), key=lambda end: (int(nodes.kind[end]), int(nodes.namespace[end]), int(nodes.keys[end])))
-        holders = {int(label[one + other - device]), *label[owner[handed(one + other - device)]].tolist()}
-        status[moved[handed(device) & np.isin(label[owner], list(holders))]] = DECIDED
-        if int(label[device]) in holders:
-            status[(status == USED) & ((edges.left == device) | (edges.right == device))] = DECIDED
+        strong, weaker = sorted((one, other), key=lambda end: (int(nodes.kind[end]), int(nodes.namespace[end]), int(nodes.keys[end])))
+        holders = {int(label[strong]), *label[owner[handed(strong)]].tolist()}
+        status[moved[handed(weaker) & np.isin(label[owner], list(holders))]] = DECIDED
+        if int(label[weaker]) in holders:
+            status[(status == USED) & ((edges.left == weaker) | (edges.right == weaker))] = DECIDED
             label = components(edges.left, edges.right, nodes.keys.size, status == USED)
 
 
